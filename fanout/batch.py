@@ -1,0 +1,146 @@
+"""What is to be run: prompts, a model and the settings, checked once and frozen.
+
+Comes in: whatever a caller, a page or a command line gives. Goes out: a `Batch` that every later stage may trust,
+or a `BadInput` that says which value was wrong and what is expected. Knows neither files (`prompts`) nor providers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from fanout.errors import BadInput
+from fanout.sandbox.profile import SandboxProfile
+
+MOST_WORKERS = 512
+"""The ceiling of max_workers: past it pool threads cost more than they carry (docs/performance.md)."""
+MOST_RETRIES = 20
+MOST_TIMEOUT_S = 3600.0
+STREAM_UP_TO_WORKERS = 16
+"""With `stream=None`, calls stream up to this many workers: a streamed call costs 11 ms of CPU, a plain one 3."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Prompts to be sent side by side, and how. Raises BadInput on anything that cannot be run.
+
+    >>> Batch(prompts=["Reply: alpha"]).model
+    'sandbox'
+    """
+
+    prompts: Sequence[str]
+    """One call each, at least one; kept as a tuple. None may be blank."""
+    model: str = "sandbox"
+    """`sandbox`, or a pydantic-ai model string such as `openai-chat:gpt-5-mini`."""
+    max_workers: int = 8
+    """Calls in flight at most, 1 to 512. The slider can change it while the run goes on."""
+    instructions: str | None = None
+    """The system prompt of every call."""
+    temperature: float | None = None
+    """0 to 2; None leaves it to the provider."""
+    max_output_tokens: int | None = None
+    """Tokens an answer may have, >= 1; None leaves it to the provider."""
+    timeout_s: float = 60.0
+    """Seconds one attempt may take, from sending to its last byte; above 0, at most an hour."""
+    retries: int = 2
+    """Further attempts after a timeout, a lost connection, a 5xx or a 429; 0 to 20. See `fanout.retry`."""
+    stream: bool | None = None
+    """Stream the answers to learn the time to first token; None streams up to 16 workers."""
+    name: str | None = None
+    """What people call this run."""
+    sandbox: SandboxProfile | None = None
+    """How the sandbox behaves for this batch; only with model `sandbox`, which takes the default for None."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompts", _prompts(self.prompts))
+        object.__setattr__(self, "model", _model(self.model))
+        object.__setattr__(self, "instructions", _text("instructions", self.instructions))
+        object.__setattr__(self, "name", _text("name", self.name))
+        check_max_workers(self.max_workers)
+        if self.temperature is not None:
+            _number("temperature", self.temperature, low=0.0, high=2.0)
+        if self.max_output_tokens is not None:
+            _whole("max_output_tokens", self.max_output_tokens, low=1, high=10_000_000)
+        _number("timeout_s", self.timeout_s, low=0.0, high=MOST_TIMEOUT_S, above=True)
+        _whole("retries", self.retries, low=0, high=MOST_RETRIES)
+        if self.stream is not None and not isinstance(self.stream, bool):
+            raise BadInput(f"stream must be True, False or None, got {self.stream!r}")
+        if self.sandbox is not None and not isinstance(self.sandbox, SandboxProfile):
+            raise BadInput(f"sandbox must be a SandboxProfile, got {type(self.sandbox).__name__}")
+        if self.sandbox is not None and self.model != "sandbox":
+            raise BadInput(f"a sandbox profile goes with the model 'sandbox' only, got {self.model!r}")
+
+    @property
+    def streams(self) -> bool:
+        """Whether calls are streamed, the default settled."""
+        return self.max_workers <= STREAM_UP_TO_WORKERS if self.stream is None else self.stream
+
+    def as_json(self) -> dict[str, Any]:
+        """The batch as a JSON object; it holds no key."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["prompts"] = list(self.prompts)
+        values["sandbox"] = None if self.sandbox is None else self.sandbox.as_json()
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read back what `as_json` wrote."""
+        profile = values.get("sandbox")
+        known = {field.name for field in fields(cls)}
+        settings = {k: v for k, v in values.items() if k in known and k != "sandbox"}
+        return cls(**settings, sandbox=None if profile is None else SandboxProfile.from_json(profile))
+
+
+def check_max_workers(value: object) -> int:
+    """`value` as max_workers, or BadInput."""
+    return _whole("max_workers", value, low=1, high=MOST_WORKERS)
+
+
+def _prompts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise BadInput(f"prompts must be a list of texts, got {type(value).__name__}")
+    if not value:
+        raise BadInput("there are no prompts: give at least one")
+    for number, prompt in enumerate(value, start=1):
+        if not isinstance(prompt, str):
+            raise BadInput(f"prompt {number} must be text, got {type(prompt).__name__}")
+        if not prompt.strip():
+            raise BadInput(f"prompt {number} is blank: remove it or fill it in")
+    return tuple(sendable(prompt) for prompt in value)
+
+
+def sendable(text: str) -> str:
+    """`text` with unpaired surrogates replaced: they cannot be sent as UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _model(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise BadInput(f"model must be 'sandbox' or 'provider:name', got {value!r}")
+    return value.strip()
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise BadInput(f"{name} must be text, got {type(value).__name__}")
+    return sendable(value) if value.strip() else None
+
+
+def _number(name: str, value: object, *, low: float, high: float, above: bool = False) -> None:
+    expected = f"a number {'above' if above else 'from'} {low:g} {'and at most' if above else 'to'} {high:g}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadInput(f"{name} must be {expected}, got {value!r}")
+    if not low <= value <= high or (above and value == low):
+        raise BadInput(f"{name} must be {expected}, got {value!r}")
+
+
+def _whole(name: str, value: object, *, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadInput(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+    if not low <= value <= high:
+        raise BadInput(f"{name} must be from {low} to {high}, got {value!r}")
+    return value

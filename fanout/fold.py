@@ -1,0 +1,242 @@
+"""How a run is made of its events: `fold(events)` is the run, and `Fold` makes it one event at a time.
+
+Comes in: events (`fanout.events`), in the order they were recorded. Goes out: a `Run`. Knows no clock and no thread:
+the same events give an equal `Run` every time, live or read back years later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from fanout import events as ev
+from fanout.errors import CallFailed
+from fanout.run import Attempt, Call, CallStatus, Hold, Lag, Run, RunState, Step, Stretch
+
+
+def fold(events: Iterable[ev.Event]) -> Run:
+    """The run that these events tell of. The first one must be its RunOpened; raises ValueError otherwise."""
+    stream = iter(events)
+    opened = next(stream, None)
+    if not isinstance(opened, ev.RunOpened):
+        raise ValueError("the first event of a run is RunOpened")
+    state = Fold(opened)
+    for event in stream:
+        state.add(event)
+    return state.run()
+
+
+class Fold:
+    """Events in, a `Run` out, at any moment. Not thread-safe: its owner holds a lock."""
+
+    def __init__(self, opened: ev.RunOpened) -> None:
+        self._opened = opened
+        self._version = 1
+        self._calls = [Call(index=i, prompt=prompt) for i, prompt in enumerate(opened.batch.prompts)]
+        self._stretches: list[Stretch] = []
+        self._limits: list[Step] = []
+        self._holds: list[Hold] = []
+        self._lags: list[Lag] = []
+        self._state: RunState = "opening"
+        self._max_workers = opened.batch.max_workers
+        self._stop_reason: ev.StopReason | None = None
+        self._stop_error: CallFailed | None = None
+        self._completed = 0
+        self._snapshot: Run | None = None
+
+    def add(self, event: ev.Event) -> None:
+        """Take one event in. Events come in the order they were recorded."""
+        self._version += 1
+        self._snapshot = None
+        _FOLDERS[type(event)](self, event)
+
+    def call(self, index: int) -> Call:
+        """The call as it stands."""
+        return self._calls[index]
+
+    def run(self) -> Run:
+        """The run as it stands; the same object until the next event."""
+        if self._snapshot is None:
+            self._snapshot = Run(
+                run_id=self._opened.run_id,
+                batch=self._opened.batch,
+                opened_ns=self._opened.at_ns,
+                opened_at_s=self._opened.opened_at_s,
+                baseline_of=self._opened.baseline_of,
+                state=self._state,
+                version=self._version,
+                max_workers=self._max_workers,
+                calls=tuple(self._calls),
+                stretches=tuple(self._stretches),
+                limits=tuple(self._limits),
+                holds=tuple(self._holds),
+                lags=tuple(self._lags),
+                stop_reason=self._stop_reason,
+                stop_error=self._stop_error,
+            )
+        return self._snapshot
+
+    def _opened_again(self, event: ev.RunOpened) -> None:
+        raise ValueError(f"a run is opened once: {event.run_id}")
+
+    def _stretch_began(self, event: ev.StretchBegan) -> None:
+        self._stretches.append(
+            Stretch(
+                number=event.stretch,
+                purpose=event.purpose,
+                began_ns=event.at_ns,
+                max_workers=event.max_workers,
+                calls=event.calls,
+            )
+        )
+        for index in event.calls:
+            call = self._calls[index]
+            self._calls[index] = replace(
+                call,
+                status="queued",
+                queued_ns=(*call.queued_ns, event.at_ns),
+                error=None,
+                completed=None,
+            )
+        self._limits.append(Step(at_ns=event.at_ns, value=event.max_workers))
+        self._max_workers = event.max_workers
+        self._state = "running"
+        self._stop_reason = None
+        self._stop_error = None
+
+    def _stretch_ended(self, event: ev.StretchEnded) -> None:
+        self._stretches[-1] = replace(self._stretches[-1], ended_ns=event.at_ns, reason=event.reason)
+        self._state = "ended"
+        self._stop_reason = event.reason
+
+    def _hold_changed(self, event: ev.HoldChanged) -> None:
+        self._holds.append(Hold(at_ns=event.at_ns, held_by=event.held_by))
+        if self._state in ("running", "paused"):
+            self._state = "paused" if event.held_by == "paused" else "running"
+
+    def _started(self, event: ev.Started) -> None:
+        attempt = Attempt(
+            number=event.attempt,
+            stretch=len(self._stretches) - 1,
+            lane=event.lane,
+            started_ns=event.at_ns,
+        )
+        call = self._calls[event.call]
+        self._calls[event.call] = replace(call, status="running", attempts=(*call.attempts, attempt))
+
+    def _sent(self, event: ev.Sent) -> None:
+        self._attempt(event.call, lambda attempt: replace(attempt, sent_ns=event.at_ns))
+
+    def _first_token(self, event: ev.FirstToken) -> None:
+        self._attempt(event.call, lambda attempt: replace(attempt, first_token_ns=event.at_ns))
+
+    def _retrying(self, event: ev.Retrying) -> None:
+        self._attempt(
+            event.call,
+            lambda attempt: replace(
+                attempt,
+                status="retried",
+                error=event.error,
+                received_ns=event.received_ns,
+                ended_ns=event.at_ns,
+                ready_ns=event.ready_ns,
+            ),
+            status="backing_off",
+        )
+
+    def _succeeded(self, event: ev.Succeeded) -> None:
+        self._attempt(
+            event.call,
+            lambda attempt: replace(attempt, status="answered", received_ns=event.received_ns, ended_ns=event.at_ns),
+        )
+        self._end(
+            event.call,
+            event.at_ns,
+            "answered",
+            output=event.output,
+            usage=event.usage,
+            cost_usd=event.cost_usd,
+        )
+
+    def _failed(self, event: ev.Failed) -> None:
+        self._attempt(
+            event.call,
+            lambda attempt: replace(
+                attempt,
+                status="failed",
+                error=event.error,
+                received_ns=event.received_ns,
+                ended_ns=event.at_ns,
+            ),
+        )
+        self._end(event.call, event.at_ns, "failed", error=event.error)
+
+    def _cancelled(self, event: ev.Cancelled) -> None:
+        if event.attempt is not None:
+            self._attempt(event.call, lambda attempt: replace(attempt, status="cancelled", ended_ns=event.at_ns))
+        self._end(event.call, event.at_ns, "cancelled")
+
+    def _not_sent(self, event: ev.NotSent) -> None:
+        self._end(event.call, event.at_ns, "not_sent")
+
+    def _limit_changed(self, event: ev.LimitChanged) -> None:
+        self._limits.append(Step(at_ns=event.at_ns, value=event.new))
+        self._max_workers = event.new
+
+    def _stop_asked(self, event: ev.StopAsked) -> None:
+        self._state = "stopping"
+        self._stop_reason = event.reason
+        self._stop_error = event.error
+
+    def _client_lagged(self, event: ev.ClientLagged) -> None:
+        self._lags.append(Lag(at_ns=event.at_ns, lag_ns=event.lag_ns))
+
+    def _attempt(self, index: int, change: Callable[[Attempt], Attempt], *, status: CallStatus | None = None) -> None:
+        call = self._calls[index]
+        attempts = (*call.attempts[:-1], change(call.attempts[-1]))
+        self._calls[index] = replace(call, attempts=attempts, status=status or call.status)
+
+    def _end(
+        self,
+        index: int,
+        at_ns: int,
+        status: CallStatus,
+        *,
+        output: str | None = None,
+        error: CallFailed | None = None,
+        usage: ev.Usage = ev.Usage(),  # noqa: B008  # frozen
+        cost_usd: float | None = None,
+    ) -> None:
+        call = self._calls[index]
+        self._calls[index] = replace(
+            call,
+            status=status,
+            ended_ns=(*call.ended_ns, at_ns),
+            output=output,
+            error=error,
+            usage=usage,
+            cost_usd=cost_usd,
+            completed=self._completed,
+        )
+        self._completed += 1
+
+
+_FOLDERS: dict[type, Callable[[Any, Any], None]] = {
+    ev.RunOpened: Fold._opened_again,
+    ev.StretchBegan: Fold._stretch_began,
+    ev.StretchEnded: Fold._stretch_ended,
+    ev.HoldChanged: Fold._hold_changed,
+    ev.Started: Fold._started,
+    ev.Sent: Fold._sent,
+    ev.FirstToken: Fold._first_token,
+    ev.Retrying: Fold._retrying,
+    ev.Succeeded: Fold._succeeded,
+    ev.Failed: Fold._failed,
+    ev.Cancelled: Fold._cancelled,
+    ev.NotSent: Fold._not_sent,
+    ev.LimitChanged: Fold._limit_changed,
+    ev.StopAsked: Fold._stop_asked,
+    ev.ClientLagged: Fold._client_lagged,
+}
+"""Each method takes the one kind of event it is filed under."""
