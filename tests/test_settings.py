@@ -1,0 +1,55 @@
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from fanout.errors import BadInput
+from fanout.settings import OFFERED, read_settings
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("MODELS", "MAX_WORKERS_CEILING", "MAX_IN_FLIGHT", "KEEP_RUNS", "SANDBOX_URL", "ALLOW_REMOTE"):
+        monkeypatch.delenv(f"FANOUT_{name}", raising=False)
+    return tmp_path
+
+
+def test_without_file_and_variables_the_defaults_stand() -> None:
+    settings = read_settings()
+    assert (settings.models, settings.max_workers_ceiling, settings.max_in_flight) == (OFFERED, 64, 512)
+    assert (settings.keep_runs, settings.sandbox_url, settings.allow_remote) == (50, None, False)
+
+
+def test_the_file_is_read_and_a_variable_wins_over_it(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (elsewhere / "fanout.toml").write_text('models = ["a:b", "c:d"]\nkeep_runs = 7\nmax_workers_ceiling = 512\n')
+    monkeypatch.setenv("FANOUT_KEEP_RUNS", "9")
+    settings = read_settings()
+    assert (settings.models, settings.keep_runs, settings.max_workers_ceiling) == (("a:b", "c:d"), 9, 512)
+
+
+def test_a_variable_holds_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FANOUT_MODELS", "openai:x, anthropic:y,")
+    assert read_settings().models == ("openai:x", "anthropic:y")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MAX_WORKERS_CEILING", "513"), ("MAX_WORKERS_CEILING", "0"), ("KEEP_RUNS", "many")]
+)
+def test_a_wrong_setting_is_named_with_its_value(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"FANOUT_{name}", value)
+    with pytest.raises(BadInput, match=f"FANOUT_{name}.*{value}"):
+        read_settings()
+
+
+@pytest.mark.parametrize("text", ["models = [", "colour = 'blue'\n"])
+def test_a_file_that_is_not_understood_is_refused(text: str, elsewhere: Path) -> None:
+    (elsewhere / "fanout.toml").write_text(text)
+    with pytest.raises(BadInput, match=r"fanout\.toml"):
+        read_settings()
+
+
+def test_the_models_offered_are_known_to_pydantic_ai() -> None:
+    from pydantic_ai.models import KnownModelName
+
+    assert set(OFFERED) <= set(get_args(KnownModelName.__value__))
