@@ -1,0 +1,1 @@
+"""The dashboard: draws, decides nothing. `streamlit run dashboard/app.py`."""

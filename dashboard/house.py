@@ -1,0 +1,86 @@
+"""The one engine of the process and its settings: opened and closed by the app, used by the pages.
+
+Comes in: settings. Goes out: `engine()` and `settings()`. A module and not a cached resource, because clearing
+Streamlit's cache would drop runs that go on. Opening starts nothing slow in the caller's way: what the first run needs
+(pydantic-ai's imports, the sandbox's process) is fetched by one thread, once a page has been painted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from dataclasses import dataclass, field
+
+from fanout import Engine
+from fanout.errors import FanoutError
+from fanout.settings import Settings
+
+PAINT_WITHIN_S = 4.0
+"""When nobody opens a page, what is slow is fetched all the same, after this long."""
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _House:
+    engine: Engine
+    settings: Settings
+    painted: threading.Event = field(default_factory=threading.Event)
+
+
+_house: _House | None = None
+
+
+def open_house(settings: Settings, *, engine: Engine | None = None, prepare: bool = True) -> None:
+    """Open the engine (or take the one given). `prepare` fetches in the background what the first run needs."""
+    global _house
+    if _house is not None:
+        raise RuntimeError("the house is open already: close it first")
+    house = _House(
+        engine=engine or Engine(max_in_flight=settings.max_in_flight, keep_runs=settings.keep_runs), settings=settings
+    )
+    _house = house
+    if prepare:
+        threading.Thread(target=_prepare, args=(house,), name="fanout-prepare", daemon=True).start()
+
+
+def close_house() -> None:
+    """Cancel what goes on and close the engine, within its own bounded time. Nothing happens where it is closed."""
+    global _house
+    house, _house = _house, None
+    if house is not None:
+        house.painted.set()
+        house.engine.close()
+
+
+def engine() -> Engine:
+    """The engine of this process."""
+    return _open().engine
+
+
+def settings() -> Settings:
+    """The settings this process was opened with."""
+    return _open().settings
+
+
+def page_painted() -> None:
+    """A page says that it has been painted: from now on the slow imports are in nobody's way."""
+    _open().painted.set()
+
+
+def _open() -> _House:
+    if _house is None:
+        raise RuntimeError("no engine: the dashboard is started with `streamlit run dashboard/app.py`")
+    return _house
+
+
+def _prepare(house: _House) -> None:
+    house.painted.wait(PAINT_WITHIN_S)
+    if _house is not house:
+        return
+    try:
+        importlib.import_module("fanout.calls.completion")
+        importlib.import_module("fanout.sandbox.process").shared_sandbox()
+    except FanoutError as exc:
+        _LOG.warning("the sandbox did not start: %s", exc)  # the first run on it says so on its page
