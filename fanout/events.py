@@ -55,8 +55,18 @@ class RunOpened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StretchOpened:
+    """A stretch was asked for; its model is being made ready, its clock has not started."""
+
+    kind: ClassVar[str] = "stretch_opened"
+    at_ns: int
+    stretch: int
+    """From 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StretchBegan:
-    """An uninterrupted part of the run began."""
+    """An uninterrupted part of the run began: its clock runs."""
 
     kind: ClassVar[str] = "stretch_began"
     at_ns: int
@@ -214,6 +224,7 @@ class ClientLagged:
 
 Event = (
     RunOpened
+    | StretchOpened
     | StretchBegan
     | StretchEnded
     | HoldChanged
@@ -235,6 +246,7 @@ KINDS: Mapping[str, type[Event]] = {
     cls.kind: cls
     for cls in (
         RunOpened,
+        StretchOpened,
         StretchBegan,
         StretchEnded,
         HoldChanged,

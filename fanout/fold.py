@@ -55,6 +55,11 @@ class Fold:
         """The call as it stands."""
         return self._calls[index]
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a stretch is being opened or goes on."""
+        return self._state != "ended"
+
     def run(self) -> Run:
         """The run as it stands; the same object until the next event."""
         if self._snapshot is None:
@@ -80,6 +85,11 @@ class Fold:
     def _opened_again(self, event: ev.RunOpened) -> None:
         raise ValueError(f"a run is opened once: {event.run_id}")
 
+    def _stretch_opened(self, event: ev.StretchOpened) -> None:
+        self._state = "opening"
+        self._stop_reason = None
+        self._stop_error = None
+
     def _stretch_began(self, event: ev.StretchBegan) -> None:
         self._stretches.append(
             Stretch(
@@ -102,8 +112,6 @@ class Fold:
         self._limits.append(Step(at_ns=event.at_ns, value=event.max_workers))
         self._max_workers = event.max_workers
         self._state = "running"
-        self._stop_reason = None
-        self._stop_error = None
 
     def _stretch_ended(self, event: ev.StretchEnded) -> None:
         self._stretches[-1] = replace(self._stretches[-1], ended_ns=event.at_ns, reason=event.reason)
@@ -224,6 +232,7 @@ class Fold:
 
 _FOLDERS: dict[type, Callable[[Any, Any], None]] = {
     ev.RunOpened: Fold._opened_again,
+    ev.StretchOpened: Fold._stretch_opened,
     ev.StretchBegan: Fold._stretch_began,
     ev.StretchEnded: Fold._stretch_ended,
     ev.HoldChanged: Fold._hold_changed,

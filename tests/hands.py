@@ -1,0 +1,90 @@
+"""A caller whose sendings a test finishes by hand, in an order that the test chooses; no network, no time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from fanout.calls import Reply, Stamp
+from fanout.clock import MonotonicClock
+from fanout.errors import CallFailed
+from fanout.events import Usage
+from fanout.live import LiveRun
+from fanout.run import Run
+
+WAIT_S = 20.0
+"""Only ever means failure."""
+
+
+def await_run(live: LiveRun, wanted: Callable[[Run], bool]) -> Run:
+    """Block until the run is as wanted."""
+    changed = live.record._changed
+    with changed:
+        assert changed.wait_for(lambda: wanted(live.snapshot()), WAIT_S), f"never came to be: {live!r}"
+    return live.snapshot()
+
+
+class HandSending:
+    """One attempt in flight, until `answer` or `fail`."""
+
+    def __init__(self, prompt: str, *, on_sent: Stamp, on_first_token: Stamp) -> None:
+        self.prompt = prompt
+        self._on_first_token = on_first_token
+        self._reply: Future[Reply] = Future()
+        on_sent(MonotonicClock().now_ns())
+
+    def first_token(self) -> None:
+        self._on_first_token(MonotonicClock().now_ns())
+
+    def answer(self, output: str = "yes", *, output_tokens: int | None = 1) -> None:
+        usage = Usage(input_tokens=3, output_tokens=output_tokens)
+        self._reply.set_result(Reply(received_ns=MonotonicClock().now_ns(), output=output, usage=usage))
+
+    def fail(self, error: CallFailed) -> None:
+        self._reply.set_result(Reply(received_ns=MonotonicClock().now_ns(), error=error))
+
+    def reply(self) -> Reply:
+        return self._reply.result(WAIT_S)
+
+    def cancel(self) -> None:
+        self._reply.cancel()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._reply.cancelled()
+
+
+class HandCaller:
+    """Collects what the engine sends; `taken(n)` waits until n attempts have been sent altogether."""
+
+    def __init__(self, *, warm_up_error: Exception | None = None) -> None:
+        self._sent: list[HandSending] = []
+        self._changed = threading.Condition()
+        self._warm_up_error = warm_up_error
+        self.warm = threading.Event()
+        self.warm.set()
+
+    def warm_up(self) -> None:
+        assert self.warm.wait(WAIT_S)
+        if self._warm_up_error is not None:
+            raise self._warm_up_error
+
+    def send(self, prompt: str, *, on_sent: Stamp, on_first_token: Stamp) -> HandSending:
+        sending = HandSending(prompt, on_sent=on_sent, on_first_token=on_first_token)
+        with self._changed:
+            self._sent.append(sending)
+            self._changed.notify_all()
+        return sending
+
+    def taken(self, count: int) -> list[HandSending]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._sent) >= count, WAIT_S), (
+                f"waited for {count} attempts, {len(self._sent)} were sent"
+            )
+            return list(self._sent)
+
+    @property
+    def count(self) -> int:
+        with self._changed:
+            return len(self._sent)

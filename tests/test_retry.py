@@ -1,0 +1,76 @@
+"""Verdicts: what is sent again, when, and what is given up."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanout.clock import NS_PER_S
+from fanout.errors import (
+    FAILURES,
+    CallFailed,
+    KeyRefused,
+    ModelUnknown,
+    QuotaExhausted,
+    RateLimited,
+    Rejected,
+    ServerFailed,
+    TimedOut,
+)
+from fanout.retry import BASE_S, CAP_S, Again, GiveUp, backoff_s, is_free, verdict
+
+
+def test_a_transient_failure_comes_again_until_retries_are_used_up() -> None:
+    for counted in (1, 2):
+        decided = verdict(TimedOut("late"), at_ns=0, counted=counted, retries=2, jitter=0.5)
+        assert isinstance(decided, Again)
+        assert not decided.everyone_waits
+    assert verdict(TimedOut("late"), at_ns=0, counted=3, retries=2, jitter=0.5) == GiveUp(stops_run=False)
+
+
+def test_no_retries_means_one_attempt_even_for_a_forgiven_429() -> None:
+    assert verdict(RateLimited("later"), at_ns=0, counted=0, retries=0, jitter=0.5) == GiveUp(stops_run=False)
+
+
+def test_what_would_fail_alike_is_given_up_at_once() -> None:
+    assert verdict(Rejected("no"), at_ns=0, counted=1, retries=9, jitter=0) == GiveUp(stops_run=False)
+    for cls in (KeyRefused, ModelUnknown, QuotaExhausted):
+        assert verdict(cls("no"), at_ns=0, counted=1, retries=9, jitter=0) == GiveUp(stops_run=True)
+
+
+def test_retry_after_is_honoured_and_a_429_holds_everyone() -> None:
+    error = RateLimited("later", retry_after_s=12.5)
+    decided = verdict(error, at_ns=NS_PER_S, counted=1, retries=2, jitter=0.9)
+    assert decided == Again(ready_ns=round(13.5 * NS_PER_S), reason="retry_after", everyone_waits=True)
+
+
+@pytest.mark.parametrize("nonsense", [0.0, -5.0])
+def test_a_retry_after_that_asks_nothing_is_a_plain_backoff(nonsense: float) -> None:
+    decided = verdict(ServerFailed("x", retry_after_s=nonsense), at_ns=0, counted=1, retries=2, jitter=1.0)
+    assert isinstance(decided, Again)
+    assert decided.ready_ns == round(BASE_S * NS_PER_S)
+
+
+def test_a_429_is_free_only_while_the_run_gets_on() -> None:
+    later = RateLimited("later")
+    assert is_free(later, refused_before_ns=10, last_answer_ns=11)
+    assert not is_free(later, refused_before_ns=10, last_answer_ns=9)
+    assert not is_free(later, refused_before_ns=10, last_answer_ns=None)
+    assert not is_free(ServerFailed("x"), refused_before_ns=10, last_answer_ns=11)
+
+
+@given(failures=st.integers(1, 10_000), jitter=st.floats(0, 1))
+def test_backoff_stays_between_nothing_and_the_cap(failures: int, jitter: float) -> None:
+    assert 0 <= backoff_s(failures, jitter=jitter) <= CAP_S
+
+
+@pytest.mark.parametrize("cls", FAILURES.values())
+def test_every_failure_survives_json_and_compares_by_content(cls: type[CallFailed]) -> None:
+    error = cls("a sentence", provider_words="<b>words</b>", status_code=500, retry_after_s=1.5, was_sent=False)
+    again = CallFailed.from_json(error.as_json())
+    assert again == error == error.bare()
+    assert type(again) is cls
+    assert hash(again) == hash(error)
+    assert error != cls("another sentence")
+    assert str(error) == "a sentence"
