@@ -1,0 +1,169 @@
+"""`fanout.Executor`: the standard library's thread pool, and afterwards (or meanwhile) the picture of what it did.
+
+Comes in: any function. Goes out: standard futures, and `Executor.run`, a `Run` of what happened so far. Everything
+about threads, queues and futures is `concurrent.futures.ThreadPoolExecutor`'s; this file wraps each function to stamp
+when it began and ended, and mends the one place where the standard pool hangs (`shutdown`).
+
+Recording takes no lock and keeps no argument, no result and no future: a call leaves numbers and two short texts.
+`executor_run` makes a `Run` of them.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+from uuid import uuid4
+
+from fanout import spans
+from fanout.errors import BadInput, Broken, CallFailed
+from fanout.executor_run import Recorded, Recording, run_of
+from fanout.run import Run
+from fanout.shorten import shorten
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MOST_CALLS_KEPT = 100_000
+"""Calls a pool remembers; past it the oldest are forgotten, so that a pool may live as long as its program."""
+
+
+class Executor(ThreadPoolExecutor):
+    """A `ThreadPoolExecutor` that records spans: change one import and get the picture.
+
+    Takes the same arguments and keeps the same promises. Two things are more: `run`, and that after
+    `shutdown(cancel_futures=True)` every future comes out of `as_completed` and `wait`, where the standard pool's
+    cancelled ones never do.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+    ) -> None:
+        super().__init__(max_workers, thread_name_prefix, initializer, initargs)
+        self._recorded: deque[Recorded] = deque(maxlen=MOST_CALLS_KEPT)
+        self._function: str | None = None
+        self._stopped_ns: int | None = None
+        self._run_id = uuid4().hex
+        # Wall time minus monotonic time: RunOpened tells both of one instant.
+        self._wall_offset_s = time.time() - time.monotonic()
+        self._name = thread_name_prefix or None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As the standard one: a future of `fn(*args, **kwargs)`; RuntimeError after `shutdown`."""
+        span = Recorded(_prompt(fn, args, kwargs), time.monotonic_ns())
+        future = super().submit(_recorded, span, fn, args, kwargs)
+        self._recorded.append(span)
+        name = _name(fn)
+        if name != self._function:
+            self._function = name if self._function is None else "several functions"
+        future.add_done_callback(span.never_began)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As the standard one; the futures it cancels also tell `as_completed` and `wait` (cpython #87893, #109934)."""
+        given_up = self._drained() if cancel_futures else []
+        super().shutdown(wait=False)
+        for future in given_up:  # outside the lock: their callbacks may call this pool
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        if wait:
+            super().shutdown(wait=True)
+
+    @property
+    def run(self) -> Run:
+        """What happened so far. One stretch, from the first submit to the last end; goes on while a call does.
+
+        A call's prompt is the text of its first argument, its output the text of its result, each cut to 2,000
+        characters. Raises BadInput before the first submit: there is no run without a call.
+        """
+        if not self._recorded:
+            raise BadInput("nothing has been submitted to this pool yet: there is no run to show")
+        return run_of(
+            Recording(
+                cut_ns=time.monotonic_ns(),  # before the calls are read: see run_of
+                calls=tuple(self._recorded.copy()),
+                run_id=self._run_id,
+                name=self._name,
+                function=self._function,
+                max_workers=max(1, int(self._max_workers)),
+                wall_offset_s=self._wall_offset_s,
+                stopped_ns=self._stopped_ns,
+            )
+        )
+
+    def _drained(self) -> list[Future[Any]]:
+        """Close the pool and take what is queued. Whoever takes an entry off the queue alone may notify its future."""
+        futures: list[Future[Any]] = []
+        with self._shutdown_lock:
+            self._shutdown = True
+            while True:
+                try:
+                    entry = self._work_queue.get_nowait()
+                except queue.Empty:
+                    break
+                if entry is not None:  # a None wakes workers up; super().shutdown puts a new one
+                    futures.append(entry.future)
+        if futures:
+            self._stopped_ns = time.monotonic_ns()
+        return futures
+
+
+def _recorded(span: Recorded, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    """`fn(*args, **kwargs)` in a worker, stamped."""
+    token = spans.enter(span)
+    span.started_ns = time.monotonic_ns()
+    try:
+        result = fn(*args, **kwargs)
+    except BaseException as exc:
+        _record_failure(span, exc, time.monotonic_ns())
+        raise
+    else:
+        returned_ns = time.monotonic_ns()
+        span.end("answered", returned_ns, output=shorten(result))
+        return result
+    finally:
+        spans.leave(token)
+        # The traceback of an exception keeps this frame; it must not keep the arguments alive too.
+        del fn, args, kwargs, token, span
+
+
+def _record_failure(span: Recorded, exc: BaseException, raised_ns: int) -> None:
+    if isinstance(exc, CancelledError):
+        span.end("cancelled", raised_ns)
+    else:
+        span.end("failed", raised_ns, error=_failure(exc))
+
+
+def _failure(exc: BaseException) -> CallFailed:
+    """What a call's row says of an exception: a failure of our tree as it is, any other one as Broken."""
+    try:
+        if isinstance(exc, CallFailed):
+            return exc.bare()
+        words = shorten(str(exc))
+    except Exception:  # a broken __str__ of theirs must not become a failure of ours
+        words = "(its message cannot be shown)"
+    name = type(exc).__name__
+    return Broken(f"{name}: {words}" if words.strip() else name)
+
+
+def _prompt(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """The call's text in its row: of its first argument, else of its first keyword's value, else the function."""
+    if not args and not kwargs:
+        return f"{_name(fn)}()"
+    text = shorten(args[0] if args else next(iter(kwargs.values())))
+    return text if text.strip() else shorten(repr(text))
+
+
+def _name(fn: object) -> str:
+    try:
+        name = getattr(fn, "__qualname__", None)
+    except Exception:  # an attribute of theirs that fails is no reason to refuse the call
+        name = None
+    return shorten(name) if isinstance(name, str) and name.strip() else type(fn).__name__
