@@ -11,6 +11,7 @@ Recording takes no lock and keeps no argument, no result and no future: a call l
 from __future__ import annotations
 
 import queue
+import reprlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,13 +23,15 @@ from fanout import spans
 from fanout.errors import BadInput, Broken, CallFailed
 from fanout.executor_run import Recorded, Recording, run_of
 from fanout.run import Run
-from fanout.shorten import shorten
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST_CALLS_KEPT = 100_000
 """Calls a pool remembers; past it the oldest are forgotten, so that a pool may live as long as its program."""
+
+MOST_CHARACTERS = 2_000
+"""Of a call's prompt, and of its output, as the picture tells them."""
 
 
 class Executor(ThreadPoolExecutor):
@@ -167,3 +170,28 @@ def _name(fn: object) -> str:
     except Exception:  # an attribute of theirs that fails is no reason to refuse the call
         name = None
     return shorten(name) if isinstance(name, str) and name.strip() else type(fn).__name__
+
+
+_repr = reprlib.Repr()
+_repr.maxlevel = 4
+_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = _repr.maxfrozenset = _repr.maxdeque = 20
+_repr.maxstring = _repr.maxother = MOST_CHARACTERS
+_PLAIN = frozenset({int, float, bool, type(None)})
+
+
+def shorten(value: object) -> str:
+    """An exact str of at most 2,000 characters that keeps nothing of the value: text itself, else the repr; both cut.
+
+    Never fails: a value whose repr raises is named by its class.
+    """
+    if isinstance(value, str):
+        # str's own slicing, whatever a subclass makes of slicing and of __str__.
+        return str.__getitem__(value, slice(MOST_CHARACTERS))
+    try:
+        if type(value) in _PLAIN:
+            return repr(value)[:MOST_CHARACTERS]
+        if isinstance(value, bytes | bytearray):
+            value = bytes(value[:MOST_CHARACTERS])  # the repr of a whole recording would be four times its size
+        return str.__getitem__(_repr.repr(value), slice(MOST_CHARACTERS))
+    except Exception:  # theirs, not ours: a picture is no reason to break a call
+        return f"<{type(value).__name__} that cannot be shown>"

@@ -12,10 +12,9 @@ import pytest
 
 from fanout.errors import BadInput, Broken, RateLimited
 from fanout.events import Usage
-from fanout.executor import Executor
+from fanout.executor import MOST_CHARACTERS, Executor, shorten
 from fanout.executor_run import Recorded, Recording, run_of
 from fanout.run import Call, Run
-from fanout.shorten import MOST_CHARACTERS, shorten
 from fanout.spans import current_span
 
 PATIENCE_S = 30.0
