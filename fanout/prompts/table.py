@@ -1,0 +1,205 @@
+"""CSV and TSV -> rows with their line numbers, a header or none, and the column that holds the prompts.
+
+Comes in: the text of a file. Goes out: a `Table`, and the `PromptList` of one of its columns. Knows no encoding.
+
+Quotes are read strictly: a quote that is never closed would otherwise swallow the rest of the file into one prompt.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fanout.errors import BadInput
+from fanout.prompts.encoding import Decoded
+from fanout.prompts.names import best_name, is_prompt_name, listed, quoted, unique
+from fanout.prompts.prompt_list import Found, PromptList, Skipped, gather
+
+_SEP_LINE = re.compile(r'"?sep=(.)"?(?:\r\n|\r|\n|$)', re.IGNORECASE)
+_DELIMITERS = (",", ";", "\t", "|")
+_NONE = "\x00"  # parts nothing: text with a NUL has been refused
+_SAMPLE_LETTERS = 60_000  # below the 131,072 that the csv module takes for a cell by default
+_SAMPLE_ROWS = 50
+_NAME_LETTERS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row; `line` is where it begins."""
+
+    line: int
+    cells: tuple[str, ...]
+
+    @property
+    def blank(self) -> bool:
+        """Whether no cell has anything in it."""
+        return not any(cell.strip() for cell in self.cells)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The rows under the header. Where there is no header, `names` are `column 1`, `column 2`, ..."""
+
+    names: tuple[str, ...]
+    rows: tuple[Row, ...]
+    delimiter: str | None
+    """None where each row is one cell, with all the commas in it."""
+    header: bool
+
+    def best_column(self) -> str | None:
+        """The name of the column that most likely holds the prompts."""
+        sizes = [sum(len(row.cells[place]) for row in self.rows if place < len(row.cells)) for place in self._places]
+        return best_name(dict(zip(self.names, sizes, strict=True)))
+
+    def column(self, name: str) -> Iterator[Found | Skipped]:
+        """What stands in one column, row by row."""
+        place = self.names.index(name)
+        width = len(self.names)
+        for row in self.rows:
+            if row.blank:
+                yield Skipped(line=row.line, reason="blank")
+            elif width == 1:
+                # One column: a delimiter in the text is part of it, quoted or not.
+                yield Found(line=row.line, text=(self.delimiter or _NONE).join(row.cells))
+            elif any(cell.strip() for cell in row.cells[width:]):
+                yield Skipped(line=row.line, reason="extra_cells")
+            elif place >= len(row.cells):
+                yield Skipped(line=row.line, reason="no_cell")
+            else:
+                yield Found(line=row.line, text=row.cells[place])
+
+    @property
+    def _places(self) -> range:
+        return range(len(self.names))
+
+
+def read(name: str, decoded: Decoded, *, tabs: bool, column: str | None) -> PromptList:
+    """The prompts of one column, None for the likeliest."""
+    table = parse(name, decoded.text, tabs=tabs, column=column)
+    chosen = table.best_column() if column is None else _find(table.names, column)
+    if chosen is None:
+        raise BadInput(f"{quoted(name)} has no column {quoted(column or '')}: it has {listed(table.names)}")
+    return gather(
+        table.column(chosen),
+        where=quoted(name),
+        unit="row",
+        encoding=decoded.encoding,
+        column=chosen,
+        columns=table.names,
+        delimiter=table.delimiter,
+        header=table.header,
+    )
+
+
+def parse(name: str, text: str, *, tabs: bool, column: str | None = None) -> Table:
+    """The table in a text. A first row that holds `column` is its header."""
+    sep = _SEP_LINE.match(text)
+    body = text[sep.end() :] if sep else text
+    delimiter = sep[1] if sep else "\t" if tabs else _sniff(body)
+    if delimiter is not None and delimiter in '"\r\n':
+        raise BadInput(f"{quoted(name)} names {delimiter!r} as its delimiter: expected one of , ; | or a tab")
+    rows = tuple(_rows(name, body, delimiter or _NONE, first_line=2 if sep else 1))
+    start = next((place for place, row in enumerate(rows) if not row.blank), None)
+    if start is None:
+        raise BadInput(f"{quoted(name)} holds only blanks: expected at least one prompt")
+    first = rows[start].cells
+    if _find(tuple(cell.strip() for cell in first), column) is not None or _is_header(first):
+        names = unique(_without_blank_end(first))
+        return Table(names=names, rows=rows[:start] + rows[start + 1 :], delimiter=delimiter, header=True)
+    width = max(len(_without_blank_end(first)), 1)
+    return Table(names=unique([""] * width), rows=rows, delimiter=delimiter, header=False)
+
+
+def _rows(name: str, text: str, delimiter: str, *, first_line: int) -> Iterator[Row]:
+    """Rows of any length, cells with line breaks included."""
+    if len(text) > csv.field_size_limit():
+        # The limit on a cell is the whole process's. It is only ever raised, never put back: another thread may be
+        # reading just then, and a higher limit fails nobody. What bounds a cell here is the limit on the file.
+        csv.field_size_limit(len(text))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = first_line
+    try:
+        for cells in reader:
+            yield Row(line=line, cells=tuple(cells))
+            line = first_line + reader.line_num
+    except csv.Error as exc:
+        raise BadInput(f"{quoted(name)}, line {line:,}: {_fault(exc)}") from exc
+
+
+def _fault(exc: csv.Error) -> str:
+    if "unexpected end" in str(exc):
+        return "the cell that begins here opens a double quote that is never closed: close it, or leave it out"
+    if "expected after" in str(exc):
+        return (
+            "text follows the closing double quote of a cell: put the whole cell in double quotes and write "
+            'each quote inside it twice ("")'
+        )
+    return f"this row is not CSV ({exc})"
+
+
+def _sniff(text: str) -> str | None:
+    """The delimiter under which most rows are as wide as the first, or the first names what we look for; None where
+    there is none such: a table of one column needs no delimiter, and its texts have commas."""
+    cut = text[:_SAMPLE_LETTERS]
+    best, best_score = None, 0
+    for delimiter in _DELIMITERS:
+        rows = _sample(cut, delimiter, whole=len(cut) == len(text))
+        if not rows or len(rows[0]) < 2 or _is_prose(rows[0]):
+            continue
+        score = sum(len(row) == len(rows[0]) for row in rows)
+        if any(is_prompt_name(cell) for cell in rows[0]):
+            score += len(rows)
+        if score > best_score and score * 2 >= len(rows):
+            best, best_score = delimiter, score
+    return best
+
+
+def _sample(text: str, delimiter: str, *, whole: bool) -> list[list[str]]:
+    rows: list[list[str]] = []
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+            if any(cell.strip() for cell in row):
+                rows.append(row)
+            if len(rows) > _SAMPLE_ROWS:
+                return rows
+    except csv.Error:
+        return []
+    return rows if whole else rows[:-1] or rows
+
+
+def _is_prose(first: list[str]) -> bool:
+    """Whether it is a sentence with commas rather than cells: each comma is followed by a space."""
+    return all(cell.startswith(" ") for cell in first[1:]) and not any(is_prompt_name(cell) for cell in first)
+
+
+def _is_header(first: tuple[str, ...]) -> bool:
+    """Whether the first row names columns: a known name certainly does; of several cells, short words without
+    numbers and full stops do; a lone cell with any other text is taken for a prompt."""
+    cells = [cell.strip() for cell in first if cell.strip()]
+    if any(is_prompt_name(cell) for cell in cells):
+        return True
+    return len(first) > 1 and not _is_prose(list(first)) and not any(_is_content(cell) for cell in cells)
+
+
+def _is_content(cell: str) -> bool:
+    if len(cell) > _NAME_LETTERS or "\n" in cell or "\r" in cell:
+        return True
+    if " " in cell and cell[-1] in ".?!…":
+        return True
+    return re.fullmatch(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?%?", cell, re.IGNORECASE) is not None
+
+
+def _without_blank_end(cells: tuple[str, ...]) -> tuple[str, ...]:
+    last = max((place for place, cell in enumerate(cells) if cell.strip()), default=0)
+    return cells[: last + 1]
+
+
+def _find(names: tuple[str, ...], wanted: str | None) -> str | None:
+    """The name as it is written, whatever its case; an exact one first."""
+    if wanted is None or wanted in names:
+        return wanted
+    plain = wanted.strip().casefold()
+    return next((name for name in names if name.casefold() == plain), None)
