@@ -1,0 +1,179 @@
+"""One question to one model: a prompt goes in, the answer's text, tokens and cost come out, or a CallFailed is raised.
+
+Runs on the loop thread, in a task per attempt. One request leaves per question: no retry here, none in the SDK. It
+knows neither runs nor workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pydantic_ai import direct
+from pydantic_ai.messages import (
+    InstructionPart,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    UserPromptPart,
+)
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import RequestUsage
+
+from fanout.errors import CallFailed
+from fanout.providers.failures import (
+    Circumstances,
+    empty_answer,
+    failure_of,
+    truncated_answer,
+    withheld_answer,
+)
+from fanout.providers.ready import ReadyModel
+from fanout.providers.transport import Wire, wire
+
+Told = Callable[[], None]
+"""Is told that something happened now; on the loop thread, at most once; must not block it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the model said. Tokens and cost are None where nobody knows them."""
+
+    text: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+
+
+class Asker:
+    """Asks one model with one set of settings, which every question shares."""
+
+    def __init__(
+        self,
+        ready: ReadyModel,
+        *,
+        instructions: str | None,
+        temperature: float | None,
+        max_output_tokens: int | None,
+        timeout_s: float,
+        streams: bool,
+    ) -> None:
+        self.ready = ready
+        self._instructions = instructions
+        self._timeout_s = timeout_s
+        self._streams = streams
+        # One settings and one parameters object for all calls: with the parts of the instructions in it, pydantic-ai
+        # does not copy it for every call.
+        self._settings = ModelSettings(**ready.settings)
+        if temperature is not None:
+            self._settings["temperature"] = temperature
+        if max_output_tokens is not None:
+            self._settings["max_tokens"] = max_output_tokens
+        parts = [InstructionPart(content=instructions)] if instructions else None
+        self._parameters = ModelRequestParameters(instruction_parts=parts)
+        self._unpriced: set[str | None] = set()  # names that genai-prices does not know: asked once each
+
+    async def ask(self, prompt: str, *, on_sent: Told, on_first_token: Told) -> Answer:
+        """The answer to `prompt`; raises CallFailed. Cancelling the task hangs up on the provider.
+
+        `timeout_s` is from sending to the last byte, whatever the provider trickles in between.
+        """
+        seen = Wire(on_sent)
+        wire.set(seen)
+        if not self.ready.client_is_ours:
+            seen.leave()  # no hook of ours tells: the instant before is the nearest there is
+        deadline = asyncio.timeout(self._timeout_s)
+        try:
+            async with deadline:
+                response = await self._response(prompt, on_first_token)
+            return self._answer(response)
+        except Exception as exc:
+            failure = failure_of(exc, self._circumstances(seen, deadline.expired()))
+        raise failure  # out here, so that only the cause that failure_of let through hangs on it
+
+    async def _response(self, prompt: str, on_first_token: Told) -> ModelResponse:
+        request = ModelRequest(parts=[UserPromptPart(prompt)], instructions=self._instructions)
+        messages: list[ModelMessage] = [request]
+        if self._streams:
+            return await self._streamed(messages, on_first_token)
+        return await direct.model_request(
+            self.ready.model, messages, model_settings=self._settings, model_request_parameters=self._parameters
+        )
+
+    async def _streamed(self, messages: list[ModelMessage], on_first_token: Told) -> ModelResponse:
+        told = False
+        opened = direct.model_request_stream(
+            self.ready.model, messages, model_settings=self._settings, model_request_parameters=self._parameters
+        )
+        async with opened as stream:
+            async for event in stream:
+                if not told and _has_text(event):
+                    told = True
+                    on_first_token()
+            response = stream.get()
+        if response.finish_reason is None and self.ready.says_when_complete:
+            raise truncated_answer()
+        return response
+
+    def _answer(self, response: ModelResponse) -> Answer:
+        text = response.text
+        if not text:
+            raise _without_text(response)
+        usage = response.usage
+        return Answer(
+            text=text,
+            input_tokens=_known(usage.input_tokens, usage),
+            output_tokens=_known(usage.output_tokens, usage),
+            cost_usd=self._cost_usd(response),
+        )
+
+    def _cost_usd(self, response: ModelResponse) -> float | None:
+        if not self.ready.priced or response.model_name in self._unpriced or not _counted(response.usage):
+            return None
+        try:
+            total: Decimal = response.cost().total_price
+        except (LookupError, ValueError, AssertionError):
+            self._unpriced.add(response.model_name)
+            return None
+        return float(total)
+
+    def _circumstances(self, seen: Wire, timed_out: bool) -> Circumstances:
+        return Circumstances(
+            timeout_s=self._timeout_s,
+            model=self.ready.model.model_name,
+            address=self.ready.address,
+            key_name=self.ready.key_name,
+            secret=self.ready.secret,
+            was_sent=seen.left,
+            content_type=seen.content_type,
+            timed_out=timed_out,
+        )
+
+
+def _has_text(event: object) -> bool:
+    if isinstance(event, PartDeltaEvent):
+        return isinstance(event.delta, TextPartDelta) and bool(event.delta.content_delta)
+    return isinstance(event, PartStartEvent) and isinstance(event.part, TextPart) and bool(event.part.content)
+
+
+def _without_text(response: ModelResponse) -> CallFailed:
+    if response.finish_reason == "content_filter":
+        refusal = (response.provider_details or {}).get("refusal")
+        return withheld_answer(refusal if isinstance(refusal, str) else None)
+    return empty_answer(cut_off=response.finish_reason == "length")
+
+
+def _counted(usage: RequestUsage) -> bool:
+    """Whether the provider said how many tokens it took; pydantic-ai spells "it did not" as zeros."""
+    return bool(usage.input_tokens or usage.output_tokens)
+
+
+def _known(tokens: int, usage: RequestUsage) -> int | None:
+    return tokens if _counted(usage) else None

@@ -1,0 +1,330 @@
+"""Every way in which asking a model can fail, mapped once to our tree: what happened, why, what to do next.
+
+Comes in: whatever pydantic-ai, the providers' SDKs or the wire raised, and what is known of the attempt. Goes out: a
+`CallFailed` with the provider's own words kept and every key struck out. It raises nothing, sends nothing, retries
+nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ssl import SSLError
+
+import httpx2
+from pydantic_ai.exceptions import (
+    ContentFilterError,
+    ModelAPIError,
+    ModelAuthenticationError,
+    ModelConnectionError,
+    ModelContextWindowExceededError,
+    ModelHTTPError,
+    ModelNotFoundError,
+    ModelQuotaExceededError,
+    ModelRateLimitError,
+    ModelRequestRejectedError,
+    ModelServerError,
+    ModelUnavailableError,
+    UnexpectedModelBehavior,
+    UserError,
+)
+
+from fanout.errors import (
+    BadAnswer,
+    Broken,
+    CallFailed,
+    ConnectionFailed,
+    KeyRefused,
+    ModelUnknown,
+    Overloaded,
+    QuotaExhausted,
+    RateLimited,
+    Rejected,
+    ServerFailed,
+    TimedOut,
+    Truncated,
+)
+
+MOST_WORDS = 2_000
+"""Characters kept of what a provider says."""
+MOST_COMPLAINT = 200
+"""Characters of a parser's complaint in a sentence."""
+STRUCK = "[key]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What is known of an attempt, whatever it failed with."""
+
+    timeout_s: float
+    model: str
+    address: str
+    """Where the provider is, as a person would say it: host and port."""
+    key_name: str | None = None
+    """The environment variable that holds the key."""
+    secret: str | None = field(default=None, repr=False)
+    was_sent: bool = True
+    """Whether the request was handed to the wire."""
+    content_type: str | None = None
+    """Of the answer, once its headers have come; None before."""
+    timed_out: bool = False
+    """Whether our own clock ended the attempt."""
+
+
+def failure_of(error: BaseException, at: Circumstances) -> CallFailed:
+    """`error` as a failure of our tree, with `error` as its cause unless its text gives a key away."""
+    if isinstance(error, CallFailed):
+        return _clean(error, at.secret)
+    failure = _clean(_mapped(error, at), at.secret)
+    if not any(_tells_a_key(link, at.secret) for link in _chain(error)):
+        failure.__cause__ = error
+    return failure
+
+
+def redacted(text: str, secret: str | None = None) -> str:
+    """`text` with `secret`, the keys of the environment and anything shaped like a key struck out."""
+    for known in (secret, *_environment_keys()):
+        if known:
+            text = text.replace(known, STRUCK)
+    return _KEY_SHAPES.sub(STRUCK, text)
+
+
+_KEY_SHAPES = re.compile(
+    r"\b(?:sk|gsk|xai|pplx)[-_][A-Za-z0-9_*.\-]{8,}"  # OpenAI, Anthropic, OpenRouter, Groq, xAI, Perplexity
+    r"|\bhf_[A-Za-z0-9]{20,}"  # Hugging Face
+    r"|\bAIza[A-Za-z0-9_\-]{20,}"  # Google
+    r"|(?<=[Bb]earer )[A-Za-z0-9._~+/=\-]{8,}"
+    r"|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"  # user and password in a URL
+)
+_KEY_VARIABLES = re.compile(r"_(?:API_)?(?:KEY|TOKEN|SECRET)$")
+_SHORTEST_KEY = 8
+"""Shorter values are no keys, and striking them out would make nonsense of sentences."""
+
+
+def _environment_keys() -> Iterator[str]:
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST_KEY and _KEY_VARIABLES.search(name):
+            yield value
+
+
+def _clean(failure: CallFailed, secret: str | None) -> CallFailed:
+    words = failure.provider_words  # struck out before it is cut, or half a key would stay
+    return type(failure)(
+        redacted(failure.sentence, secret),
+        provider_words=None if not words else redacted(words, secret)[:MOST_WORDS],
+        status_code=failure.status_code,
+        retry_after_s=failure.retry_after_s,
+        was_sent=failure.was_sent,
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _tells_a_key(error: BaseException, secret: str | None) -> bool:
+    text = f"{error}{error!r}"
+    return redacted(text, secret) != text
+
+
+def _mapped(error: BaseException, at: Circumstances) -> CallFailed:
+    if at.timed_out:
+        return _timed_out(at)
+    if isinstance(error, ModelHTTPError):
+        return _answered(error, at)
+    if isinstance(error, ModelConnectionError) or _transport_error(error) is not None:
+        return _wire_failed(error, at)
+    if isinstance(error, ModelAPIError):
+        return _odd_answer(error, at)
+    if isinstance(error, ContentFilterError):
+        return Rejected(_FILTERED, provider_words=str(error))
+    if isinstance(error, UnexpectedModelBehavior):
+        return _not_an_answer(at, error.message)
+    if isinstance(error, UserError):
+        return Rejected(f"This request cannot be made: {error}. Change the settings.", was_sent=at.was_sent)
+    if any(type(link).__module__.startswith("google.auth") for link in _chain(error)):
+        return KeyRefused(f"The credentials do not work: {error}. Sign in again.", was_sent=at.was_sent)
+    return Broken(f"This call broke on our side: {type(error).__name__}: {error}", was_sent=at.was_sent)
+
+
+_FILTERED = "The provider's content filter withheld the answer. Change the prompt; sending it again changes nothing."
+
+
+def _timed_out(at: Circumstances) -> CallFailed:
+    if not at.was_sent:
+        return TimedOut(f"Nothing could be sent within {at.timeout_s:g} s. Raise the timeout.", was_sent=False)
+    return TimedOut(f"No complete answer within {at.timeout_s:g} s. Send it again, or raise the timeout.")
+
+
+# ---- the provider answered with a status that is not a success
+
+
+def _answered(error: ModelHTTPError, at: Circumstances) -> CallFailed:
+    status = error.status_code
+    kind = _kind(error)
+    sentence = f"The provider answered {status}: {_reason(kind, error, at)}"
+    return kind(sentence, provider_words=words_of(error.body), status_code=status, retry_after_s=error.retry_after)
+
+
+# pydantic-ai's categories first: they know the providers' codes (an exhausted balance is a 429 here, a 400 there).
+_BY_CATEGORY: tuple[tuple[type[ModelAPIError], type[CallFailed]], ...] = (
+    (ModelQuotaExceededError, QuotaExhausted),
+    (ModelRateLimitError, RateLimited),
+    (ModelUnavailableError, Overloaded),
+    (ModelServerError, ServerFailed),
+    (ModelAuthenticationError, KeyRefused),
+    (ModelNotFoundError, ModelUnknown),
+    (ModelRequestRejectedError, Rejected),
+)
+
+
+def _kind(error: ModelHTTPError) -> type[CallFailed]:
+    for category, kind in _BY_CATEGORY:
+        if isinstance(error, category):
+            return kind
+    if error.status_code == 408:
+        return TimedOut
+    return ServerFailed if error.status_code >= 500 else Rejected
+
+
+def _reason(kind: type[CallFailed], error: ModelHTTPError, at: Circumstances) -> str:
+    if kind is RateLimited:
+        return f"its limit is used up for now. {_wait(error.retry_after)}"
+    if kind is ModelUnknown:
+        near = f", perhaps {error.suggested_model_id}" if error.suggested_model_id else ""
+        return f"it knows no model {at.model!r} at {at.address}. Check the name{near} and the base URL."
+    if kind is KeyRefused:
+        return f"it does not accept the key. Check {at.key_name or 'the key'}, and whether it may use {at.model!r}."
+    if isinstance(error, ModelContextWindowExceededError):
+        return "the prompt is longer than the model can read. Shorten it."
+    return _REASONS[kind]
+
+
+_REASONS: Mapping[type[CallFailed], str] = {
+    QuotaExhausted: "the account has no credit left. Add credit, or use another key.",
+    Overloaded: "it has too much to do. Send it again later, or lower max_workers.",
+    ServerFailed: "it failed inside. Send it again.",
+    TimedOut: "it gave up waiting. Send it again.",
+    Rejected: "it refuses this prompt or these settings. Change them; sending it again changes nothing.",
+}
+
+
+def _wait(retry_after_s: float | None) -> str:
+    if retry_after_s is None:
+        return "It did not say how long to wait: send it again later, or lower max_workers."
+    return f"It asks to wait {retry_after_s:{'.3g' if retry_after_s < 100 else '.0f'}} s."
+
+
+def words_of(body: object) -> str | None:
+    """The message in the body of a provider's error, else the whole body."""
+    if isinstance(body, list) and len(body) == 1:  # Google's OpenAI-compatible API wraps its error in a list
+        body = body[0]
+    if isinstance(body, Mapping):
+        inner = body.get("error", body)
+        message = inner.get("message") or inner.get("detail") if isinstance(inner, Mapping) else inner
+        body = message or body
+    if body is None or body == "":
+        return None
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
+    return text.strip() or None
+
+
+# ---- the wire failed
+
+
+def _transport_error(error: BaseException) -> BaseException | None:
+    kinds = (httpx2.TransportError, httpx2.DecodingError, httpx2.StreamError, httpx2.InvalidURL)
+    return next((link for link in _chain(error) if isinstance(link, kinds)), None)
+
+
+def _wire_failed(error: BaseException, at: Circumstances) -> CallFailed:
+    cause = _transport_error(error) or error
+    if isinstance(cause, httpx2.DecodingError):
+        return _not_an_answer(at, str(cause))
+    if not at.was_sent or _phase(error, cause) in ("connect", "pool"):
+        return ConnectionFailed(
+            f"The provider could not be reached at {at.address}: {_why(cause)}. Check the address and the network.",
+            was_sent=False,
+        )
+    if isinstance(cause, httpx2.TimeoutException):
+        return _timed_out(at)
+    if at.content_type is not None or "incomplete" in str(cause):
+        return _truncated()
+    if isinstance(cause, httpx2.RemoteProtocolError) and "disconnected" not in str(cause):
+        return _not_an_answer(at, str(cause))
+    return ConnectionFailed(
+        "The provider closed the connection before it answered. Send it again; it may have counted this request."
+    )
+
+
+def _phase(error: BaseException, cause: BaseException) -> str | None:
+    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.UnsupportedProtocol):
+        return "connect"
+    return error.phase if isinstance(error, ModelConnectionError) else None
+
+
+def _why(cause: BaseException) -> str:
+    if isinstance(cause, httpx2.ConnectTimeout):
+        return "no connection in time"
+    root = list(_chain(cause))[-1]  # the socket's own error says more than "All connection attempts failed"
+    if isinstance(root, OSError) and not isinstance(root, SSLError) and root.errno and root.errno > 0:
+        return os.strerror(root.errno)
+    return str(root) or str(cause) or "no connection"
+
+
+def _truncated() -> CallFailed:
+    return Truncated("The answer broke off before its end: the connection was lost. Send it again.")
+
+
+def truncated_answer() -> CallFailed:
+    """The stream ended in good order, but without the provider's word that the answer is complete."""
+    return Truncated(
+        "The answer's stream ended before the provider said that it was complete. Send it again; if it always does, "
+        "turn streaming off."
+    )
+
+
+# ---- something came, but it is no answer
+
+
+def _odd_answer(error: ModelAPIError, at: Circumstances) -> CallFailed:
+    if "without a `finish_reason`" in error.message:
+        return truncated_answer()
+    status = getattr(error.__cause__, "status_code", None)
+    if isinstance(status, int) and 300 <= status < 400:
+        return Rejected(f"The provider answered {status}: it has moved. Check the base URL.", status_code=status)
+    if error.in_stream or error.body is not None:
+        return ServerFailed(
+            "The provider reported an error inside its answer. Send it again.",
+            provider_words=words_of(error.body) or error.message,
+        )
+    return _not_an_answer(at, error.message)
+
+
+def _not_an_answer(at: Circumstances, complaint: str) -> CallFailed:
+    kind = (at.content_type or "").partition(";")[0].strip().lower()
+    if kind == "text/event-stream" and "ended without content" in complaint:
+        return truncated_answer()
+    if kind == "text/html":
+        return BadAnswer(f"The provider sent a web page instead of an answer. Is {at.address} the right base URL?")
+    why = complaint.partition("\n")[0][:MOST_COMPLAINT]
+    return BadAnswer(f"The provider sent something that is not an answer: {why}. Send it again.")
+
+
+def empty_answer(*, cut_off: bool) -> CallFailed:
+    """An answer came, complete and without a word of text; `cut_off` where it had reached its output limit."""
+    if cut_off:
+        return BadAnswer("The answer is empty: the model used up its output tokens first. Raise max output tokens.")
+    return BadAnswer("The provider sent an empty answer. Send it again, or change the prompt.")
+
+
+def withheld_answer(words: str | None) -> CallFailed:
+    """The provider refused to show the answer, in `words` of its own where it gave some."""
+    return Rejected(_FILTERED, provider_words=words)

@@ -1,0 +1,173 @@
+"""The HTTP client under every model: many small connection pools, one TLS context, a stamp when a request leaves.
+
+Comes in: a base URL. Goes out: an `httpx2.AsyncClient` that belongs to the loop it is first used on. It knows no model.
+
+httpcore2's pool walks all its connections on every request and every response, so the cost of a call grows with the
+calls in flight (10.8 ms at 1,000 in one pool, 3.3 ms in pools of 32; notes of the measurement in docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from functools import cache
+from ssl import SSLContext
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx2
+from pydantic_ai.models import create_async_httpx2_client
+
+POOL_SIZE = 32
+KEEPALIVE_S = 90.0
+"""Idle connections live this long: httpx2's 5 s made 450 connections where 256 were enough."""
+CONNECT_TIMEOUT_S = 10.0
+TRANSFER_TIMEOUT_S = 3600.0
+"""Above any `timeout_s`: the attempt's own clock covers sending to last byte, also for a server that trickles."""
+
+
+class Wire:
+    """What the wire saw of one attempt: told by the client's hooks, read when the attempt has failed."""
+
+    __slots__ = ("_on_leaving", "content_type", "left")
+
+    def __init__(self, on_leaving: Callable[[], None]) -> None:
+        self._on_leaving = on_leaving
+        self.left = False
+        """Whether the request was handed to the wire."""
+        self.content_type: str | None = None
+        """The answer's content type once its headers have come ("" where it named none)."""
+
+    def leave(self) -> None:
+        """The request goes out now; `on_leaving` is called the first time."""
+        if not self.left:
+            self.left = True
+            self._on_leaving()
+
+
+wire: ContextVar[Wire | None] = ContextVar("fanout_wire", default=None)
+"""Set in the task of an attempt, so that the shared client's hooks find the attempt they serve."""
+
+
+class ShardedTransport(httpx2.AsyncBaseTransport):
+    """Pools of 32 connections; a request goes to the first that has room, so connections are as many as the peak."""
+
+    def __init__(self, *, tls: SSLContext) -> None:
+        self._tls = tls
+        self._pools: list[_Pool] = []
+
+    def __repr__(self) -> str:
+        return f"<ShardedTransport {len(self._pools)} pools, {sum(pool.in_flight for pool in self._pools)} in flight>"
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send `request` through the first pool with a free connection."""
+        pool = self._with_room()
+        pool.in_flight += 1
+        try:
+            response = await pool.transport.handle_async_request(request)
+        except BaseException:
+            pool.in_flight -= 1
+            raise
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _Counted(response.stream, pool)
+        return response
+
+    async def aclose(self) -> None:
+        """Close every pool's connections."""
+        pools, self._pools = self._pools, []
+        for pool in pools:
+            await pool.transport.aclose()
+
+    def _with_room(self) -> _Pool:
+        for pool in self._pools:
+            if pool.in_flight < POOL_SIZE:
+                return pool
+        limits = httpx2.Limits(
+            max_connections=POOL_SIZE, max_keepalive_connections=POOL_SIZE, keepalive_expiry=KEEPALIVE_S
+        )
+        self._pools.append(_Pool(httpx2.AsyncHTTPTransport(verify=self._tls, limits=limits)))
+        return self._pools[-1]
+
+
+class _Pool:
+    """One httpx2 transport and how many of its requests are not closed yet."""
+
+    __slots__ = ("in_flight", "transport")
+
+    def __init__(self, transport: httpx2.AsyncHTTPTransport) -> None:
+        self.transport = transport
+        self.in_flight = 0
+
+
+class _Counted(httpx2.AsyncByteStream):
+    """The body of a response; its connection counts as busy until it is closed."""
+
+    __slots__ = ("_closed", "_pool", "_stream")
+
+    def __init__(self, stream: httpx2.AsyncByteStream, pool: _Pool) -> None:
+        self._stream = stream
+        self._pool = pool
+        self._closed = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._stream.__aiter__()  # no generator of ours between: this runs for every chunk of a stream
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            if not self._closed:
+                self._closed = True
+                self._pool.in_flight -= 1
+
+
+_tls_lock = threading.Lock()  # protects the first building of the TLS context: 27 ms each, and it holds the GIL
+
+
+@cache
+def _built_tls() -> SSLContext:
+    return httpx2.create_ssl_context()
+
+
+def shared_tls() -> SSLContext:
+    """The one TLS context of the process (CA bundle as httpx2 finds it); from any thread."""
+    with _tls_lock:
+        return _built_tls()
+
+
+def http_client(base_url: str, *, direct: bool = False) -> httpx2.AsyncClient:
+    """A client for `base_url`, sharded unless a proxy of the environment stands in the way.
+
+    A client that is given a transport ignores HTTP_PROXY, HTTPS_PROXY and ALL_PROXY; so behind a proxy it is httpx2's
+    own. `direct` ignores proxies: for our own sandbox. Used and closed on one loop.
+    """
+    timeout = httpx2.Timeout(TRANSFER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    sharded = None if not direct and behind_proxy(base_url) else ShardedTransport(tls=shared_tls())
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_S)
+    client = create_async_httpx2_client(timeout=timeout, limits=limits, transport=sharded)
+    # Hooks and not the transport, so that they fire behind a proxy too; they cost about a microsecond each.
+    client.event_hooks["request"].append(_leaves)
+    client.event_hooks["response"].append(_headers_came)
+    return client
+
+
+async def _leaves(_: httpx2.Request) -> None:
+    attempt = wire.get()
+    if attempt is not None:
+        attempt.leave()
+
+
+async def _headers_came(response: httpx2.Response) -> None:
+    attempt = wire.get()
+    if attempt is not None:
+        attempt.content_type = response.headers.get("content-type", "")
+
+
+def behind_proxy(url: str) -> bool:
+    """Whether the environment names a proxy for `url`, NO_PROXY considered."""
+    parts = urlsplit(url)
+    proxies = getproxies()
+    if not (proxies.get(parts.scheme) or proxies.get("all")):
+        return False
+    return not proxy_bypass(parts.hostname or "")
