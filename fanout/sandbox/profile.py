@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -82,7 +81,7 @@ class SandboxProfile:
         try:
             padded = segment + "=" * (-len(segment) % 4)
             values = json.loads(base64.urlsafe_b64decode(padded.encode()))
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise BadInput("this is not a sandbox profile: copy the address again") from exc
         if not isinstance(values, dict):
             raise BadInput("this is not a sandbox profile: copy the address again")
@@ -90,9 +89,9 @@ class SandboxProfile:
 
 
 def _number(name: str, value: object, *, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadInput(f"sandbox {name} must be a number from {low:g} to {high:g}, got {value!r}")
-    if not low <= value <= high:
+    if not low <= value <= high:  # NaN is in no range
         raise BadInput(f"sandbox {name} must be from {low:g} to {high:g}, got {value!r}")
 
 
