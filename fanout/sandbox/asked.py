@@ -103,6 +103,7 @@ def read_chat(body: bytes) -> Asked:
     _refuse(values, "tools", "functions", why="The sandbox calls no tools.")
     if values.get("n") not in (None, 1):
         raise Rejection("The sandbox gives one answer: n must be 1.", param="n")
+    _refuse_forms(values.get("response_format"), "response_format")
     messages = values.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Rejection("Missing required parameter: 'messages', a list of at least one message.", param="messages")
@@ -122,6 +123,8 @@ def read_response(body: bytes) -> Asked:
     values = read_object(body)
     _refuse(values, "tools", why="The sandbox calls no tools.")
     _refuse(values, "previous_response_id", "conversation", why="The sandbox keeps no answers: send them in 'input'.")
+    spoken = values.get("text")
+    _refuse_forms(spoken.get("format") if isinstance(spoken, dict) else None, "text.format")
     sent = values.get("input")
     items: object = [{"role": "user", "content": sent}] if isinstance(sent, str) else sent
     if not isinstance(items, list) or not items:
@@ -213,6 +216,12 @@ def _limit(values: Mapping[str, object], *names: str) -> int:
             raise Rejection(f"'{name}' must be a whole number of at least 1.", param=name)
         return min(value, MAX_OUTPUT_TOKENS)
     return MAX_OUTPUT_TOKENS
+
+
+def _refuse_forms(form: object, param: str) -> None:
+    """Only text: an answer that ignored the form it was to have would pass for a right one."""
+    if form is not None and not (isinstance(form, dict) and form.get("type") == "text"):
+        raise Rejection("The sandbox answers in text only, in no other format.", param=param)
 
 
 def _refuse(values: Mapping[str, object], *names: str, why: str) -> None:

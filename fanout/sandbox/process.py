@@ -122,11 +122,15 @@ class SandboxProcess:
 def check_health(url: str) -> None:
     """Raises BadInput unless a Fanout sandbox answers at this address."""
     remedy = f"start one with `python -m fanout sandbox`, or unset {URL_VARIABLE}"
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname or parts.path:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port or 80
+    except ValueError:
+        host = None
+    if host is None or parts.scheme != "http" or parts.path:
         raise BadInput(f"{URL_VARIABLE} must be like http://127.0.0.1:8600, got {url!r}: {remedy}")
     try:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=HEALTH_TIMEOUT_S)
+        connection = http.client.HTTPConnection(host, port, timeout=HEALTH_TIMEOUT_S)
         try:
             connection.request("GET", "/health")
             said = json.loads(connection.getresponse().read(65_536))

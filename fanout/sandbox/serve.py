@@ -36,10 +36,11 @@ def serve(
     on_ready: Callable[[str], None] | None = None,
     ends_with_fd: int | None = None,
 ) -> None:
-    """Serve the sandbox until SIGINT or SIGTERM. Port 0 takes a free one; `on_ready` is told the URL.
+    """Serve the sandbox until SIGTERM, or SIGINT, which then raises KeyboardInterrupt. For the main thread.
 
-    Plain `/v1/...` answers by `profile`. With `ends_with_fd`, the process ends at once when this pipe does. Raises
-    BadInput where the port is taken or the host is not of this machine and `allow_remote` is not set.
+    Port 0 takes a free one; `on_ready` is told the URL once it answers. Plain `/v1/...` answers by `profile`. With
+    `ends_with_fd`, the process ends at once when this pipe does. Raises BadInput where the port is taken, or the host is
+    not of this machine and `allow_remote` is not set.
     """
     if not allow_remote and not is_loopback(host):
         raise BadInput(f"the sandbox serves this machine only: {host!r} is reachable from others, use 127.0.0.1")
