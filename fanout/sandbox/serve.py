@@ -39,8 +39,8 @@ def serve(
     """Serve the sandbox until SIGTERM, or SIGINT, which then raises KeyboardInterrupt. For the main thread.
 
     Port 0 takes a free one; `on_ready` is told the URL once it answers. Plain `/v1/...` answers by `profile`. With
-    `ends_with_fd`, the process ends at once when this pipe does. Raises BadInput where the port is taken, or the host is
-    not of this machine and `allow_remote` is not set.
+    `ends_with_fd`, the process ends at once when this pipe does. Raises BadInput where the port is taken, or the host
+    is not of this machine and `allow_remote` is not set.
     """
     if not allow_remote and not is_loopback(host):
         raise BadInput(f"the sandbox serves this machine only: {host!r} is reachable from others, use 127.0.0.1")
