@@ -1,0 +1,285 @@
+"""The numbers of a run: counts, times, tokens, cost, and how much was gained.
+
+Comes in: a `Run`, and the instant at which what goes on is cut. Goes out: `Metrics`, in seconds and counts, unknown as
+None; and a `SpeedUp` where a baseline allows to speak of one. Knows no clock, no words and no formatting.
+
+Percentiles are nearest-rank: the p95 of 40 latencies is the 38th smallest, a latency that some call really had.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from math import ceil, sqrt
+from typing import Literal
+
+from fanout.clock import NS_PER_S, seconds
+from fanout.run import Attempt, Call, Run
+
+FEWEST_ALONE = 3
+"""Calls that must have been in flight alone before their mean is taken for that of a call alone."""
+MOST_STANDARD_ERROR = 0.2
+"""Of that mean, as a share of it: past it the sample says too little."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slowest:
+    """The attempt with the longest service time."""
+
+    index: int
+    """Of its call."""
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """Two percentiles of one quantity, in seconds; None where nothing of it is known."""
+
+    p50_s: float | None
+    p95_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """What a run came to, or has come to so far."""
+
+    calls: int
+    queued: int
+    """Waiting for their first or next attempt, those that back off included."""
+    backing_off: int
+    running: int
+    answered: int
+    failed: int
+    cancelled: int
+    not_sent: int
+    attempts: int
+    """Attempts that were sent: the quota slots used."""
+    retries: int
+    """Attempts that followed a failed one in the same stretch."""
+    retried_calls: int
+    wall_s: float
+    """Of all stretches, not the time between; the one that goes on is cut at now."""
+    service_s: float
+    """Sum of the service times (sent to received) of all attempts that have both."""
+    slowest: Slowest | None
+    overlap: float | None
+    """service_s / wall_s: how many calls were in flight on average. Not a speed-up."""
+    answered_per_s: float | None
+    latency: Spread
+    """Service time of answered calls."""
+    experienced: Spread
+    """Queued to ended, of answered calls."""
+    first_token: Spread
+    input_tokens: int | None
+    output_tokens: int | None
+    """Sums of what the provider told; None where it told nothing of any call."""
+    cost_usd: float | None
+    cost_known_for: int
+    """Calls whose cost is in `cost_usd`."""
+    worst_lag_s: float | None
+    """How late our own event loop was at worst; None where it never was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedUp:
+    """How much shorter the run was than its calls one after another."""
+
+    factor: float
+    one_after_another_s: float
+    judged_by: Literal["baseline", "alone"]
+    """A run with one worker, measured; or calls of this run that were in flight alone, extended to all."""
+    calls_alone: int | None = None
+
+
+def measure(run: Run, *, now_ns: int | None = None) -> Metrics:
+    """All numbers of `run`, in one pass over its calls. What goes on is cut at `now_ns`, else at its last stamp."""
+    status = Counter([call.status for call in run.calls])
+    attempts = [attempt for call in run.calls for attempt in call.attempts]
+    services = _services(attempts)
+    service_ns = sum(services)
+    answered = [call for call in run.calls if call.status == "answered"]
+    lasts = [call.attempts[-1] for call in answered]
+    repeats = [_retries(call) for call in run.calls if len(call.attempts) > 1] if len(attempts) > len(lasts) else []
+    usages = [call.usage for call in answered]
+    costs = [cost_usd for call in answered if (cost_usd := call.cost_usd) is not None]
+    wall = wall_ns(run, now_ns=now_ns)
+    return Metrics(
+        calls=len(run.calls),
+        queued=status["queued"] + status["backing_off"],
+        backing_off=status["backing_off"],
+        running=status["running"],
+        answered=status["answered"],
+        failed=status["failed"],
+        cancelled=status["cancelled"],
+        not_sent=status["not_sent"],
+        attempts=len(attempts) - [attempt.sent_ns for attempt in attempts].count(None),
+        retries=sum(repeats),
+        retried_calls=sum(count > 0 for count in repeats),
+        wall_s=seconds(wall),
+        service_s=seconds(service_ns),
+        slowest=_slowest(run, services),
+        overlap=service_ns / wall if wall and services else None,
+        answered_per_s=status["answered"] * NS_PER_S / wall if wall and answered else None,
+        latency=_spread(_services(lasts)),
+        experienced=_spread([call.ended_ns[-1] - call.queued_ns[-1] for call in answered]),
+        first_token=_spread(_until_first_token(lasts)),
+        input_tokens=_sum_of_known([usage.input_tokens for usage in usages]),
+        output_tokens=_sum_of_known([usage.output_tokens for usage in usages]),
+        cost_usd=sum(costs) if costs else None,
+        cost_known_for=len(costs),
+        worst_lag_s=seconds(max(lag.lag_ns for lag in run.lags)) if run.lags else None,
+    )
+
+
+def wall_ns(run: Run, *, now_ns: int | None = None) -> int:
+    """The length of all stretches, in ns; the one that goes on is cut at `now_ns`, else at its last stamp."""
+    total_ns = 0
+    for stretch in run.stretches:
+        ended_ns = stretch.ended_ns
+        if ended_ns is None:
+            ended_ns = _last_stamp_ns(run) if now_ns is None else now_ns
+        total_ns += max(0, ended_ns - stretch.began_ns)
+    return total_ns
+
+
+def percentile(ordered: list[int], share: float) -> int | None:
+    """The nearest-rank percentile of numbers in ascending order; None of none."""
+    return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else None
+
+
+def speed_up(run: Run, baseline: Run | None = None) -> SpeedUp | None:
+    """How much shorter `run` was than its calls one after another, or None where nobody can tell.
+
+    With a baseline (one worker throughout, the same prompts, model and instructions; both ended, and the same prompts
+    answered): its wall time over this run's. Without one: calls of this run that were alone in flight as long as they
+    were, if there were at least three, the standard error of their mean is at most a fifth of it, and every prompt was
+    answered; that mean for every call, over this run's wall time. A run with one worker throughout has no speed-up.
+    """
+    wall = wall_ns(run)
+    if not run.ended or not wall or _one_worker(run):
+        return None
+    if baseline is not None:
+        return _against(run, wall, baseline)
+    return _by_calls_alone(run, wall)
+
+
+def _against(run: Run, wall: int, baseline: Run) -> SpeedUp | None:
+    alike = (
+        baseline.ended
+        and _one_worker(baseline)
+        and (baseline.batch.prompts, baseline.batch.model, baseline.batch.instructions)
+        == (run.batch.prompts, run.batch.model, run.batch.instructions)
+        and [call.status for call in baseline.calls] == [call.status for call in run.calls]
+        and any(call.status == "answered" for call in run.calls)
+    )
+    if not alike:
+        return None
+    sequential_ns = wall_ns(baseline)
+    return SpeedUp(
+        factor=sequential_ns / wall, one_after_another_s=seconds(sequential_ns), judged_by="baseline", calls_alone=None
+    )
+
+
+def _by_calls_alone(run: Run, wall: int) -> SpeedUp | None:
+    if any(call.status != "answered" for call in run.calls):
+        return None
+    alone = _alone(run)
+    if len(alone) < FEWEST_ALONE:
+        return None
+    mean_ns = sum(alone) / len(alone)
+    variance = sum((latency_ns - mean_ns) ** 2 for latency_ns in alone) / (len(alone) - 1)
+    if sqrt(variance / len(alone)) > MOST_STANDARD_ERROR * mean_ns:
+        return None
+    sequential_ns = mean_ns * len(run.calls)
+    return SpeedUp(
+        factor=sequential_ns / wall,
+        one_after_another_s=sequential_ns / NS_PER_S,
+        judged_by="alone",
+        calls_alone=len(alone),
+    )
+
+
+def _alone(run: Run) -> list[int]:
+    """Latencies, in ns, of answered attempts during which no other attempt of this run was in flight."""
+    held = sorted(_held(run), key=lambda span: span.sent_ns)
+    alone: list[int] = []
+    busy_until_ns = 0
+    for span, following in zip(held, [*held[1:], None], strict=True):
+        began_alone = span.sent_ns >= busy_until_ns
+        stayed_alone = following is None or following.sent_ns >= span.ended_ns
+        if began_alone and stayed_alone and span.latency_ns is not None:
+            alone.append(span.latency_ns)
+        busy_until_ns = max(busy_until_ns, span.ended_ns)
+    return alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """An attempt that was sent; its latency only where it was answered."""
+
+    sent_ns: int
+    ended_ns: int
+    latency_ns: int | None
+
+
+def _held(run: Run) -> Iterator[_Held]:
+    for call in run.calls:
+        for attempt in call.attempts:
+            if attempt.sent_ns is not None and attempt.ended_ns is not None:
+                answered = attempt.latency_ns if attempt.status == "answered" else None
+                yield _Held(sent_ns=attempt.sent_ns, ended_ns=attempt.ended_ns, latency_ns=answered)
+
+
+def _one_worker(run: Run) -> bool:
+    return all(step.value == 1 for step in run.limits)
+
+
+def _last_stamp_ns(run: Run) -> int:
+    """The latest instant that the run tells of."""
+    stamps = [run.opened_ns, *(step.at_ns for step in run.limits), *(hold.at_ns for hold in run.holds)]
+    for call in run.calls:
+        stamps += call.ended_ns[-1:]
+        if call.attempts:
+            last = call.attempts[-1]
+            stamps += [at_ns for at_ns in (last.started_ns, last.sent_ns, last.first_token_ns, last.ended_ns) if at_ns]
+    return max(stamps)
+
+
+def _services(attempts: list[Attempt]) -> list[int]:
+    return [a.received_ns - a.sent_ns for a in attempts if a.received_ns is not None and a.sent_ns is not None]
+
+
+def _until_first_token(attempts: list[Attempt]) -> list[int]:
+    return [a.first_token_ns - a.sent_ns for a in attempts if a.first_token_ns is not None and a.sent_ns is not None]
+
+
+def _slowest(run: Run, services: list[int]) -> Slowest | None:
+    if not services:
+        return None
+    longest_ns = max(services)
+    place = services.index(longest_ns)
+    indexes = (c.index for c in run.calls for a in c.attempts if a.received_ns is not None and a.sent_ns is not None)
+    return Slowest(index=next(islice(indexes, place, None)), latency_s=seconds(longest_ns))
+
+
+def _retries(call: Call) -> int:
+    """Attempts that followed a failed one in the same stretch."""
+    return sum(
+        earlier.status == "retried" and earlier.stretch == later.stretch for earlier, later in pairwise(call.attempts)
+    )
+
+
+def _sum_of_known(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _spread(durations_ns: list[int]) -> Spread:
+    durations_ns.sort()
+    p50_ns, p95_ns = percentile(durations_ns, 0.5), percentile(durations_ns, 0.95)
+    return Spread(
+        p50_s=None if p50_ns is None else seconds(p50_ns),
+        p95_s=None if p95_ns is None else seconds(p95_ns),
+    )
