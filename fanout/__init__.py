@@ -24,8 +24,10 @@ from __future__ import annotations
 from concurrent.futures import as_completed
 
 from fanout.batch import Batch
+from fanout.calls.completion import completion
 from fanout.engine import Engine
 from fanout.errors import BadInput, CallFailed, FanoutError
+from fanout.executor import Executor
 from fanout.live import LiveRun
 from fanout.run import Result, Run
 from fanout.sandbox.profile import SandboxProfile
@@ -35,10 +37,12 @@ __all__ = [
     "Batch",
     "CallFailed",
     "Engine",
+    "Executor",
     "FanoutError",
     "LiveRun",
     "Result",
     "Run",
     "SandboxProfile",
     "as_completed",
+    "completion",
 ]

@@ -13,7 +13,17 @@ from typing import Protocol
 
 from fanout.batch import Batch, check_max_workers
 from fanout.clock import Clock
-from fanout.events import Event, FirstToken, RunOpened, Sent
+from fanout.events import (
+    Cancelled,
+    Event,
+    Failed,
+    FirstToken,
+    NotSent,
+    RunOpened,
+    Sent,
+    StretchEnded,
+    Succeeded,
+)
 from fanout.fold import Fold
 from fanout.run import ENDED, Call, Result, Run, result_of
 from fanout.store import Store
@@ -29,32 +39,37 @@ class Hands(Protocol):
     def retry_failed(self, live: LiveRun) -> int: ...  # noqa: D102
 
 
+CALL_ENDINGS = (Succeeded, Failed, Cancelled, NotSent)
+"""After one of these a call has ended, for this stretch."""
+
+
 class Record:
-    """The events of one run, folded and stored as they come; wakes whoever waits for the next one."""
+    """The events of one run, folded and stored as they come; wakes whoever waits for a call or the run to end."""
 
     def __init__(self, opened: RunOpened, *, store: Store) -> None:
         self._fold = Fold(opened)
         self._store = store
         self._completed: list[int] = []
-        # Protects the fold and the completion order: workers and the loop thread write, callers and pages read.
-        self._changed = threading.Condition()
+        # Protects the fold and the completion order: workers and the loop thread write, callers and pages read. Told
+        # of only when a call or the run has ended: a consumer woken at every event costs a context switch each.
+        self._ended = threading.Condition()
         self._run_id = opened.run_id
         store.append(self._run_id, opened)
 
     def add(self, *happened: Event) -> None:
-        """Take events in, all or none visible to a snapshot. From any thread."""
-        with self._changed:
+        """Take events in, at least one, all or none visible to a snapshot. From any thread."""
+        with self._ended:
             for event in happened:
                 self._fold.add(event)
                 self._store.append(self._run_id, event)
-                index = getattr(event, "call", None)
-                if index is not None and self._fold.call(index).status in ENDED:
-                    self._completed.append(index)
-            self._changed.notify_all()
+                if isinstance(event, CALL_ENDINGS):
+                    self._completed.append(event.call)
+            if isinstance(happened[-1], (*CALL_ENDINGS, StretchEnded)):
+                self._ended.notify_all()
 
     def stamp(self, event: Sent | FirstToken) -> None:
         """Take a stamp of an attempt in, unless that attempt has ended already. From the loop thread."""
-        with self._changed:
+        with self._ended:
             last = self._fold.call(event.call).attempts[-1]
             if last.number == event.attempt and last.ended_ns is None:
                 self._fold.add(event)
@@ -62,29 +77,29 @@ class Record:
 
     def call(self, index: int) -> Call:
         """One call as it stands."""
-        with self._changed:
+        with self._ended:
             return self._fold.call(index)
 
     def run(self) -> Run:
         """The run as it stands."""
-        with self._changed:
+        with self._ended:
             return self._fold.run()
 
     def wait_ended(self, timeout_s: float | None) -> bool:
         """Block until nothing goes on; False when the time ran out first."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._fold.goes_on, timeout_s)
+        with self._ended:
+            return self._ended.wait_for(lambda: not self._fold.goes_on, timeout_s)
 
     def completions(self) -> Iterator[Call]:
         """Calls as they end, those that have ended already first; stops when nothing goes on."""
-        with self._changed:
+        with self._ended:
             ended = [call for call in self._fold.run().calls if call.status in ENDED]
             seen = len(self._completed)
         yield from sorted(ended, key=lambda call: call.completed or 0)
         while True:
-            with self._changed:
+            with self._ended:
                 while len(self._completed) == seen and self._fold.goes_on:
-                    self._changed.wait()
+                    self._ended.wait()
                 fresh = [self._fold.call(index) for index in self._completed[seen:]]
                 seen += len(fresh)
             if not fresh:

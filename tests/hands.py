@@ -9,20 +9,34 @@ from concurrent.futures import Future
 from fanout.calls import Reply, Stamp
 from fanout.clock import MonotonicClock
 from fanout.errors import CallFailed
-from fanout.events import Usage
+from fanout.events import Event, Usage
+from fanout.fold import fold
 from fanout.live import LiveRun
 from fanout.run import Run
+from fanout.store import MemoryStore
 
 WAIT_S = 20.0
 """Only ever means failure."""
 
 
-def await_run(live: LiveRun, wanted: Callable[[Run], bool]) -> Run:
-    """Block until the run is as wanted."""
-    changed = live.record._changed
-    with changed:
-        assert changed.wait_for(lambda: wanted(live.snapshot()), WAIT_S), f"never came to be: {live!r}"
-    return live.snapshot()
+class WatchedStore(MemoryStore):
+    """A store that tells whenever an event has come, so that a test waits for what it names and not for time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = threading.Condition()
+
+    def append(self, run_id: str, event: Event) -> None:
+        super().append(run_id, event)
+        with self._told:
+            self._told.notify_all()
+
+    def await_run(self, live: LiveRun, wanted: Callable[[Run], bool]) -> Run:
+        """Block until the events of the run make it as wanted."""
+        with self._told:
+            found = self._told.wait_for(lambda: wanted(fold(self.events(live.run_id))), WAIT_S)
+        assert found, f"never came to be: {live!r}"
+        return live.snapshot()
 
 
 class HandSending:

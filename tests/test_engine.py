@@ -15,8 +15,7 @@ from fanout.engine import Engine
 from fanout.errors import BadInput, CallFailed, EngineClosed, KeyRefused, RateLimited, Rejected, ServerFailed
 from fanout.fold import fold
 from fanout.live import LiveRun
-from fanout.store import MemoryStore
-from tests.hands import WAIT_S, HandCaller, await_run
+from tests.hands import WAIT_S, HandCaller, WatchedStore
 
 
 class Bench:
@@ -26,7 +25,7 @@ class Bench:
         self.callers: list[HandCaller] = []
         self.warm_up_error: Exception | None = None
         self.hold_warm_up = False
-        self.store = MemoryStore()
+        self.store = WatchedStore()
         self.engine = Engine(
             max_in_flight=max_in_flight,
             keep_runs=keep_runs,
@@ -139,7 +138,7 @@ def test_after_a_429_one_call_probes_before_the_others_go(bench: Bench) -> None:
     for sending in bench.caller.taken(3):
         sending.fail(RateLimited("later", status_code=429))
     probe = bench.caller.taken(4)[3]
-    await_run(live, lambda run: run.holds[-1].held_by == "penalty")
+    bench.store.await_run(live, lambda run: run.holds[-1].held_by == "penalty")
     assert bench.caller.count == 4
     probe.answer()
     for sending in bench.caller.taken(7)[4:]:
@@ -292,10 +291,11 @@ def test_a_bug_in_a_caller_is_that_calls_failure(bench: Bench, caplog: pytest.Lo
 def test_one_ceiling_stands_over_all_runs() -> None:
     bench = Bench(max_in_flight=3)
     with bench.engine:
-        first, second = bench.start(4, max_workers=4), bench.start(4, max_workers=4)
+        first = bench.start(4, max_workers=4)
+        bench.caller.taken(3)
+        second = bench.start(4, max_workers=4)
         callers = bench.callers
-        callers[0].taken(3)
-        await_run(second, lambda run: run.holds[-1:] != () and run.holds[-1].held_by == "concurrency")
+        bench.store.await_run(second, lambda run: run.holds[-1:] != () and run.holds[-1].held_by == "concurrency")
         for caller in callers:
             for place in range(4):
                 caller.taken(place + 1)[place].answer()

@@ -196,9 +196,9 @@ def _client(spec: _Spec, loop: LoopThread) -> httpx2.AsyncClient:
 
 
 def _openai_client(spec: _Spec, client: httpx2.AsyncClient) -> AsyncOpenAI:
-    from openai import AsyncOpenAI
+    from fanout.providers.lean import LeanOpenAI
 
-    return AsyncOpenAI(
+    return LeanOpenAI(
         api_key=spec.secret or models.PLACEHOLDER_KEY,
         base_url=spec.base_url,
         max_retries=0,

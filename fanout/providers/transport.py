@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import cache
 from ssl import SSLContext
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 from pydantic_ai.models import create_async_httpx2_client
 
-POOL_SIZE = 32
+POOL_SIZE = 1
 KEEPALIVE_S = 90.0
 """Idle connections live this long: httpx2's 5 s made 450 connections where 256 were enough."""
 CONNECT_TIMEOUT_S = 10.0
@@ -46,6 +47,19 @@ class Wire:
             self._on_leaving()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """An answer that has come already, or the error that came instead."""
+
+    status_code: int = 0
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    content: bytes = b""
+    error: httpx2.TransportError | None = None
+
+
+replay: ContextVar[Replay | None] = ContextVar("fanout_replay", default=None)
+"""Set around a request that must not leave: the transport gives this answer instead (`providers.lean`)."""
+
 wire: ContextVar[Wire | None] = ContextVar("fanout_wire", default=None)
 """Set in the task of an attempt, so that the shared client's hooks find the attempt they serve."""
 
@@ -61,7 +75,10 @@ class ShardedTransport(httpx2.AsyncBaseTransport):
         return f"<ShardedTransport {len(self._pools)} pools, {sum(pool.in_flight for pool in self._pools)} in flight>"
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send `request` through the first pool with a free connection."""
+        """Send `request` through the first pool with a free connection; or give what is to be replayed."""
+        given = replay.get()
+        if given is not None:
+            return _replayed(given, request)
         pool = self._with_room()
         pool.in_flight += 1
         try:
@@ -88,6 +105,12 @@ class ShardedTransport(httpx2.AsyncBaseTransport):
         )
         self._pools.append(_Pool(httpx2.AsyncHTTPTransport(verify=self._tls, limits=limits)))
         return self._pools[-1]
+
+
+def _replayed(given: Replay, request: httpx2.Request) -> httpx2.Response:
+    if given.error is not None:
+        raise given.error
+    return httpx2.Response(given.status_code, headers=given.headers, content=given.content, request=request)
 
 
 class _Pool:
