@@ -280,6 +280,18 @@ def test_an_attempt_that_died_with_its_process_ends_where_the_next_stretch_begin
     assert of(events, "C", "name", "args")[-1] == ("in flight", {"calls": 0})
 
 
+def test_attempts_whose_stamps_overlap_on_a_lane_are_drawn_one_after_the_other() -> None:
+    told = Told("a", "b").began(0, 0, 1).started(0, 1).started(8, 0).answered(10, 1).answered(20, 0)
+    spans = [(e["args"]["call"], e["ts"], e["dur"]) for e in trace(told.run()) if e.get("cat") == "attempt"]
+    assert spans == [(1, 0, 8), (0, 8, 12)]
+
+
+def test_a_wait_of_less_than_a_microsecond_is_left_out() -> None:
+    told = Told("a").began(0, 0)
+    told.events.append(ev.Started(at_ns=ns(0) + 900, call=0, attempt=1, lane=0))
+    assert of(trace(told.answered(5, 0).run()), "b", "name") == []
+
+
 def test_a_run_that_was_only_opened_has_a_timeline_too() -> None:
     assert of(trace(Told("a").run()), "X", "name") == []
 

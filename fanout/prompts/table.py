@@ -21,7 +21,7 @@ from fanout.prompts.prompt_list import Found, PromptList, Skipped, gather
 _SEP_LINE = re.compile(r'"?sep=(.)"?(?:\r\n|\r|\n|$)', re.IGNORECASE)
 _DELIMITERS = (",", ";", "\t", "|")
 _NONE = "\x00"  # parts nothing: text with a NUL has been refused
-_SAMPLE_LETTERS = 60_000  # below the 131,072 that the csv module takes for a cell by default
+_SAMPLE_LETTERS = 60_000
 _SAMPLE_ROWS = 50
 _NAME_LETTERS = 64
 
@@ -96,6 +96,7 @@ def read(name: str, decoded: Decoded, *, tabs: bool, column: str | None) -> Prom
 
 def parse(name: str, text: str, *, tabs: bool, column: str | None = None) -> Table:
     """The table in a text. A first row that holds `column` is its header."""
+    _allow_cells(len(text))
     sep = _SEP_LINE.match(text)
     body = text[sep.end() :] if sep else text
     delimiter = sep[1] if sep else "\t" if tabs else _sniff(body)
@@ -113,12 +114,16 @@ def parse(name: str, text: str, *, tabs: bool, column: str | None = None) -> Tab
     return Table(names=unique([""] * width), rows=rows, delimiter=delimiter, header=False)
 
 
+def _allow_cells(letters: int) -> None:
+    """Let the csv module take cells of that length. Its limit is the whole process's, so it is only ever raised and
+    never put back: another thread may be reading just then, and a higher limit fails nobody. What bounds a cell here
+    is the limit on the file."""
+    if letters > csv.field_size_limit():
+        csv.field_size_limit(letters)
+
+
 def _rows(name: str, text: str, delimiter: str, *, first_line: int) -> Iterator[Row]:
     """Rows of any length, cells with line breaks included."""
-    if len(text) > csv.field_size_limit():
-        # The limit on a cell is the whole process's. It is only ever raised, never put back: another thread may be
-        # reading just then, and a higher limit fails nobody. What bounds a cell here is the limit on the file.
-        csv.field_size_limit(len(text))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = first_line
     try:
@@ -159,14 +164,11 @@ def _sniff(text: str) -> str | None:
 
 def _sample(text: str, delimiter: str, *, whole: bool) -> list[list[str]]:
     rows: list[list[str]] = []
-    try:
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
-            if any(cell.strip() for cell in row):
-                rows.append(row)
-            if len(rows) > _SAMPLE_ROWS:
-                return rows
-    except csv.Error:
-        return []
+    for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+        if any(cell.strip() for cell in row):
+            rows.append(row)
+        if len(rows) > _SAMPLE_ROWS:
+            return rows
     return rows if whole else rows[:-1] or rows
 
 
