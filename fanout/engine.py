@@ -23,9 +23,10 @@ from typing import Self
 from fanout import events as ev
 from fanout.batch import MOST_WORKERS, Batch
 from fanout.calls import Caller, Reply
-from fanout.clock import Clock, MonotonicClock, seconds
+from fanout.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock, seconds
 from fanout.errors import BadInput, Broken, CallFailed, EngineClosed
 from fanout.live import LiveRun
+from fanout.providers.loop import worst_lag_ns
 from fanout.quota import InFlightCeiling
 from fanout.schedule import Schedule, Start
 from fanout.store import MemoryStore, Store
@@ -33,6 +34,10 @@ from fanout.stretch import OpenStretch
 
 CLOSING_S = 5.0
 """How long `close` waits for calls in flight to hang up."""
+LAG_EVERY_NS = NS_PER_S
+"""How often at most a run is told how late the loop woke up."""
+LAG_TOLD_NS = 20 * NS_PER_MS
+"""A lag below it is not worth a word."""
 SPARE_THREADS = 8
 """Threads beyond the ceiling, for runs that warm up while the ceiling is reached."""
 
@@ -64,6 +69,7 @@ class Engine:
         clock: Clock | None = None,
         caller_for: Callable[[Batch, Clock], Caller] = completion_caller,
         jitter: Callable[[], float] = random.random,
+        lag_ns: Callable[[], int] = worst_lag_ns,
     ) -> None:
         """`max_in_flight`: calls in flight at most over all runs. `keep_runs`: runs remembered; the oldest ended go."""
         if not 1 <= max_in_flight <= MOST_WORKERS:
@@ -74,6 +80,8 @@ class Engine:
         self._store = store or MemoryStore()
         self._caller_for = caller_for
         self._jitter = jitter
+        self._lag_ns = lag_ns
+        self._lag_asked_ns = 0
         self._keep_runs = keep_runs
         self._ceiling = InFlightCeiling(max_in_flight)
         self._pool = ThreadPoolExecutor(max_in_flight + SPARE_THREADS, thread_name_prefix="fanout-call")
@@ -233,6 +241,7 @@ class Engine:
         with self._lock:
             if stretch.stop_reason is not None:
                 return  # stopped while it warmed up
+            self._lag_ns()  # what was late before is not this stretch's
             stretch.begin(self._clock.now_ns())
             if error is not None:
                 stretch.give_up("not_ready", self._clock.now_ns(), error)
@@ -317,9 +326,22 @@ class Engine:
 
     def _ended(self, stretch: OpenStretch, start: Start, reply: Reply | None) -> None:
         with self._lock:
-            stretch.ended(start, reply, self._clock.now_ns())
+            at_ns = self._clock.now_ns()
+            self._tell_lag(at_ns)
+            stretch.ended(start, reply, at_ns)
             self._end_if_done(stretch)
         self._pump()
+
+    def _tell_lag(self, at_ns: int) -> None:
+        """Under the lock: a loop that woke up late made every latency of this second look longer."""
+        if at_ns - self._lag_asked_ns < LAG_EVERY_NS:
+            return
+        self._lag_asked_ns = at_ns
+        lag_ns = self._lag_ns()
+        if lag_ns > LAG_TOLD_NS:
+            for stretch in self._going.values():
+                if stretch.began:
+                    stretch.live.record.add(ev.ClientLagged(at_ns=at_ns, lag_ns=lag_ns))
 
     # Waiting for instants
 

@@ -361,6 +361,27 @@ def most_in_flight(calls: tuple) -> int:  # type: ignore[type-arg]
     return most
 
 
+def test_a_late_loop_is_told_to_the_runs_it_slowed_and_to_no_other() -> None:
+    late = iter([999_000_000, 5_000_000, 50_000_000])  # before the stretch; too little to tell; worth a word
+
+    class EverySecond:
+        now = 0
+
+        def now_ns(self) -> int:
+            EverySecond.now += 2_000_000_000
+            return EverySecond.now
+
+    caller = HandCaller()
+    with Engine(caller_for=lambda batch, clock: caller, clock=EverySecond(), lag_ns=lambda: next(late, 0)) as engine:
+        live = engine.start(Batch(prompts=["a", "b"], max_workers=2))
+        first, second = caller.taken(2)
+        first.answer()
+        assert next(live.as_completed()).index == 0
+        second.answer()
+        assert live.wait(WAIT_S)
+    assert [lag.lag_ns for lag in live.snapshot().lags] == [50_000_000]
+
+
 def test_an_unknown_failure_class_is_still_a_failure(bench: Bench) -> None:
     live = bench.start(1)
     bench.caller.taken(1)[0].fail(CallFailed("something else"))

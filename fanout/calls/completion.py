@@ -165,7 +165,8 @@ def completion(
     """A blocking function from a prompt to the model's answer, safe from any thread; one attempt a call.
 
     Raises BadInput at once where the model or a setting cannot be used. The function raises a CallFailed where the
-    call fails. The first call imports and connects; all calls share one event loop and its connections. What a call's
+    call fails. Importing the provider's library, a few seconds the first time, is done here, so that the calls' times
+    are their own; all calls share one event loop and its connections. What a call's
     span (`fanout.spans`) is told: when it was sent, when its answer was complete, its tokens and its cost.
 
     >>> call = completion("sandbox")                                            # doctest: +SKIP
@@ -183,6 +184,7 @@ def completion(
         sandbox=sandbox,
     )
     caller = Completion(batch)
+    caller.warm_up()
 
     def call(prompt: str) -> str:
         if not isinstance(prompt, str) or not prompt.strip():
