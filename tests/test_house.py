@@ -30,8 +30,10 @@ RANKS = (
     ("engine",),
     ("executor_run",),
     ("executor", "tuning", "settings"),
+    ("wording",),
+    ("terminal",),
     ("__init__",),
-    ("__main__", "cli"),
+    ("__main__",),
 )
 """Left to right in the design: a room imports only from those above it, or from its own."""
 
