@@ -1,0 +1,108 @@
+"""The live chart's files, served from this process: Plotly's own build out of its wheel, our modules, the palette.
+
+Comes in: nothing. Goes out: `routes()` for `st.App`, and `address(name)`. Every address holds a hash of all the files,
+so browsers may keep them for ever. Each file is read and compressed once, when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Final
+
+import plotly
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dashboard import palette
+
+HERE: Final = Path(__file__).parent
+PLOTLY: Final = "plotly.min.js"
+PALETTE: Final = "palette.js"
+_TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+FOR_EVER: Final = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One file as it is sent."""
+
+    content_type: str
+    plain: bytes
+    gzipped: bytes
+    etag: str
+
+
+def routes() -> list[Route]:
+    """The routes that serve the chart's files."""
+    return [Route("/assets/{version}/{name}", _serve, methods=["GET", "HEAD"])]
+
+
+def address(name: str) -> str:
+    """Where a file is served: a path from the server's root."""
+    return f"/assets/{version()}/{name}"
+
+
+@cache
+def version() -> str:
+    """A hash of everything that is served."""
+    digest = hashlib.sha256(version_of("plotly").encode())
+    for name in names():
+        if name != PLOTLY:
+            digest.update(name.encode() + b"\0" + _read(name))
+    return digest.hexdigest()[:16]
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Every file there is."""
+    ours = sorted(path.name for path in HERE.iterdir() if path.suffix in _TYPES)
+    return (*ours, PALETTE, PLOTLY)
+
+
+@cache
+def asset(name: str) -> Asset:
+    """A file, read and compressed once; KeyError where there is none of that name."""
+    if name not in names():
+        raise KeyError(name)
+    plain = _read(name)
+    return Asset(
+        content_type=_TYPES[Path(name).suffix],
+        plain=plain,
+        gzipped=gzip.compress(plain, compresslevel=9, mtime=0),
+        etag=f'"{hashlib.sha256(plain).hexdigest()[:24]}"',
+    )
+
+
+def _read(name: str) -> bytes:
+    if name == PLOTLY:
+        return (Path(plotly.__file__).parent / "package_data" / PLOTLY).read_bytes()
+    if name == PALETTE:
+        return f"export default {json.dumps(palette.as_json())}\n".encode()
+    return (HERE / name).read_bytes()
+
+
+def _serve(request: Request) -> Response:
+    """Starlette runs it in a thread, so that compressing does not hold up the loop."""
+    name = request.path_params["name"]
+    if request.path_params["version"] != version() or name not in names():
+        return Response("not found", status_code=404, media_type="text/plain")
+    found = asset(name)
+    headers = {
+        "Cache-Control": FOR_EVER,
+        "ETag": found.etag,
+        "Vary": "Accept-Encoding",
+        "Content-Type": found.content_type,
+        "X-Content-Type-Options": "nosniff",
+    }
+    if request.headers.get("if-none-match") == found.etag:
+        return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(found.gzipped, headers={**headers, "Content-Encoding": "gzip"})
+    return Response(found.plain, headers=headers)

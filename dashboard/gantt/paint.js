@@ -1,0 +1,388 @@
+// Marks onto a 2d context, in CSS pixels of the whole plot. Pure of state: same model, view and clock, same pixels.
+//
+// paintStill draws what does not move between updates (ended bars, waits, labels); paintMoving what the clock moves
+// (bars in flight, open waits, the "now" line) and the outlines, so that a mouse move never redraws the bars.
+
+import palette from "./palette.js"
+import { instant, duration } from "./format.js"
+import { STATUS, endOf, firstFrom, rowTop, sectionOf } from "./model.js"
+import { px, py, py2, rowPixels } from "./view.js"
+
+const FLAT_UNDER = 12 // a typical bar narrower than this is drawn in one colour: the tint would only be noise
+const TILE = 7 // a hatch's period
+const WAIT_HEIGHT = 0.4
+
+export function paintStill(ctx, model, view, texts) {
+  start(ctx, view)
+  clipped(ctx, view, view.y, () => {
+    paintPaused(ctx, model, view)
+    if (model.waits) paintWaits(ctx, model, view, false)
+    paintBars(ctx, model, view)
+    separate(ctx, model, view)
+  })
+  paintLabels(ctx, model, view, texts)
+  paintBreaks(ctx, model, view)
+  paintLags(ctx, model, view)
+}
+
+export function paintMoving(ctx, model, view, { now, marked, selected }) {
+  start(ctx, view)
+  clipped(ctx, view, view.y, () => {
+    if (model.header.live) {
+      if (model.waits) paintWaits(ctx, model, view, true, now)
+      paintOpen(ctx, model, view, now)
+    }
+    for (const mark of selected) outline(ctx, model, view, mark, now, 2)
+    if (marked !== null) outline(ctx, model, view, marked, now, 1.5)
+  })
+  if (model.header.live && model.size) {
+    paintTail(ctx, model, view, now)
+    paintNow(ctx, view, now)
+  }
+}
+
+function start(ctx, view) {
+  ctx.setTransform(view.dpr, 0, 0, view.dpr, 0, 0)
+  ctx.clearRect(0, 0, view.width, view.height)
+}
+
+function clipped(ctx, view, axis, paint) {
+  ctx.save()
+  ctx.beginPath()
+  ctx.rect(view.x.at, axis.at, view.x.length, axis.length)
+  ctx.clip()
+  paint()
+  ctx.restore()
+}
+
+// Upper edge and height of a row's bar, on whole device pixels; the gap shrinks with the row.
+function lying(model, view, row) {
+  const { scale } = sectionOf(model, row)
+  const top = py(view, rowTop(model, row))
+  const full = rowPixels(view, scale)
+  const gap = full > 14 ? 3 : full > 8 ? 2 : full > 3 ? 1 : 0
+  const snap = (value) => Math.round(value * view.dpr) / view.dpr
+  const y = snap(top + gap / 2)
+  return { y, height: Math.max(1 / view.dpr, Math.min(snap(top + full - gap / 2) - y, 34)), full }
+}
+
+function visibleRows(model, view) {
+  const [low, high] = [Math.min(view.y.from, view.y.to), Math.max(view.y.from, view.y.to)]
+  const rows = []
+  for (const section of model.sections) {
+    const from = Math.max(0, Math.floor((low - section.y) / section.scale))
+    const to = Math.min(section.count, Math.ceil((high - section.y) / section.scale))
+    for (let r = from; r < to; r++) rows.push(section.first + r)
+  }
+  return rows
+}
+
+export const isFlat = (model, view) => (model.typical_s / (view.x.to - view.x.from)) * view.x.length < FLAT_UNDER
+
+function paintBars(ctx, model, view) {
+  const { start: began, first, end, status } = model.col
+  const flat = isFlat(model, view)
+  const brush = new Brush(ctx, view)
+  for (const row of visibleRows(model, view)) {
+    const place = lying(model, view, row)
+    for (let k = firstFrom(model, row, view.x.from); k < model.marks.at[row + 1]; k++) {
+      const i = model.marks.index[k]
+      if (began[i] > view.x.to) break
+      const name = STATUS[status[i]]
+      if (Number.isNaN(end[i]) || view.hidden.has(name)) continue
+      const left = px(view, began[i])
+      const wide = px(view, began[i] + end[i]) - left
+      const right = left + Math.max(wide > 3 ? wide - 1 : wide, name === "failed" || name === "retried" ? 2 : 0.75)
+      const split = name === "answered" && !flat && first[i] > 0 ? Math.min(right, px(view, began[i] + first[i])) : left
+      if (split > left) brush.add("first_token", left, place.y, split - left, place.height)
+      if (right > split) brush.add(name, split, place.y, right - split, place.height)
+    }
+  }
+  brush.paint(["first_token", ...palette.paintOrder])
+}
+
+// Collects rectangles by look and fills them look by look: changing the fill style is what costs.
+class Brush {
+  constructor(ctx, view) {
+    this.ctx = ctx
+    this.view = view
+    this.of = {}
+  }
+
+  add(look, x, y, width, height) {
+    ;(this.of[look] ??= []).push(x, y, width, height)
+  }
+
+  paint(order) {
+    const { ctx, view } = this
+    for (const look of order) {
+      const rects = this.of[look]
+      if (!rects) continue
+      ctx.fillStyle = view.colours[look]
+      each(rects, (x, y, w, h) => ctx.fillRect(x, y, w, h))
+      const hatch = hatchOf(ctx, view, look)
+      if (hatch) {
+        ctx.fillStyle = hatch
+        each(rects, (x, y, w, h) => w >= 4 && h >= 5 && ctx.fillRect(x, y, w, h))
+      }
+      if (look === "first_token") {
+        ctx.strokeStyle = view.theme.outline
+        ctx.lineWidth = 1
+        each(rects, (x, y, w, h) => w >= 5 && h >= 8 && ctx.strokeRect(x + 0.5, y + 0.5, w - 1, h - 1))
+      }
+    }
+  }
+}
+
+function each(rects, draw) {
+  for (let k = 0; k < rects.length; k += 4) draw(rects[k], rects[k + 1], rects[k + 2], rects[k + 3])
+}
+
+const tiles = new Map()
+
+// A hatch that keeps its phase to the time axis, so that it does not swim while the chart is panned.
+export function hatchOf(ctx, view, look) {
+  const shape = palette.looks[look].hatch
+  if (!shape) return null
+  const key = `${look} ${view.dark} ${view.dpr} ${view.theme.page}`
+  if (!tiles.has(key)) {
+    if (tiles.size > 40) tiles.clear()
+    tiles.set(key, tile(shape, strokeOf(look, view), view.dpr))
+  }
+  const pattern = ctx.createPattern(tiles.get(key), "repeat")
+  const shift = view.x ? px(view, 0) % TILE : 0
+  pattern.setTransform(new DOMMatrix([1 / view.dpr, 0, 0, 1 / view.dpr, shift, 0]))
+  return pattern
+}
+
+const strokeOf = (look, view) => {
+  if (look === "waiting") return view.dark ? "rgba(152,161,173,.3)" : "rgba(91,101,115,.24)"
+  if (look === "backoff") return view.dark ? "rgba(207,154,60,.7)" : "rgba(168,106,0,.6)"
+  return view.dark ? "rgba(15,20,26,.55)" : "rgba(255,255,255,.6)"
+}
+
+function tile(shape, stroke, dpr) {
+  const canvas = document.createElement("canvas")
+  canvas.width = canvas.height = TILE * dpr
+  const ctx = canvas.getContext("2d")
+  ctx.scale(dpr, dpr)
+  ctx.strokeStyle = stroke
+  ctx.lineWidth = 1.1
+  ctx.beginPath()
+  const line = (x0, y0, x1, y1) => (ctx.moveTo(x0, y0), ctx.lineTo(x1, y1))
+  for (const k of [-TILE, 0, TILE]) {
+    if (shape === "/" || shape === "x") line(k - 1, TILE + 1, k + TILE + 1, -1)
+    if (shape === "\\" || shape === "x") line(k - 1, -1, k + TILE + 1, TILE + 1)
+  }
+  if (shape === "-") for (const y of [1.75, 5.25]) line(0, y, TILE, y)
+  ctx.stroke()
+  return canvas
+}
+
+// Thin, pale, hatched: waiting must not outweigh the work. `open` picks those that still go on.
+function paintWaits(ctx, model, view, open, now) {
+  const { wait_from, wait_for, wait_kind } = model.col
+  const shift = sectionOf(model, model.rows - 1).first
+  const kinds = model.header.wait_kinds
+  const brush = new Brush(ctx, view)
+  for (const row of visibleRows(model, view)) {
+    if (row < shift) continue
+    const place = lying(model, view, row)
+    if (place.full < 3) return // a grey triangle would outweigh the thin work beside it
+    const call = model.callAtRow[row - shift]
+    for (let k = model.waits.at[call]; k < model.waits.at[call + 1]; k++) {
+      const i = model.waits.index[k]
+      if (Number.isNaN(wait_for[i]) !== open || view.hidden.has(kinds[wait_kind[i]])) continue
+      const until = open ? Math.max(now, wait_from[i]) : wait_from[i] + wait_for[i]
+      const left = Math.max(px(view, wait_from[i]), view.x.at)
+      const wide = px(view, until) - left - 1
+      if (wide <= 0) continue
+      const height = Math.max(1, Math.round(place.height * WAIT_HEIGHT))
+      brush.add(kinds[wait_kind[i]], left, place.y + Math.round((place.height - height) / 2), wide, height)
+    }
+  }
+  brush.paint(["waiting", "backoff"])
+}
+
+// In flight: the end stays open and is bright at "now". Before the first token it is as pale as there.
+function paintOpen(ctx, model, view, now) {
+  if (view.hidden.has("running")) return
+  const { start: began, first, row } = model.col
+  for (const i of model.open) {
+    const place = lying(model, view, row[i])
+    if (place.y > view.y.at + view.y.length || place.y + place.height < view.y.at) continue
+    const left = px(view, began[i])
+    const right = Math.max(left + 2, px(view, endOf(model, i, now)))
+    const pale = model.header.streamed && !(first[i] > 0)
+    const split = pale ? right : first[i] > 0 ? px(view, began[i] + first[i]) : left
+    ctx.fillStyle = view.colours.first_token
+    ctx.fillRect(left, place.y, split - left, place.height)
+    ctx.fillStyle = view.colours.running
+    ctx.fillRect(split, place.y, right - split, place.height)
+    ctx.fillStyle = view.dark ? "#e6f2ff" : "#0b4a8f"
+    ctx.fillRect(Math.max(left, right - 2), place.y, 2, place.height)
+  }
+}
+
+function outline(ctx, model, view, i, now, wide) {
+  const place = lying(model, view, model.col.row[i])
+  const left = px(view, model.col.start[i])
+  const width = Math.max(3, px(view, endOf(model, i, now)) - left - 1)
+  ctx.lineWidth = wide + 2
+  ctx.strokeStyle = view.theme.page
+  ctx.strokeRect(left - 1, place.y - 1, width + 2, place.height + 2)
+  ctx.lineWidth = wide
+  ctx.strokeStyle = view.theme.text
+  ctx.strokeRect(left - 1, place.y - 1, width + 2, place.height + 2)
+}
+
+// Two runs on one time axis: a thin rule between them, and how long each took, where it ended.
+function separate(ctx, model, view) {
+  if (model.sections.length < 2) return
+  const [above, below] = model.sections
+  const [top, bottom] = [py(view, above.y + above.count * above.scale), py(view, below.y)]
+  ctx.fillStyle = view.theme.grid
+  ctx.fillRect(view.x.at, Math.round((top + bottom) / 2), view.x.length, 1)
+  ctx.fillStyle = view.theme.text
+  ctx.textBaseline = "middle"
+  ctx.textAlign = "left"
+  ctx.font = `600 12px ${view.font}`
+  const { live, own_s, beside_s } = model.header
+  const middle = (section) => py(view, section.y + (section.count * section.scale) / 2)
+  if (!live) ctx.fillText(duration(own_s), px(view, own_s) + 8, middle(below))
+  ctx.fillText(duration(beside_s), px(view, beside_s) + 8, middle(above))
+}
+
+function paintLabels(ctx, model, view, texts) {
+  ctx.textAlign = "right"
+  ctx.textBaseline = "middle"
+  const right = view.x.at - 8
+  for (const section of model.sections) {
+    const full = rowPixels(view, section.scale)
+    const every = nice(13 / full)
+    const prompts = section.kind === "rows"
+    for (let r = 0; r < section.count; r++) {
+      const y = py(view, section.y + (r + 0.5) * section.scale)
+      if (y < view.y.at + 3 || y > view.y.at + view.y.length - 3) continue
+      const call = prompts ? model.callAtRow[r] : r
+      if (every > 1 && (r + 1) % every !== 0 && !(r === 0 && every < 3)) continue
+      ctx.font = `11px ${view.font}`
+      ctx.fillStyle = view.theme.quiet
+      if (section.kind === "baseline") ctx.fillText("1 at a time", right, y)
+      else if (!prompts) ctx.fillText(String(r + 1), right, y)
+      else if (every > 1 || view.narrow || !texts) ctx.fillText(`#${call + 1}`, right, y)
+      else ctx.fillText(fitted(ctx, `${texts.prefix ? "…" : ""}${texts.lines[call] ?? ""}`, right - 8), right, y)
+    }
+  }
+}
+
+// The smallest of 1, 2, 5, 10, 20 ... that is not below `least`.
+export function nice(least) {
+  for (let power = 1; power < 1e7; power *= 10) {
+    for (const step of [1, 2, 5]) if (step * power >= least) return step * power
+  }
+  return 1e7
+}
+
+const cuts = new Map()
+
+function fitted(ctx, text, width) {
+  const key = `${ctx.font}|${width}|${text}`
+  if (!cuts.has(key)) {
+    if (cuts.size > 3000) cuts.clear()
+    let shown = text
+    let length = Math.min(text.length, Math.ceil(width / 3))
+    while (length > 1 && ctx.measureText(shown).width > width) {
+      length -= Math.max(1, Math.floor(length / 20))
+      shown = `${text.slice(0, length).trimEnd()}…`
+    }
+    cuts.set(key, shown)
+  }
+  return cuts.get(key)
+}
+
+function paintPaused(ctx, model, view) {
+  ctx.fillStyle = view.theme.band
+  for (const [from, to] of model.header.paused) {
+    const left = px(view, from)
+    const right = to === null ? view.x.at + view.x.length : px(view, to)
+    ctx.fillRect(left, view.y.at, right - left, view.y.length)
+  }
+}
+
+// Words over the plot; those that would lie on others are left out. A break says more than a pause.
+function paintBreaks(ctx, model, view) {
+  const { breaks, paused } = model.header
+  const far = view.x.at + view.x.length
+  const taken = []
+  for (const { at_s, idle_s, purpose } of breaks) {
+    const x = Math.round(px(view, at_s)) + 0.5
+    if (x < view.x.at || x > far) continue
+    dashed(ctx, view, x, view.theme.quiet)
+    above(ctx, view, x, `${purpose === "retry" ? "sent again" : "resumed"} ${duration(idle_s)} later`, taken)
+  }
+  for (const [from, to] of paused) {
+    const [left, right] = [Math.max(view.x.at, px(view, from)), to === null ? far : Math.min(far, px(view, to))]
+    if (right - left > 12) above(ctx, view, (left + right) / 2, "paused", taken)
+  }
+}
+
+function above(ctx, view, x, words, taken) {
+  ctx.font = `11px ${view.font}`
+  const half = ctx.measureText(words).width / 2
+  const at = Math.min(Math.max(x, view.x.at + half), view.x.at + view.x.length - half)
+  if (taken.some((other) => Math.abs(other.at - at) < other.half + half + 10)) return
+  taken.push({ at, half })
+  ctx.textBaseline = "alphabetic"
+  ctx.textAlign = "center"
+  ctx.fillStyle = view.theme.quiet
+  ctx.fillText(words, at, view.y.at - 6)
+}
+
+function dashed(ctx, view, x, colour) {
+  ctx.save()
+  ctx.setLineDash([2, 3])
+  ctx.strokeStyle = colour
+  ctx.lineWidth = 1
+  ctx.beginPath()
+  ctx.moveTo(x, view.y.at)
+  ctx.lineTo(x, view.y2.at + view.y2.length)
+  ctx.stroke()
+  ctx.restore()
+}
+
+// Our own loop was late here: ticks at the foot of the in-flight chart.
+function paintLags(ctx, model, view) {
+  ctx.fillStyle = view.colours.retried
+  for (const at of model.col.lag_at) {
+    const x = px(view, at)
+    if (x >= view.x.at && x <= view.x.at + view.x.length) {
+      ctx.fillRect(Math.round(x) - 1, view.y2.at + view.y2.length - 6, 2, 6)
+    }
+  }
+}
+
+// Between two updates the area goes on at its last height up to "now".
+function paintTail(ctx, model, view, now) {
+  const { flight } = model.col
+  const from = Math.max(px(view, model.header.now_s), view.x.at)
+  const to = Math.min(px(view, now), view.x.at + view.x.length)
+  const value = flight[flight.length - 1]
+  if (to <= from || !value) return
+  const y = py2(view, value)
+  ctx.fillStyle = view.theme.area
+  ctx.fillRect(from, y, to - from, view.y2.at + view.y2.length - y)
+  ctx.fillStyle = view.theme.area_line
+  ctx.fillRect(from, y - 0.75, to - from, 1.5)
+}
+
+function paintNow(ctx, view, now) {
+  const x = Math.round(px(view, now)) + 0.5
+  if (x < view.x.at || x > view.x.at + view.x.length) return
+  ctx.fillStyle = view.theme.text
+  ctx.globalAlpha = 0.55
+  ctx.fillRect(x - 0.5, view.y.at, 1, view.y2.at + view.y2.length - view.y.at)
+  ctx.globalAlpha = 1
+  above(ctx, view, x, `now ${instant(now)}`, [])
+}
+
