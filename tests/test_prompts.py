@@ -175,6 +175,7 @@ def test_a_binary_file_is_called_what_it_is(name: str, content: bytes, said: str
 def test_a_nul_byte_is_refused_with_its_line() -> None:
     assert "it has a NUL byte in line 2; save it as UTF-8 text" in refusal("a.txt", b"one\nt\x00wo")
     assert "is not text" in refusal("a.txt", bytes(range(256)))
+    assert "could not be told" in refusal("a.txt", b"\x01\x02\xe9x" * 50)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

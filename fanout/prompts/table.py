@@ -151,7 +151,7 @@ def _sniff(text: str) -> str | None:
     cut = text[:_SAMPLE_LETTERS]
     best, best_score = None, 0
     for delimiter in _DELIMITERS:
-        rows = _sample(cut, delimiter, whole=len(cut) == len(text))
+        rows = _sample(cut, delimiter)
         if not rows or len(rows[0]) < 2 or _is_prose(rows[0]):
             continue
         score = sum(len(row) == len(rows[0]) for row in rows)
@@ -162,14 +162,14 @@ def _sniff(text: str) -> str | None:
     return best
 
 
-def _sample(text: str, delimiter: str, *, whole: bool) -> list[list[str]]:
+def _sample(text: str, delimiter: str) -> list[list[str]]:
     rows: list[list[str]] = []
     for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
         if any(cell.strip() for cell in row):
             rows.append(row)
         if len(rows) > _SAMPLE_ROWS:
             return rows
-    return rows if whole else rows[:-1] or rows
+    return rows
 
 
 def _is_prose(first: list[str]) -> bool:
@@ -183,7 +183,7 @@ def _is_header(first: tuple[str, ...]) -> bool:
     cells = [cell.strip() for cell in first if cell.strip()]
     if any(is_prompt_name(cell) for cell in cells):
         return True
-    return len(first) > 1 and not _is_prose(list(first)) and not any(_is_content(cell) for cell in cells)
+    return len(first) > 1 and not any(_is_content(cell) for cell in cells)
 
 
 def _is_content(cell: str) -> bool:
