@@ -1,0 +1,122 @@
+"""Why: what the failed calls failed of, and what limited a run that has ended. Parts of the sentence.
+
+Comes in: a `Run`. Goes out: sentences, none where there is nothing that is certainly true. Knows no page.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dashboard.units import counted, duration
+from fanout.batch import MOST_WORKERS
+from fanout.clock import seconds
+from fanout.errors import (
+    BadAnswer,
+    Broken,
+    CallFailed,
+    ConnectionFailed,
+    Overloaded,
+    RateLimited,
+    Rejected,
+    ServerFailed,
+    TimedOut,
+    Truncated,
+)
+from fanout.run import Call, Run
+from fanout.tuning.bounds import Bounds, bounds, makespan_s
+
+MOST_CAUSES = 3
+MOST_CHARACTERS = 240
+"""Of an error's sentence inside ours."""
+CLOSE = 1.1
+"""Wall over lower bound up to which a bound is said to be what limited the run."""
+WORTH_SAYING = 0.9
+"""More workers are spoken of where they would take at most this share of the time."""
+
+_OF_CLASS: dict[type[CallFailed], str] = {
+    RateLimited: "the provider answered 429",
+    TimedOut: "no complete answer in time",
+    ConnectionFailed: "the connection to the provider failed",
+    Overloaded: "the provider has too much to do",
+    ServerFailed: "the provider failed inside",
+    Truncated: "the answer broke off",
+    BadAnswer: "the provider sent something that is not an answer",
+    Rejected: "the provider refuses the prompt or the settings",
+    Broken: "the call broke on our side or in your function",
+}
+"""What failures of one class have in common, where their own sentences differ."""
+_OPENERS = frozenset({"The", "No", "Nothing", "This", "A", "An", "It"})
+
+
+def failures(run: Run) -> list[str]:
+    """What the failed calls failed of, the most frequent causes first; nothing where none has failed."""
+    causes: dict[tuple[type[CallFailed], int | None], list[CallFailed]] = {}
+    for call in run.calls:
+        if call.status == "failed" and call.error is not None:
+            causes.setdefault((type(call.error), call.error.status_code), []).append(call.error)
+    ordered = sorted(causes.values(), key=len, reverse=True)
+    said = [f"{_how_many(errors, run)} failed: {_cause(errors)}." for errors in ordered[:MOST_CAUSES]]
+    others = sum(len(errors) for errors in ordered[MOST_CAUSES:])
+    return [*said, f"{others:,} failed for other reasons."] if others else said
+
+
+def told(sentence: str) -> str:
+    """A sentence of an error, fit for the middle of one of ours: one line, cut, no full stop at its end."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in sentence).split())
+    line = line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1].rstrip()}…"
+    if line.split(" ", 1)[0] in _OPENERS:
+        line = line[0].lower() + line[1:]
+    return line.rstrip(".") or "no reason given"
+
+
+def limited_by(run: Run) -> list[str]:
+    """What bound an ended run of one stretch: the slowest call, or the workers; nothing where neither came close."""
+    found = bounds(run)
+    if len(run.stretches) != 1 or len(run.calls) < 2 or found.closeness is None or found.closeness > CLOSE:
+        return []
+    if found.binds == "longest_call":
+        return [_by_the_longest(run, found)]
+    return _by_the_workers(run, found)
+
+
+def _by_the_longest(run: Run, found: Bounds) -> str:
+    longest = run.calls[found.longest_call or 0]
+    retried = ", its retries included" if len(longest.attempts) > 1 else ""
+    took = duration(next(bound.seconds for bound in found.bounds if bound.name == "longest_call"), digits=2)
+    return f"The slowest call took {took}{retried}: more workers would not help."
+
+
+def _by_the_workers(run: Run, found: Bounds) -> list[str]:
+    """Said where the workers had work from beginning to end, all calls are known, and no provider said: too fast."""
+    workers = run.limits[0].value
+    more = min(2 * workers, len(run.calls), MOST_WORKERS)
+    if len(run.limits) > 1 or more <= workers or any(map(_unlike_the_others, run.calls)):
+        return []
+    ways_s = [seconds(sum(attempt.latency_ns or 0 for attempt in call.attempts)) for call in run.calls]
+    expected_s = makespan_s(ways_s, more)
+    if expected_s > WORTH_SAYING * found.wall_s:
+        return []
+    busy = f"{counted(workers, 'worker')} {'was' if workers == 1 else 'were'} busy nearly all the time"
+    took = duration(expected_s, digits=2)
+    return [f"{busy}: {more} would take about {took} if the provider keeps its pace."]
+
+
+def _unlike_the_others(call: Call) -> bool:
+    """Whether a call's latency does not tell what it would take beside more others."""
+    return call.latency_ns is None or any(isinstance(attempt.error, RateLimited) for attempt in call.attempts)
+
+
+def _how_many(errors: list[CallFailed], run: Run) -> str:
+    return f"All {len(errors):,}" if 1 < len(errors) == len(run.calls) else f"{len(errors):,}"
+
+
+def _cause(errors: list[CallFailed]) -> str:
+    """The sentence that all of them share, else what their class has in common, else the most frequent one."""
+    sentences = Counter(told(error.sentence) for error in errors)
+    if len(sentences) == 1:
+        return next(iter(sentences))
+    status = errors[0].status_code
+    common = _OF_CLASS.get(type(errors[0]))
+    if common is None or "429" in common:
+        return common or "for different reasons"
+    return common if status is None else f"{common} ({status})"

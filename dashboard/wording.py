@@ -1,0 +1,285 @@
+"""What the page says: the sentence of a run in every state, the counts, the plan of a batch, names of things.
+
+Comes in: a `Run` and its `Metrics`, or a batch and what is expected of it. Goes out: plain text (escape it where it is
+shown: it may hold words of a provider, cut short). Knows no page. A sentence says only what is true of every run it is
+said of; what nobody can tell is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from dashboard.figures import call_figures, figures, ms, phase
+from dashboard.reasons import CLOSE, failures, limited_by, told
+from dashboard.units import counted, duration, money, number
+from fanout.batch import Batch
+from fanout.clock import nanoseconds, seconds
+from fanout.metrics import Metrics, speed_up
+from fanout.run import Run
+from fanout.tuning.bounds import remaining_s
+
+__all__ = [
+    "Expectation",
+    "call_figures",
+    "cost_question",
+    "counts_sentence",
+    "figures",
+    "list_sentence",
+    "ms",
+    "phase",
+    "plan_sentence",
+    "run_sentence",
+    "run_state",
+    "speed_up_question",
+    "speed_up_sentence",
+]
+
+LAG_S = 0.02
+"""Past it our own event loop's lag is said."""
+
+
+class Expectation(Protocol):
+    """What a batch will come to; None where no run tells."""
+
+    @property
+    def wall_s(self) -> float | None:
+        """Seconds from the first send to the last answer."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Of all its calls."""
+
+
+# Before it is sent
+
+
+def list_sentence(prompts: Sequence[str]) -> str:
+    """How many prompts there are, and how many of them are double."""
+    if not prompts:
+        return "No prompts yet."
+    doubles = len(prompts) - len(set(prompts))
+    if not doubles:
+        return f"{counted(len(prompts), 'prompt')}."
+    return f"{counted(len(prompts), 'prompt')}, {doubles:,} of them {'a duplicate' if doubles == 1 else 'duplicates'}."
+
+
+def plan_sentence(batch: Batch, expected: Expectation) -> str:
+    """What pressing Run will come to: calls, quota slots, how many at a time, and what is known of time and cost."""
+    calls = len(batch.prompts)
+    said = [counted(calls, "call"), counted(calls, "quota slot")]
+    if calls > 1:
+        said.append(_at_a_time(calls, batch.max_workers))
+    if expected.wall_s is not None:
+        said.append(f"about {duration(expected.wall_s, digits=2)}")
+    if expected.cost_usd is not None:
+        said.append(f"about {money(expected.cost_usd)}")
+    return f"{', '.join(said)}."
+
+
+def cost_question(batch: Batch, expected: Expectation) -> str:
+    """What is asked before many calls that cost money are sent."""
+    cost = "an unknown amount" if expected.cost_usd is None else f"about {money(expected.cost_usd)}"
+    return f"This sends {counted(len(batch.prompts), 'call')} to {batch.model} and costs {cost}. Send them?"
+
+
+def speed_up_question(run: Run) -> str:
+    """What measuring the speed-up costs."""
+    calls = len(run.calls)
+    added_up_s = _added_up_s(run)
+    about = "" if added_up_s is None else f", about {duration(added_up_s, digits=2)}"
+    return (
+        f"This sends the same {counted(calls, 'prompt')} once more, one after another: "
+        f"{counted(calls, 'more quota slot')}{about}."
+    )
+
+
+def _at_a_time(calls: int, max_workers: int) -> str:
+    if max_workers == 1:
+        return "one after another"
+    return "all at once" if max_workers >= calls else f"{max_workers} at a time"
+
+
+# While it goes on, and afterwards
+
+
+def run_state(run: Run) -> str:
+    """The run's state in a word or two."""
+    if not run.ended:
+        return {"opening": "Getting ready", "running": "Running", "paused": "Paused"}.get(run.state, "Stopping")
+    if run.stop_reason == "finished":
+        return "Done" if all(call.status == "answered" for call in run.calls) else "Ended"
+    return {"interrupted": "Interrupted", "not_ready": "Not started"}.get(run.stop_reason or "", "Stopped")
+
+
+def counts_sentence(run: Run) -> str:
+    """How many prompts stand where: 5 failed, 23 of 40 answered, 8 in flight, 4 queued."""
+    status = Counter([call.status for call in run.calls])
+    said = [f"{status['failed']:,} failed"] if status["failed"] else []
+    said.append(f"{status['answered']:,} of {len(run.calls):,} answered")
+    rest = (
+        (status["running"], "in flight"),
+        (status["backing_off"], "backing off"),
+        (status["queued"], "queued"),
+        (status["cancelled"], "cancelled"),
+        (status["not_sent"], "not sent"),
+    )
+    return ", ".join([*said, *(f"{number_of:,} {word}" for number_of, word in rest if number_of)])
+
+
+def run_sentence(run: Run, metrics: Metrics) -> str:
+    """What is read first: what is wrong, then how far the run is or what it took and what limited it."""
+    say = _BY_STATE[run.state] if not run.ended else _BY_REASON.get(run.stop_reason or "finished", _refused)
+    return " ".join([*say(run, metrics), *_lag(metrics)])
+
+
+def speed_up_sentence(run: Run, measured: Run) -> str:
+    """What the same prompts took with one worker, and how many times faster this run was."""
+    gained = speed_up(run, measured)
+    if gained is None:
+        return "The run with one worker does not compare: it must answer the same prompts as this one."
+    took = f"One after another they took {duration(gained.one_after_another_s, digits=2)}"
+    if gained.factor < 1:
+        return f"{took}: side by side was {number(1 / gained.factor, digits=2)} times slower."
+    return f"{took}: {number(gained.factor, digits=2)} times faster."
+
+
+def _opening(run: Run, metrics: Metrics) -> list[str]:
+    if run.stretches:
+        return ["Getting the model ready to send again; the clock stands."]
+    return [f"Getting the model ready: {_wait(metrics.calls)}, the clock has not started."]
+
+
+def _running(run: Run, metrics: Metrics) -> list[str]:
+    going = [f"{metrics.answered:,} of {metrics.calls:,} answered", f"{metrics.running:,} in flight"]
+    if metrics.backing_off:
+        going.append(f"{metrics.backing_off:,} backing off")
+    left_s = remaining_s(run, _now_ns(run, metrics))
+    if left_s is not None:
+        going.append(f"about {duration(left_s, digits=2)} to go")
+    return [*failures(run), f"{', '.join(going)}."]
+
+
+def _paused(run: Run, metrics: Metrics) -> list[str]:
+    return [*failures(run), f"Paused: {_counts(metrics)}."]
+
+
+def _stopping(run: Run, metrics: Metrics) -> list[str]:
+    return [*failures(run), f"Stopping: {_counts(metrics)}."]
+
+
+def _finished(run: Run, metrics: Metrics) -> list[str]:
+    took = f"in {duration(metrics.wall_s, digits=2)}{_over_stretches(run)}."
+    if not metrics.answered:
+        return [
+            *failures(run),
+            *([f"None of {metrics.calls:,} prompts was answered {took}"] if metrics.calls > 1 else []),
+        ]
+    if metrics.answered < metrics.calls:
+        head = f"{metrics.answered:,} of {metrics.calls:,} prompts answered {took}"
+    else:
+        head = f"{counted(metrics.calls, 'prompt')} {took}"
+    return [*failures(run), head, *_retried(metrics), *limited_by(run), *_added_up(run, metrics)]
+
+
+def _stopped(run: Run, metrics: Metrics) -> list[str]:
+    word = "Interrupted" if run.stop_reason == "interrupted" else "Stopped"
+    after = f"{word} after {duration(metrics.wall_s, digits=2)}: {metrics.answered:,} of {metrics.calls:,} answered"
+    unsent = sum(
+        call.status == "cancelled" and all(attempt.sent_ns is None for attempt in call.attempts) for call in run.calls
+    )
+    if metrics.cancelled:
+        after += f"; {metrics.cancelled:,} cancelled{_before_sending(unsent, metrics.cancelled)}"
+    if metrics.not_sent:
+        after += f"; {metrics.not_sent:,} not sent"
+    return [*failures(run), f"{after}."]
+
+
+def _refused(run: Run, metrics: Metrics) -> list[str]:
+    """Stopped by a failure that every further call would share."""
+    why = "" if run.stop_error is None else f": {told(run.stop_error.sentence)}"
+    if run.stop_reason == "not_ready":
+        return [f"The model could not be made ready{why}. {_not_sent(metrics.not_sent or metrics.calls)}"]
+    said = [f"Stopped{'' if metrics.answered else ' at the first answer'}{why}."]
+    if metrics.answered:
+        said.append(f"{metrics.answered:,} of {metrics.calls:,} prompts answered.")
+    if metrics.not_sent:
+        said.append(_not_sent(metrics.not_sent))
+    return said
+
+
+Say = Callable[[Run, Metrics], list[str]]
+_BY_STATE: dict[str, Say] = {"opening": _opening, "running": _running, "paused": _paused, "stopping": _stopping}
+_BY_REASON: dict[str, Say] = {"finished": _finished, "stopped": _stopped, "interrupted": _stopped}
+
+
+# Its parts
+
+
+def _counts(metrics: Metrics) -> str:
+    """What is answered, in flight and queued."""
+    said = [f"{metrics.answered:,} of {metrics.calls:,} answered", f"{metrics.running:,} in flight"]
+    if metrics.queued:
+        said.append(f"{metrics.queued:,} queued")
+    return ", ".join(said)
+
+
+def _wait(prompts: int) -> str:
+    return f"{counted(prompts, 'prompt')} {'waits' if prompts == 1 else 'wait'}"
+
+
+def _not_sent(prompts: int) -> str:
+    return f"{counted(prompts, 'prompt')} {'was' if prompts == 1 else 'were'} not sent."
+
+
+def _before_sending(unsent: int, cancelled: int) -> str:
+    if not unsent:
+        return ""
+    of_them = "" if unsent == cancelled else f" {unsent:,} of them"
+    return f",{of_them} before {'it was' if unsent == 1 else 'they were'} sent"
+
+
+def _over_stretches(run: Run) -> str:
+    return f" over {len(run.stretches)} stretches" if len(run.stretches) > 1 else ""
+
+
+def _retried(metrics: Metrics) -> list[str]:
+    if not metrics.retries:
+        return []
+    calls, were = counted(metrics.retried_calls, "call"), "was" if metrics.retried_calls == 1 else "were"
+    return [f"{calls} {were} retried: {counted(metrics.attempts, 'quota slot')} used."]
+
+
+def _added_up(run: Run, metrics: Metrics) -> list[str]:
+    """The sum of the latencies, and speed-up where calls in flight alone allow to speak of it."""
+    if metrics.attempts < 2 or metrics.overlap is None:
+        return []
+    overlap = number(metrics.overlap, digits=2)
+    said = [f"Latencies add up to {duration(metrics.service_s, digits=2)} (overlap {overlap})."]
+    gained = speed_up(run)
+    if gained is not None and gained.calls_alone is not None and gained.factor >= CLOSE:
+        said.append(
+            f"By the {gained.calls_alone:,} calls that were in flight alone, one after another would take about "
+            f"{duration(gained.one_after_another_s, digits=2)}: {number(gained.factor, digits=2)} times as long."
+        )
+    return said
+
+
+def _lag(metrics: Metrics) -> list[str]:
+    if metrics.worst_lag_s is None or metrics.worst_lag_s <= LAG_S:
+        return []
+    late = duration(metrics.worst_lag_s, digits=2)
+    return [f"This machine was the bottleneck at times: it looked up to {late} late, which the latencies include."]
+
+
+def _now_ns(run: Run, metrics: Metrics) -> int:
+    """The instant at which `metrics` cut what goes on."""
+    before_ns = sum(stretch.ended_ns - stretch.began_ns for stretch in run.stretches if stretch.ended_ns is not None)
+    return run.stretches[-1].began_ns + nanoseconds(metrics.wall_s) - before_ns
+
+
+def _added_up_s(run: Run) -> float | None:
+    """What the calls take one after another, if they take as long as they did; None where one has no latency."""
+    latencies = [call.latency_ns for call in run.calls]
+    return None if None in latencies else seconds(sum(latency or 0 for latency in latencies))

@@ -1,0 +1,467 @@
+"""The sentence of a run in every state, word for word; and numbers as people read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from dashboard import wording
+from dashboard.figures import Figure
+from dashboard.reasons import MOST_CHARACTERS, told
+from dashboard.units import UNKNOWN, counted, duration, money, number, percent, tokens
+from fanout import events as ev
+from fanout.batch import Batch
+from fanout.clock import NS_PER_MS
+from fanout.errors import CallFailed, KeyRefused, QuotaExhausted, RateLimited, ServerFailed, TimedOut
+from fanout.fold import fold
+from fanout.metrics import measure
+from fanout.run import Phase, Run
+from tests.runs import make_run
+from tests.test_metrics import answered, began, ended, in_order, opened, side_by_side
+
+
+def ms(value: float) -> int:
+    return round(value * NS_PER_MS)
+
+
+def said(run: Run, at_ms: float | None = None) -> str:
+    return wording.run_sentence(run, measure(run, now_ns=None if at_ms is None else ms(at_ms)))
+
+
+def started(call: int, at_ms: float, *, attempt: int = 1) -> list[ev.Event]:
+    return [
+        ev.Started(at_ns=ms(at_ms), call=call, attempt=attempt, lane=0),
+        ev.Sent(at_ns=ms(at_ms), call=call, attempt=attempt),
+    ]
+
+
+def failed(call: int, start_ms: float, end_ms: float, error: CallFailed, *, attempt: int = 1) -> list[ev.Event]:
+    return [
+        *started(call, start_ms, attempt=attempt),
+        ev.Failed(at_ns=ms(end_ms), call=call, attempt=attempt, error=error, received_ns=ms(end_ms)),
+    ]
+
+
+def run_of(n: int, *happened: list[ev.Event], workers: int = 2, end: ev.Event | None = None) -> Run:
+    events = [*opened(n, workers=workers), began(n, workers=workers)]
+    for some in happened:
+        events += some
+    return fold([*in_order(events), *([end] if end else [])])
+
+
+def cancelled(*calls: int, at_ms: float, attempt: int | None = None) -> list[ev.Event]:
+    return [ev.Cancelled(at_ns=ms(at_ms), call=call, attempt=attempt) for call in calls]
+
+
+def stop(at_ms: float, reason: ev.StopReason, error: CallFailed | None = None) -> list[ev.Event]:
+    return [ev.StopAsked(at_ns=ms(at_ms), reason=reason, error=error)]
+
+
+def stopped(at_ms: float, reason: ev.StopReason) -> ev.Event:
+    return ev.StretchEnded(at_ns=ms(at_ms), stretch=0, reason=reason)
+
+
+LIMIT = RateLimited("The provider answered 429 (60 requests a minute).", status_code=429)
+
+
+# While it goes on
+
+
+def test_opening() -> None:
+    run = fold(opened(40))
+    assert said(run) == "Getting the model ready: 40 prompts wait, the clock has not started."
+    assert wording.run_state(run) == "Getting ready"
+
+
+def test_opening_again() -> None:
+    run = replace(make_run(n=4, failing=[1]), state="opening")
+    assert said(run) == "Getting the model ready to send again; the clock stands."
+
+
+def test_running_before_the_first_answer() -> None:
+    run = run_of(40, *(started(call, 0) for call in range(8)))
+    assert said(run, 500) == "0 of 40 answered, 8 in flight."
+    assert wording.run_state(run) == "Running"
+
+
+def test_running_says_what_is_left() -> None:
+    run = run_of(6, answered(0, 0, 1000), answered(1, 0, 1000), started(2, 1000), started(3, 1000))
+    assert said(run, 1200) == "2 of 6 answered, 2 in flight, about 1.8 s to go."
+
+
+def test_running_says_what_is_wrong_first() -> None:
+    run = run_of(6, failed(0, 0, 1000, LIMIT), started(2, 1000))
+    assert said(run, 1200) == (
+        "1 failed: the provider answered 429 (60 requests a minute). 0 of 6 answered, 1 in flight."
+    )
+
+
+def test_running_with_calls_that_back_off() -> None:
+    retrying = ev.Retrying(at_ns=ms(10), call=0, attempt=1, error=LIMIT, ready_ns=ms(900), reason="retry_after")
+    run = run_of(2, [*started(0, 0), retrying], started(1, 0))
+    assert said(run, 20) == "0 of 2 answered, 1 in flight, 1 backing off."
+
+
+def test_paused() -> None:
+    run = run_of(6, answered(0, 0, 1000), started(1, 0), [ev.HoldChanged(at_ns=ms(1100), held_by="paused")])
+    assert said(run, 1200) == "Paused: 1 of 6 answered, 1 in flight, 4 queued."
+    assert wording.run_state(run) == "Paused"
+
+
+def test_stopping() -> None:
+    run = run_of(3, answered(0, 0, 1000), started(1, 0), stop(1100, "stopped"), cancelled(2, at_ms=1100))
+    assert said(run, 1200) == "Stopping: 1 of 3 answered, 1 in flight."
+    assert wording.run_state(run) == "Stopping"
+
+
+# Ended, and all is well
+
+
+def test_one_prompt() -> None:
+    assert said(side_by_side((0, 1234))) == "1 prompt in 1.2 s."
+    assert wording.run_state(side_by_side((0, 1234))) == "Done"
+
+
+def test_the_slowest_call_was_the_limit() -> None:
+    run = side_by_side((0, 5800), *[(0, 1000)] * 9, (1000, 6100), workers=10)
+    assert said(run) == (
+        "11 prompts in 6.1 s. The slowest call took 5.8 s: more workers would not help. "
+        "Latencies add up to 20 s (overlap 3.3)."
+    )
+
+
+def test_the_workers_were_the_limit() -> None:
+    run = side_by_side(*((1000.0 * (n // 8), 1000.0 * (n // 8) + 1000) for n in range(48)), workers=8)
+    assert said(run) == (
+        "48 prompts in 6 s. 8 workers were busy nearly all the time: 16 would take about 3 s if the provider keeps its "
+        "pace. Latencies add up to 48 s (overlap 8)."
+    )
+
+
+def test_more_workers_are_not_promised_where_the_provider_had_enough() -> None:
+    retrying = ev.Retrying(
+        at_ns=ms(1000), call=0, attempt=1, error=LIMIT, received_ns=ms(1000), ready_ns=ms(1000), reason="retry_after"
+    )
+    rest = (answered(n, 1000.0 * (n + 1), 1000.0 * (n + 2)) for n in range(1, 8))
+    first = [*started(0, 0), retrying, *answered(0, 1000, 2000, attempt=2)]
+    run = run_of(8, first, *rest, workers=1, end=ended(9000))
+    assert said(run) == "8 prompts in 9 s. 1 call was retried: 9 quota slots used. Latencies add up to 9 s (overlap 1)."
+
+
+def test_nothing_is_said_of_a_limit_that_was_not_met() -> None:
+    run = side_by_side((0, 1000), (1500, 2500), (3000, 4000), workers=1)
+    assert said(run).startswith("3 prompts in 4 s. Latencies add up to 3 s (overlap 0.75).")
+
+
+def test_workers_are_not_spoken_of_once_the_slider_moved() -> None:
+    run = make_run(n=48, latency_s=1.0, sigma=0.0, max_workers=4, limits=[(2.0, 8)])
+    assert "workers" not in said(run)
+
+
+def test_calls_alone_tell_what_one_after_another_would_take() -> None:
+    run = side_by_side((0, 1000), (1000, 2000), (2000, 3000), *[(3000, 4200)] * 5, workers=5)
+    assert said(run) == (
+        "8 prompts in 4.2 s. Latencies add up to 9 s (overlap 2.1). By the 3 calls that were in flight alone, "
+        "one after another would take about 8 s: 1.9 times as long."
+    )
+
+
+def test_retried_calls_cost_slots() -> None:
+    run = make_run(n=20, retrying=[3, 7], latency_s=1.0, sigma=0.0, max_workers=20)
+    assert said(run).startswith(
+        "20 prompts in 2.6 s. 2 calls were retried: 22 quota slots used. "
+        "The slowest call took 2.6 s, its retries included: more workers would not help."
+    )
+
+
+def test_several_stretches() -> None:
+    events = [*opened(2), began(2), *answered(0, 0, 1000), *failed(1, 0, 1000, LIMIT), ended(1000)]
+    again = ev.StretchBegan(at_ns=ms(9000), stretch=1, purpose="retry", max_workers=2, calls=(1,))
+    run = fold([*events, again, *answered(1, 9000, 10_000, attempt=2), ended(10_000, stretch=1)])
+    assert said(run) == "2 prompts in 2 s over 2 stretches. Latencies add up to 3 s (overlap 1.5)."
+
+
+def test_a_late_machine_says_so() -> None:
+    run = run_of(1, answered(0, 0, 1000), [ev.ClientLagged(at_ns=ms(5), lag_ns=ms(85))], end=ended(1000))
+    assert said(run) == (
+        "1 prompt in 1 s. This machine was the bottleneck at times: it looked up to 85 ms late, which the latencies "
+        "include."
+    )
+
+
+# Ended, and something is wrong
+
+
+def test_some_failed_alike() -> None:
+    run = run_of(
+        4,
+        answered(0, 0, 1000),
+        answered(1, 0, 2000),
+        failed(2, 2000, 2100, LIMIT),
+        failed(3, 2000, 2100, LIMIT),
+        end=ended(2100),
+    )
+    assert said(run) == (
+        "2 failed: the provider answered 429 (60 requests a minute). 2 of 4 prompts answered in 2.1 s. "
+        "The slowest call took 2 s: more workers would not help. Latencies add up to 3.2 s (overlap 1.5)."
+    )
+    assert wording.run_state(run) == "Ended"
+
+
+def test_causes_are_grouped_the_most_frequent_first() -> None:
+    broke = [ServerFailed(f"The provider answered 500: number {n}.", status_code=500) for n in range(2)]
+    errors = [
+        TimedOut("No complete answer within 60 s."),
+        *broke,
+        LIMIT,
+        LIMIT,
+        LIMIT,
+        KeyRefused("x."),
+        CallFailed("y."),
+    ]
+    run = run_of(9, answered(8, 0, 10), *(failed(n, 0, 10, error) for n, error in enumerate(errors)), end=ended(10))
+    assert said(run).startswith(
+        "3 failed: the provider answered 429 (60 requests a minute). 2 failed: the provider failed inside (500). "
+        "1 failed: no complete answer within 60 s. 2 failed for other reasons. 1 of 9 prompts answered in 10 ms."
+    )
+
+
+def test_all_failed() -> None:
+    run = run_of(3, *(failed(n, 0, 1000, LIMIT) for n in range(3)), end=ended(1000))
+    assert said(run) == (
+        "All 3 failed: the provider answered 429 (60 requests a minute). None of 3 prompts was answered in 1 s."
+    )
+
+
+def test_the_only_one_failed() -> None:
+    run = run_of(1, failed(0, 0, 1000, LIMIT), end=ended(1000))
+    assert said(run) == "1 failed: the provider answered 429 (60 requests a minute)."
+
+
+def test_stopped_by_hand() -> None:
+    run = run_of(
+        4,
+        answered(0, 0, 1000),
+        started(1, 0),
+        stop(1500, "stopped"),
+        cancelled(1, at_ms=1500, attempt=1),
+        cancelled(2, 3, at_ms=1500),
+        end=stopped(1500, "stopped"),
+    )
+    assert said(run) == "Stopped after 1.5 s: 1 of 4 answered; 3 cancelled, 2 of them before they were sent."
+    assert wording.run_state(run) == "Stopped"
+
+
+def test_stopped_before_anything_was_sent() -> None:
+    run = run_of(2, stop(10, "stopped"), cancelled(0, 1, at_ms=10), end=stopped(10, "stopped"))
+    assert said(run) == "Stopped after 10 ms: 0 of 2 answered; 2 cancelled, before they were sent."
+
+
+def test_interrupted() -> None:
+    run = run_of(2, answered(0, 0, 10), cancelled(1, at_ms=10), end=stopped(10, "interrupted"))
+    assert said(run) == "Interrupted after 10 ms: 1 of 2 answered; 1 cancelled, before it was sent."
+    assert wording.run_state(run) == "Interrupted"
+
+
+def not_sent(*calls: int, at_ms: float, reason: ev.StopReason) -> list[ev.Event]:
+    return [ev.NotSent(at_ns=ms(at_ms), call=call, reason=reason) for call in calls]
+
+
+def test_stopped_by_a_refused_key() -> None:
+    error = KeyRefused("The provider answered 401: it does not accept the key. Check OPENAI_API_KEY.", status_code=401)
+    run = run_of(
+        10_000,
+        failed(0, 0, 300, error),
+        stop(300, "key_refused", error),
+        not_sent(*range(1, 10_000), at_ms=300, reason="key_refused"),
+        end=stopped(300, "key_refused"),
+    )
+    assert said(run) == (
+        "Stopped at the first answer: the provider answered 401: it does not accept the key. Check OPENAI_API_KEY. "
+        "9,999 prompts were not sent."
+    )
+    assert wording.run_state(run) == "Stopped"
+
+
+def test_stopped_when_the_credit_ran_out_on_the_way() -> None:
+    error = QuotaExhausted("The account has no credit left.")
+    run = run_of(
+        3,
+        answered(0, 0, 100),
+        failed(1, 100, 300, error),
+        stop(300, "quota_exhausted", error),
+        not_sent(2, at_ms=300, reason="quota_exhausted"),
+        end=stopped(300, "quota_exhausted"),
+    )
+    assert said(run) == "Stopped: the account has no credit left. 1 of 3 prompts answered. 1 prompt was not sent."
+
+
+def test_a_model_that_could_not_be_made_ready() -> None:
+    error = CallFailed("The sandbox did not start.")
+    run = run_of(
+        2,
+        stop(0, "not_ready", error),
+        not_sent(0, 1, at_ms=0, reason="not_ready"),
+        end=stopped(0, "not_ready"),
+    )
+    assert said(run) == "The model could not be made ready: the sandbox did not start. 2 prompts were not sent."
+    assert wording.run_state(run) == "Not started"
+
+
+# Beside a run with one worker
+
+
+def test_the_measured_speed_up() -> None:
+    one_by_one = side_by_side((0, 18_000), (18_000, 38_000), workers=1)
+    run = side_by_side((0, 6100), (0, 6100))
+    assert wording.speed_up_sentence(run, one_by_one) == "One after another they took 38 s: 6.2 times faster."
+
+
+def test_side_by_side_can_be_slower() -> None:
+    one_by_one = side_by_side((0, 100), (100, 200), workers=1)
+    run = side_by_side((0, 400), (0, 400))
+    assert wording.speed_up_sentence(run, one_by_one) == (
+        "One after another they took 200 ms: side by side was 2 times slower."
+    )
+
+
+def test_what_does_not_compare_is_not_compared() -> None:
+    assert wording.speed_up_sentence(side_by_side((0, 9)), side_by_side((0, 9), (0, 9))) == (
+        "The run with one worker does not compare: it must answer the same prompts as this one."
+    )
+
+
+def test_measuring_says_what_it_costs() -> None:
+    assert wording.speed_up_question(side_by_side((0, 1000), (0, 2000))) == (
+        "This sends the same 2 prompts once more, one after another: 2 more quota slots, about 3 s."
+    )
+
+
+# Before it is sent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    wall_s: float | None = None
+    cost_usd: float | None = None
+
+
+@pytest.mark.parametrize(
+    ("calls", "workers", "expected", "sentence"),
+    [
+        (
+            40,
+            8,
+            Expected(wall_s=6.03, cost_usd=0.004),
+            "40 calls, 40 quota slots, 8 at a time, about 6 s, about $0.004.",
+        ),
+        (40, 8, Expected(), "40 calls, 40 quota slots, 8 at a time."),
+        (40, 1, Expected(), "40 calls, 40 quota slots, one after another."),
+        (5, 8, Expected(), "5 calls, 5 quota slots, all at once."),
+        (1, 8, Expected(wall_s=0.84), "1 call, 1 quota slot, about 840 ms."),
+        (10_000, 64, Expected(wall_s=3840.0), "10,000 calls, 10,000 quota slots, 64 at a time, about 1 h 4 min."),
+    ],
+)
+def test_the_plan(calls: int, workers: int, expected: Expected, sentence: str) -> None:
+    assert wording.plan_sentence(Batch(prompts=["p"] * calls, max_workers=workers), expected) == sentence
+
+
+def test_the_question_before_money_is_spent() -> None:
+    batch = Batch(prompts=["p"] * 501, model="openai:x")
+    assert wording.cost_question(batch, Expected(cost_usd=1.5)) == (
+        "This sends 501 calls to openai:x and costs about $1.50. Send them?"
+    )
+    assert "an unknown amount" in wording.cost_question(batch, Expected())
+
+
+@pytest.mark.parametrize(
+    ("prompts", "sentence"),
+    [
+        ([], "No prompts yet."),
+        (["a"], "1 prompt."),
+        (["a", "b", "a"], "3 prompts, 1 of them a duplicate."),
+        (["a"] * 4, "4 prompts, 3 of them duplicates."),
+    ],
+)
+def test_the_list(prompts: list[str], sentence: str) -> None:
+    assert wording.list_sentence(prompts) == sentence
+
+
+def test_counts() -> None:
+    run = run_of(9, answered(0, 0, 9), failed(1, 0, 9, LIMIT), started(2, 9), cancelled(3, at_ms=9))
+    assert wording.counts_sentence(run) == "1 failed, 1 of 9 answered, 1 in flight, 5 queued, 1 cancelled"
+
+
+# Numbers and foreign words
+
+
+@pytest.mark.parametrize(
+    ("value_s", "text"),
+    [
+        (None, UNKNOWN),
+        (0.0, "0 ms"),
+        (0.0005, "0.5 ms"),
+        (0.84, "840 ms"),
+        (0.9996, "1 s"),
+        (6.1234, "6.12 s"),
+        (59.6, "1 min"),
+        (64.0, "1 min 4 s"),
+        (3599.7, "1 h"),
+        (3840.0, "1 h 4 min"),
+        (90_000.0, "1 d 1 h"),
+    ],
+)
+def test_durations(value_s: float | None, text: str) -> None:
+    assert duration(value_s) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, UNKNOWN), (0.0042, "$0.0042"), (4.2, "$4.20"), (12.345, "$12.30"), (1234.5, "$1,230")]
+)
+def test_money(value: float | None, text: str) -> None:
+    assert money(value) == text
+
+
+def test_other_numbers() -> None:
+    assert (percent(0.41), percent(None), number(6.714), number(None)) == ("41 %", UNKNOWN, "6.71", UNKNOWN)
+    assert (tokens(12_437), tokens(1), tokens(None)) == ("12,400 tokens", "1 token", UNKNOWN)
+    assert (counted(1, "prompt"), counted(2, "retry", "retries")) == ("1 prompt", "2 retries")
+
+
+def test_words_of_a_provider_are_one_short_line() -> None:
+    assert told("The end.\n\u202eIgnore\x00 <b>all</b>...") == "the end. Ignore <b>all</b>"
+    assert len(told("x" * 10_000)) == MOST_CHARACTERS
+    assert told(" \n ") == "no reason given"
+
+
+def test_what_is_unknown_is_a_dash_with_its_reason() -> None:
+    run = fold(opened(2))
+    shown = wording.figures(run, measure(run))
+    unknown = [figure for figure in shown if figure.value == UNKNOWN]
+    assert len(unknown) >= 8
+    assert all(figure.why for figure in unknown)
+
+
+def test_the_figures_of_a_run() -> None:
+    run = side_by_side((0, 1000), (0, 3000))
+    shown = {figure.term: figure.value for figure in wording.figures(run, measure(run))}
+    assert shown["Elapsed"] == "3 s"
+    assert shown["Overlap"] == "1.33"
+    assert shown["Lower bound"] == "3 s"
+    assert shown["Latency p50 / p95"] == "1 s / 3 s"
+    assert shown["Quota slots"] == "2"
+    assert shown["Cost"] == UNKNOWN
+
+
+def test_the_figures_of_a_call() -> None:
+    run = side_by_side((0, 1000), (0, 3000))
+    shown = wording.call_figures(run.calls[1])
+    assert shown[0] == Figure(term="Latency", value="3 s", why="Service time: sent to last byte")
+    assert next(figure for figure in shown if figure.term == "Cost").value == UNKNOWN
+
+
+def test_phases_have_words_and_milliseconds() -> None:
+    phase = Phase(name="in_flight", start_ns=0, end_ns=1_234_567_890, attempt=1)
+    assert (wording.phase("client"), wording.ms(phase)) == ("this machine", "1,235")
+    assert wording.ms(replace(phase, end_ns=250_000)) == "0.2"
