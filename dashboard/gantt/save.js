@@ -52,7 +52,7 @@ function swatches(model, view) {
     name: total === null ? palette.looks[name].word : `${palette.looks[name].word} ${count(total)}`,
     marker: {
       color: view.colours[name],
-      pattern: { shape: palette.looks[name].hatch, fgcolor: view.theme.page, size: 6, solidity: 0.25 },
+      pattern: { shape: palette.looks[name].hatch, fillmode: "overlay", fgcolor: view.theme.page, size: 6, solidity: 0.25 },
     },
   }))
 }
