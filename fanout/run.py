@@ -9,8 +9,10 @@ change between them, so a viewer finds what changed with `is`.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from fanout import events as ev
@@ -288,15 +290,14 @@ def _attempt_phases(attempt: Attempt, end_ns: int) -> Iterator[Phase]:
 
 def _waiting(run: Run, start_ns: int, end_ns: int, attempt: int | None) -> Iterator[Phase]:
     """[start, end) cut where what held the queue changed; before the first hold, and where nothing held, `workers`."""
-    name: PhaseName = "workers"
+    place = bisect_right(run.holds, start_ns, key=lambda hold: hold.at_ns)
+    name: PhaseName = (run.holds[place - 1].held_by if place else None) or "workers"
     at_ns = start_ns
-    for hold in run.holds:
+    for hold in islice(run.holds, place, None):
         if hold.at_ns >= end_ns:
             break
-        if hold.at_ns > at_ns:
-            yield from _cut(name, at_ns, hold.at_ns, attempt)
-            at_ns = hold.at_ns
-        name = hold.held_by or "workers"
+        yield from _cut(name, at_ns, hold.at_ns, attempt)
+        name, at_ns = hold.held_by or "workers", hold.at_ns
     yield from _cut(name, at_ns, end_ns, attempt)
 
 

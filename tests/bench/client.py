@@ -7,6 +7,7 @@ LATENCY is `200` (every call, in ms) or `lognormal:400:0.8` (median in ms, sigma
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import json
 import math
 import os
@@ -14,6 +15,7 @@ import random
 import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -89,9 +91,43 @@ def openai_sdk(plan: Plan) -> Taken:
     return asyncio.run(main())
 
 
+def agent_per_call(plan: Plan) -> Taken:
+    """The code that one writes first: an Agent made in every call, each with a client of its own."""
+    from pydantic_ai import Agent
+
+    return in_threads(plan, lambda prompt: Agent("openai-chat:bench").run_sync(prompt))
+
+
+def shared_agent(plan: Plan) -> Taken:
+    """The code that one writes next: one Agent, whose client several event loops then share."""
+    from pydantic_ai import Agent
+
+    agent = Agent("openai-chat:bench")
+    return in_threads(plan, agent.run_sync)
+
+
+def in_threads(plan: Plan, call: Callable[[str], object]) -> Taken:
+    began_s = time.perf_counter()
+    answers: list[float] = []
+    with concurrent.futures.ThreadPoolExecutor(plan.workers) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(call, prompt) for prompt in plan.prompts]):
+            if future.exception() is None:
+                answers.append(time.perf_counter() - began_s)
+    return Taken(answers_s=answers, first_sent_s=0.0)
+
+
+MODES: dict[str, Callable[[Plan], Taken]] = {
+    "fanout": lambda plan: fanout_run(plan, stream=False),
+    "fanout-stream": lambda plan: fanout_run(plan, stream=True),
+    "openai": openai_sdk,
+    "agent-per-call": agent_per_call,
+    "shared-agent": shared_agent,
+}
+
+
 def import_all(mode: str) -> None:
     """Imports are not what is measured."""
-    if mode.startswith("fanout"):
+    if mode != "openai":
         import pydantic_ai.direct
         import pydantic_ai.models.openai  # noqa: F401
 
@@ -111,7 +147,7 @@ def main() -> None:
     import_all(mode)
     memory_before = memory_mb()
     cpu_s, wall_s = time.process_time(), time.perf_counter()
-    taken = openai_sdk(plan) if mode == "openai" else fanout_run(plan, stream=mode == "fanout-stream")
+    taken = MODES[mode](plan)
     wall_s = time.perf_counter() - wall_s
     print(
         json.dumps(
