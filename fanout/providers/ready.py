@@ -27,7 +27,7 @@ from pydantic_ai.settings import ModelSettings
 from fanout.errors import BadInput
 from fanout.providers import models
 from fanout.providers.loop import LoopThread, shared_loop
-from fanout.providers.transport import http_client, shared_tls
+from fanout.providers.transport import behind_proxy, http_client, shared_tls
 from fanout.sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _client(spec: _Spec, loop: LoopThread) -> httpx2.AsyncClient:
     place = (f"{parts.scheme}://{parts.netloc}", spec.environment, loop)
     client = _clients.get(place)
     if client is None:
-        client = _clients[place] = http_client(spec.base_url, direct=spec.model == models.SANDBOX)
+        client = _clients[place] = http_client(proxied=_through_a_proxy(spec))
 
         async def close() -> None:
             _clients.pop(place, None)
@@ -196,15 +196,24 @@ def _client(spec: _Spec, loop: LoopThread) -> httpx2.AsyncClient:
 
 
 def _openai_client(spec: _Spec, client: httpx2.AsyncClient) -> AsyncOpenAI:
+    from openai import AsyncOpenAI
+
     from fanout.providers.lean import LeanOpenAI
 
-    return LeanOpenAI(
+    # The lean client replays odd answers through our transport; behind a proxy the transport is httpx2's own, which
+    # would send them a second time.
+    make = AsyncOpenAI if _through_a_proxy(spec) else LeanOpenAI
+    return make(
         api_key=spec.secret or models.PLACEHOLDER_KEY,
         base_url=spec.base_url,
         max_retries=0,
         timeout=client.timeout,
         http_client=client,
     )
+
+
+def _through_a_proxy(spec: _Spec) -> bool:
+    return spec.model != models.SANDBOX and behind_proxy(spec.base_url)
 
 
 def _sandbox(spec: _Spec, client: httpx2.AsyncClient) -> Model:

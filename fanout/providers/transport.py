@@ -1,9 +1,11 @@
-"""The HTTP client under every model: many small connection pools, one TLS context, a stamp when a request leaves.
+"""The HTTP client under every model: a pool for each connection, one TLS context, a stamp when a request leaves.
 
-Comes in: a base URL. Goes out: an `httpx2.AsyncClient` that belongs to the loop it is first used on. It knows no model.
+Comes in: whether a proxy stands in the way. Goes out: an `httpx2.AsyncClient` that belongs to the loop it is first used
+on. It knows no model.
 
-httpcore2's pool walks all its connections on every request and every response, so the cost of a call grows with the
-calls in flight (10.8 ms at 1,000 in one pool, 3.3 ms in pools of 32; notes of the measurement in docs/performance.md).
+httpcore2's pool walks all its connections on every request and every response, and asks the socket of each idle one
+whether it still lives: 10.8 ms a call at 1,000 in flight in one pool, 3.3 ms in pools of 32. With one connection to a
+pool there is nothing to walk, and which connection is next is ours to say: the one used last, which is the warmest.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 from pydantic_ai.models import create_async_httpx2_client
 
-POOL_SIZE = 1
 KEEPALIVE_S = 90.0
 """Idle connections live this long: httpx2's 5 s made 450 connections where 256 were enough."""
 CONNECT_TIMEOUT_S = 10.0
@@ -65,72 +66,58 @@ wire: ContextVar[Wire | None] = ContextVar("fanout_wire", default=None)
 
 
 class ShardedTransport(httpx2.AsyncBaseTransport):
-    """Pools of 32 connections; a request goes to the first that has room, so connections are as many as the peak."""
+    """As many connections as requests were ever in flight at once; each is an httpx2 pool of one."""
 
     def __init__(self, *, tls: SSLContext) -> None:
         self._tls = tls
-        self._pools: list[_Pool] = []
+        self._pools: list[httpx2.AsyncHTTPTransport] = []
+        self._free: list[httpx2.AsyncHTTPTransport] = []
 
     def __repr__(self) -> str:
-        return f"<ShardedTransport {len(self._pools)} pools, {sum(pool.in_flight for pool in self._pools)} in flight>"
+        busy = len(self._pools) - len(self._free)
+        return f"<ShardedTransport {len(self._pools)} connections, {busy} in flight>"
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send `request` through the first pool with a free connection; or give what is to be replayed."""
+        """Send `request` on a free connection, or a new one; or give what is to be replayed."""
         given = replay.get()
         if given is not None:
             return _replayed(given, request)
-        pool = self._with_room()
-        pool.in_flight += 1
+        pool = self._free.pop() if self._free else self._one_more()
         try:
-            response = await pool.transport.handle_async_request(request)
+            response = await pool.handle_async_request(request)
         except BaseException:
-            pool.in_flight -= 1
+            self._free.append(pool)
             raise
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = _Counted(response.stream, pool)
+        response.stream = _Body(response.stream, pool, self._free)
         return response
 
     async def aclose(self) -> None:
-        """Close every pool's connections."""
-        pools, self._pools = self._pools, []
+        """Close every connection."""
+        pools, self._pools, self._free = self._pools, [], []
         for pool in pools:
-            await pool.transport.aclose()
+            await pool.aclose()
 
-    def _with_room(self) -> _Pool:
-        for pool in self._pools:
-            if pool.in_flight < POOL_SIZE:
-                return pool
-        limits = httpx2.Limits(
-            max_connections=POOL_SIZE, max_keepalive_connections=POOL_SIZE, keepalive_expiry=KEEPALIVE_S
-        )
-        self._pools.append(_Pool(httpx2.AsyncHTTPTransport(verify=self._tls, limits=limits)))
+    def _one_more(self) -> httpx2.AsyncHTTPTransport:
+        limits = httpx2.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_S)
+        self._pools.append(httpx2.AsyncHTTPTransport(verify=self._tls, limits=limits))
         return self._pools[-1]
 
 
-def _replayed(given: Replay, request: httpx2.Request) -> httpx2.Response:
-    if given.error is not None:
-        raise given.error
-    return httpx2.Response(given.status_code, headers=given.headers, content=given.content, request=request)
+class _Body(httpx2.AsyncByteStream):
+    """The body of a response; its connection is free again once this is closed."""
 
+    __slots__ = ("_closed", "_free", "_pool", "_stream")
 
-class _Pool:
-    """One httpx2 transport and how many of its requests are not closed yet."""
-
-    __slots__ = ("in_flight", "transport")
-
-    def __init__(self, transport: httpx2.AsyncHTTPTransport) -> None:
-        self.transport = transport
-        self.in_flight = 0
-
-
-class _Counted(httpx2.AsyncByteStream):
-    """The body of a response; its connection counts as busy until it is closed."""
-
-    __slots__ = ("_closed", "_pool", "_stream")
-
-    def __init__(self, stream: httpx2.AsyncByteStream, pool: _Pool) -> None:
+    def __init__(
+        self,
+        stream: httpx2.AsyncByteStream,
+        pool: httpx2.AsyncHTTPTransport,
+        free: list[httpx2.AsyncHTTPTransport],
+    ) -> None:
         self._stream = stream
         self._pool = pool
+        self._free = free
         self._closed = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -142,7 +129,13 @@ class _Counted(httpx2.AsyncByteStream):
         finally:
             if not self._closed:
                 self._closed = True
-                self._pool.in_flight -= 1
+                self._free.append(self._pool)
+
+
+def _replayed(given: Replay, request: httpx2.Request) -> httpx2.Response:
+    if given.error is not None:
+        raise given.error
+    return httpx2.Response(given.status_code, headers=given.headers, content=given.content, request=request)
 
 
 _tls_lock = threading.Lock()  # protects the first building of the TLS context: 27 ms each, and it holds the GIL
@@ -159,14 +152,13 @@ def shared_tls() -> SSLContext:
         return _built_tls()
 
 
-def http_client(base_url: str, *, direct: bool = False) -> httpx2.AsyncClient:
-    """A client for `base_url`, sharded unless a proxy of the environment stands in the way.
+def http_client(*, proxied: bool) -> httpx2.AsyncClient:
+    """A client on a ShardedTransport; with `proxied`, httpx2's own, which goes through the environment's proxies.
 
-    A client that is given a transport ignores HTTP_PROXY, HTTPS_PROXY and ALL_PROXY; so behind a proxy it is httpx2's
-    own. `direct` ignores proxies: for our own sandbox. Used and closed on one loop.
+    A client that is given a transport ignores HTTP_PROXY, HTTPS_PROXY and ALL_PROXY. Used and closed on one loop.
     """
     timeout = httpx2.Timeout(TRANSFER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-    sharded = None if not direct and behind_proxy(base_url) else ShardedTransport(tls=shared_tls())
+    sharded = None if proxied else ShardedTransport(tls=shared_tls())
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_S)
     client = create_async_httpx2_client(timeout=timeout, limits=limits, transport=sharded)
     # Hooks and not the transport, so that they fire behind a proxy too; they cost about a microsecond each.
@@ -188,7 +180,7 @@ async def _headers_came(response: httpx2.Response) -> None:
 
 
 def behind_proxy(url: str) -> bool:
-    """Whether the environment names a proxy for `url`, NO_PROXY considered."""
+    """Whether the environment names a proxy for `url`, NO_PROXY considered. Sends nothing."""
     parts = urlsplit(url)
     proxies = getproxies()
     if not (proxies.get(parts.scheme) or proxies.get("all")):
