@@ -1,0 +1,287 @@
+"""The form: prompts on the left two thirds, settings on the right, Run, and the runs of this process.
+
+Comes in: what `session` remembers and the engine's runs. Goes out: elements, and a run that was started. It decides
+nothing: `inputs` makes the batch, `fanout.prompts` reads the lists, `expect` and `wording` say what it will come to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import elements, expect, house, inputs, live, session, wording
+from dashboard.runs_list import draw_runs
+from fanout import Batch
+from fanout.batch import MOST_RETRIES, MOST_TIMEOUT_S
+from fanout.errors import BadInput, FanoutError
+from fanout.prompts import ENDINGS, Mode, PromptList, columns, guess_column, read_file, read_text
+
+MODES: dict[Mode, str] = {"line": "One a line", "paragraph": "Blank line between", "dashes": "--- between"}
+
+
+def draw_form() -> None:
+    """The whole page."""
+    ceiling = house.settings().max_workers_ceiling
+    session.prepare_form(ceiling=ceiling)
+    runs = house.engine().runs()
+    if any(not each.ended for each in runs):
+        live.poll(draw_runs, every_s=live.LIST_S, key="runs")
+    left, right = st.columns([2, 1], gap="large")
+    with left:
+        prompts = _prompts()
+    with right:
+        _settings(ceiling)
+        _run(prompts, ceiling)
+    if runs and all(each.ended for each in runs):
+        draw_runs()
+
+
+# Prompts
+
+
+def _prompts() -> tuple[str, ...]:
+    """The editors; gives the list as it stands."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.segmented_control(
+            "Prompts",
+            session.SOURCES,
+            key="prompts_source",
+            required=True,
+            on_change=_changed_source,
+            persist_state="session",
+        )
+        if session.source() == "Text":
+            st.segmented_control(
+                "Parted by",
+                list(MODES),
+                format_func=lambda mode: MODES[mode],
+                key="prompts_mode",
+                required=True,
+                persist_state="session",
+            )
+    editors = {"Text": _text, "Table": _table, "File": _file}
+    editors[session.source()]()
+    return session.listed()
+
+
+def _changed_source() -> None:
+    """Hand the list as it stands to the editor that is opened."""
+    prompts = session.listed()
+    if session.source() == "Text":
+        written = inputs.as_text(prompts)
+        session.put_in_editors(
+            prompts, text=None if written is None else written.text, mode="line" if written is None else written.mode
+        )
+    elif session.source() == "Table":
+        session.new_table(prompts)
+
+
+def _text() -> None:
+    text = st.text_area(
+        "Prompts as text",
+        key="prompts_text",
+        height=420,
+        label_visibility="collapsed",
+        placeholder="One prompt a line",
+        persist_state="session",
+    )
+    mode = session.mode()
+    try:
+        found = _read("text", (text, mode), lambda: read_text(text or "", mode=mode))
+    except BadInput as exc:
+        session.keep_listed(())
+        elements.wrong(str(exc))
+        return
+    session.keep_listed(found.prompts)
+    elements.quiet(found.sentence)
+
+
+def _table() -> None:
+    edited = st.data_editor(
+        pd.DataFrame({"prompt": pd.Series(session.table_from(), dtype="object")}),
+        key=session.table_key(),
+        num_rows="dynamic",
+        height=420,
+        column_config={"prompt": st.column_config.TextColumn("Prompt", width="large")},
+        alt="The prompts, one a row; rows can be added, changed and removed",
+    )
+    session.keep_listed(inputs.from_table(edited["prompt"].tolist()))
+    elements.quiet(wording.list_sentence(session.listed()))
+
+
+def _file() -> None:
+    dropped = st.file_uploader(
+        f"A file of prompts ({', '.join(ENDINGS)})", type=[ending[1:] for ending in ENDINGS], key="prompts_file"
+    )
+    if dropped is None:
+        elements.quiet(wording.list_sentence(session.listed()))
+        return
+    content = dropped.getvalue()
+    try:
+        column = _column(dropped.file_id, dropped.name, content)
+        found = _read("file", (dropped.file_id, column), lambda: read_file(dropped.name, content, column=column))
+    except BadInput as exc:
+        elements.wrong(str(exc))
+        elements.quiet(f"The list stays as it was: {wording.list_sentence(session.listed())}")
+        return
+    session.keep_listed(found.prompts)
+    elements.quiet(found.sentence)
+    _preview(found.prompts)
+
+
+def _column(file_id: str, name: str, content: bytes) -> str | None:
+    """The column picker, where there is something to pick."""
+    names = session.kept("columns", file_id)
+    if names is None:
+        names = columns(name, content)
+        session.keep("columns", file_id, names)
+        session.keep("guess", file_id, guess_column(name, content))
+    if len(names) < 2:
+        return None
+    guessed = session.kept("guess", file_id)
+    place = names.index(guessed) if guessed in names else 0
+    with st.container(key="prompts_column"):
+        chosen: str | None = st.selectbox(
+            "Column with the prompts", names, index=place, key=f"column_of_{file_id}", width=320
+        )
+    return chosen
+
+
+def _read(slot: str, question: object, reads: Callable[[], PromptList]) -> PromptList:
+    found: PromptList | None = session.kept(slot, question)
+    if found is None:
+        found = reads()
+        session.keep(slot, question, found)
+    return found
+
+
+def _preview(prompts: Sequence[str]) -> None:
+    st.dataframe(
+        pd.DataFrame({"prompt": list(prompts[:100])}),
+        hide_index=True,
+        height=260,
+        column_config={"prompt": "Prompts" if len(prompts) <= 100 else "The first 100 prompts"},
+        key="prompts_preview",
+    )
+
+
+# Settings
+
+
+def _settings(ceiling: int) -> None:
+    st.selectbox(
+        "Model",
+        _models(),
+        key="model",
+        accept_new_options=True,
+        help="The sandbox, which needs no key and simulates its answers, or provider:name as pydantic-ai spells it.",
+        persist_state="session",
+    )
+    st.slider(
+        "max_workers",
+        1,
+        ceiling,
+        key="max_workers",
+        help="Calls in flight at most. It can be moved while the run goes on.",
+        persist_state="session",
+    )
+    with st.expander("More", key="more"):
+        _more()
+
+
+def _models() -> list[str]:
+    """The sandbox, what the operator offers, and what stands in the field."""
+    offered = ["sandbox", *house.settings().models]
+    chosen = session.form()["model"]
+    return offered if chosen in offered or not chosen else [*offered, chosen]
+
+
+def _more() -> None:
+    st.text_area(
+        "Instructions",
+        key="instructions",
+        height=90,
+        placeholder="A system prompt for every call",
+        persist_state="session",
+    )
+    one, other = st.columns(2)
+    with one:
+        st.number_input(
+            "Temperature", 0.0, 2.0, step=0.1, key="temperature", placeholder="the model's own", persist_state="session"
+        )
+        st.number_input("Timeout, seconds", 0.1, MOST_TIMEOUT_S, step=1.0, key="timeout_s", persist_state="session")
+    with other:
+        st.number_input(
+            "Max output tokens",
+            1,
+            10_000_000,
+            step=1,
+            key="max_output_tokens",
+            placeholder="the model's own",
+            persist_state="session",
+        )
+        st.number_input("Retries", 0, MOST_RETRIES, step=1, key="retries", persist_state="session")
+    st.selectbox(
+        "Stream the answers",
+        list(session.STREAM_CHOICES),
+        key="stream",
+        help="Streaming shows the time to the first token; it costs more of this machine's time a call.",
+        persist_state="session",
+    )
+    st.text_input("Name of the run", key="run_name", persist_state="session")
+
+
+# Run
+
+
+def _run(prompts: Sequence[str], ceiling: int) -> None:
+    """The one primary button, what pressing it will come to, and why it did not work."""
+    problem: str | None = None
+    batch: Batch | None = None
+    try:
+        batch = inputs.batch_from(session.form(), prompts, profile=session.profile(), ceiling=ceiling)
+    except BadInput as exc:
+        problem = str(exc)
+    waits = batch is not None and session.asked(batch)
+    with st.container(key="run_button"):
+        pressed = st.button(
+            f"Send {len(prompts):,} calls" if waits else "Run",
+            type="primary",
+            shortcut="Ctrl+Enter",
+            width="stretch",
+            key=f"run_press_{session.presses()}",
+        )
+    if waits:
+        st.button("Not now", key="not_now", on_click=session.forget_pending)
+    if batch is not None:
+        _plan(batch, waits=waits)
+    if pressed:
+        problem = _pressed(batch, waits=waits) if batch is not None else problem
+        if problem is not None:
+            elements.wrong(problem)
+
+
+def _plan(batch: Batch, *, waits: bool) -> None:
+    expected = expect.expected(batch, house.engine().runs())
+    elements.quiet(wording.plan_sentence(batch, expected))
+    if batch.model == "sandbox":
+        elements.quiet("The sandbox simulates its answers on this machine.")
+    if waits:
+        elements.quiet(wording.cost_question(batch, expected))
+
+
+def _pressed(batch: Batch, *, waits: bool) -> str | None:
+    """Start the run, or ask once more; gives the sentence where it cannot be started."""
+    costly = len(batch.prompts) > inputs.ASK_ABOVE_CALLS and inputs.costs_money(batch.model, os.environ)
+    if costly and not waits:
+        session.ask_again(batch)
+        st.rerun()
+    try:
+        started = house.engine().start(batch)
+    except FanoutError as exc:
+        return str(exc)
+    session.show_run(started.run_id)
+    st.rerun()

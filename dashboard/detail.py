@@ -1,0 +1,57 @@
+"""One call in full: its prompt, its answer or error, its phases and attempts.
+
+Comes in: a run and one of its calls. Goes out: a panel beside the page, which stays through every refresh until Close
+or Esc. Everything that others wrote is shown as code without a language: plain text, with a copy button.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import elements, session, wording
+from dashboard.tables import WORDS
+from fanout.run import Call, Run
+
+LONG_CHARACTERS = 1_200
+LONG_PX = 320
+"""A long text scrolls in itself."""
+
+
+def draw(run: Run, call: Call, *, now_ns: int) -> None:
+    """The panel."""
+    with st.container(key="detail"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            elements.heading(f"Prompt {call.index + 1}: {WORDS[call.status]}")
+            st.button("Close", key="close_detail", shortcut="Esc", on_click=session.close_detail, type="tertiary")
+        _text("Prompt", call.prompt)
+        if call.output is not None and call.status == "answered":
+            simulated = ", simulated by the sandbox" if run.batch.model == "sandbox" else ""
+            _text(f"Answer{simulated}", call.output)
+        if call.error is not None:
+            _error(call)
+        _phases(run, call, now_ns)
+        elements.figures(wording.call_figures(call))
+
+
+def _text(name: str, text: str) -> None:
+    elements.quiet(name)
+    st.code(text, language=None, wrap_lines=True, height=LONG_PX if len(text) > LONG_CHARACTERS else "content")
+
+
+def _error(call: Call) -> None:
+    assert call.error is not None
+    elements.wrong(call.error.sentence)
+    if call.error.provider_words:
+        _text("The provider's words", call.error.provider_words)
+
+
+def _phases(run: Run, call: Call, now_ns: int) -> None:
+    phases = run.phases(call, now_ns=None if run.ended else now_ns)
+    if phases:
+        elements.rows(
+            ("Attempt", "Phase", "ms"),
+            (
+                ("" if phase.attempt is None else str(phase.attempt), wording.phase(phase.name), wording.ms(phase))
+                for phase in phases
+            ),
+        )

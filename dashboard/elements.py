@@ -1,0 +1,62 @@
+"""The few elements that Streamlit has not: sentences, figures, the state of a run, the phases of a call.
+
+Comes in: words and numbers, already worded. Goes out: HTML on the page, with every text escaped here and nowhere else:
+no caller passes markup. Their look is in look.css.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import streamlit as st
+
+from dashboard.figures import Figure
+from dashboard.safe import html_escape
+
+
+def sentence(text: str) -> None:
+    """What is read first."""
+    st.html(f'<p class="sentence">{html_escape(text)}</p>')
+
+
+def quiet(text: str) -> None:
+    """A line beside the matter."""
+    st.html(f'<p class="quiet">{html_escape(text)}</p>')
+
+
+def wrong(text: str) -> None:
+    """What went wrong, and what to do; readers hear it at once."""
+    st.html(f'<p class="wrong" role="alert">{html_escape(text)}</p>')
+
+
+def heading(text: str) -> None:
+    """The name of a part of the page."""
+    st.html(f'<h2 class="heading">{html_escape(text)}</h2>')
+
+
+def figures(found: Iterable[Figure]) -> None:
+    """Numbers beside one another."""
+    st.html(f'<dl class="figures">{"".join(map(_figure, found))}</dl>')
+
+
+def _figure(figure: Figure) -> str:
+    why = "" if figure.why is None else f' title="{html_escape(figure.why)}"'
+    return f"<div{why}><dt>{html_escape(figure.term)}</dt><dd>{html_escape(figure.value)}</dd></div>"
+
+
+def state(word: str, said: str, *, ended: int, of: int) -> None:
+    """How far a run is: a word, a few counts and a bar."""
+    percent = 100 * ended / max(of, 1)
+    st.html(
+        f'<div class="state"><b>{html_escape(word)}</b> <span>{html_escape(said)}</span>'
+        f'<div class="bar" role="progressbar" aria-label="Prompts that have ended" '
+        f'aria-valuemin="0" aria-valuemax="{of}" aria-valuenow="{ended}">'
+        f'<i style="width:{percent:.1f}%"></i></div></div>'
+    )
+
+
+def rows(heads: Iterable[str], cells: Iterable[Iterable[str]]) -> None:
+    """A small table of words; the last column is numbers."""
+    head = "".join(f'<th scope="col">{html_escape(each)}</th>' for each in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{html_escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
+    st.html(f'<table class="rows"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')

@@ -1,0 +1,106 @@
+"""The form's values become a Batch: pure, apart from the files and variables of the operator's environment it is given.
+
+Comes in: the values of the controls, as the browser sent them (nothing about them is trusted), and the list of
+prompts. Goes out: a `Batch`, or BadInput with the sentence the page shows. Knows no element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from dashboard.guard import is_loopback
+from dashboard.session import STREAM_CHOICES
+from fanout.batch import Batch
+from fanout.errors import BadInput
+from fanout.prompts import Mode, read_text
+from fanout.sandbox.profile import SandboxProfile
+
+ASK_ABOVE_CALLS = 500
+"""Above this many calls on a model that costs money, Run is pressed twice."""
+
+
+def batch_from(form: Mapping[str, Any], prompts: Sequence[str], *, profile: SandboxProfile, ceiling: int) -> Batch:
+    """What Run starts. Raises BadInput, with the sentence to show."""
+    model = str(form["model"] or "").strip()
+    workers = form["max_workers"]
+    if isinstance(workers, int) and workers > ceiling:
+        raise BadInput(f"max_workers must be at most {ceiling} here (FANOUT_MAX_WORKERS_CEILING), got {workers}")
+    if form["stream"] not in STREAM_CHOICES:
+        raise BadInput(f"stream must be one of {', '.join(STREAM_CHOICES)}, got {form['stream']!r}")
+    return Batch(
+        prompts=tuple(prompts),
+        model=model,
+        max_workers=workers,
+        instructions=form["instructions"],
+        temperature=form["temperature"],
+        max_output_tokens=form["max_output_tokens"],
+        timeout_s=_given("timeout_s", form["timeout_s"]),
+        retries=_given("retries", form["retries"]),
+        stream=STREAM_CHOICES[form["stream"]],
+        name=form["run_name"],
+        sandbox=profile if model == "sandbox" else None,
+    )
+
+
+def _given(name: str, value: Any) -> Any:
+    if value is None:
+        raise BadInput(f"{name} is empty: give a number")
+    return value
+
+
+def costs_money(model: str, environment: Mapping[str, str]) -> bool:
+    """Whether somebody pays for calls of this model: not the sandbox, not a server on this machine."""
+    if model == "sandbox":
+        return False
+    provider = model.partition(":")[0]
+    if provider == "ollama":
+        return not _local(environment.get("OLLAMA_BASE_URL", "http://localhost"))
+    if provider in ("openai", "openai-chat", "openai-responses"):
+        return not _local(environment.get("OPENAI_BASE_URL", ""))
+    return True
+
+
+def _local(url: str) -> bool:
+    try:
+        return is_loopback(urlsplit(url).hostname)
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsText:
+    """A list of prompts as text, and how that text parts them."""
+
+    text: str
+    mode: Mode
+
+
+def as_text(prompts: Sequence[str]) -> AsText | None:
+    """The text that reads back as exactly these prompts: one a line where that holds them, else parted by `---`.
+
+    None where no text does (a prompt with a line of `---`, or blank lines at its ends): the table holds those.
+    """
+    if not prompts:
+        return AsText(text="", mode="line")
+    modes: tuple[tuple[Mode, str], ...] = (("line", "\n"), ("dashes", "\n---\n"))
+    for mode, between in modes:
+        text = between.join(prompts)
+        try:
+            if read_text(text, mode=mode).prompts == tuple(prompts):
+                return AsText(text=text, mode=mode)
+        except BadInput:
+            continue
+    return None
+
+
+def from_table(cells: Iterable[object]) -> tuple[str, ...]:
+    """The prompts of an edited table: its texts, without the rows left blank."""
+    return tuple(cell for cell in cells if isinstance(cell, str) and cell.strip())
+
+
+def duplicates(prompts: Sequence[str]) -> int:
+    """How many repeat an earlier one."""
+    return len(prompts) - len(set(prompts))

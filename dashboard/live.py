@@ -1,0 +1,152 @@
+"""The only polling: one fragment that draws again while something goes on, and what all its viewers share.
+
+Comes in: a drawing function and how often. Goes out: the same drawing, again and again, until it says that nothing goes
+on. The timer runs in the browser: nobody looking costs nothing. What is derived from a run (numbers, tables) is made
+once per version of it, for all viewers of the process, under a lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import streamlit as st
+
+from dashboard import wording
+from dashboard.figures import Figure
+from dashboard.tables import MOST_ROWS, Cells, Filter, Order, arrange
+from fanout.live import LiveRun
+from fanout.metrics import measure
+from fanout.run import ENDED, Run
+
+FIRST_S = 0.2
+"""Until the first answer is on the page: it shows within 300 ms of its arrival."""
+LIST_S = 2.0
+TICK_NS = 200_000_000
+"""Numbers of a run in which nothing happened are made again after this long: its clock goes on."""
+RUNS_KEPT = 20
+TABLES_KEPT = 4
+
+
+def period_s(run: Run) -> float | None:
+    """How often a page that watches this run is drawn again; None where nothing goes on."""
+    if run.ended:
+        return None
+    if not any(call.status in ENDED for call in run.calls):
+        return FIRST_S
+    calls = len(run.calls)
+    return 0.5 if calls < 500 else 1.0 if calls < 5_000 else 2.0
+
+
+def poll(draw: Callable[[], float | None], *, every_s: float | None, key: str) -> None:
+    """Draw now, and again every `every_s` seconds while the page is looked at.
+
+    `draw` gives the period that it wants from now on; where that is another one, the whole page runs again.
+    """
+
+    def drawn() -> None:
+        if draw() != every_s:
+            st.rerun()
+
+    st.fragment(drawn, run_every=every_s, key=key)()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the page says of one version of a run."""
+
+    version: int
+    at_ns: int
+    state: str
+    counts: str
+    sentence: str
+    figures: tuple[Figure, ...]
+    ended: int
+    """Calls that have ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows a table shows: which calls, how many the filter found, and their cells."""
+
+    indexes: tuple[int, ...]
+    found: int
+    cells: pa.Table
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What is kept of one run; its lock protects everything in it from the threads of several viewers."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    cells: Cells = field(default_factory=Cells)
+    told: Told | None = None
+    tables: OrderedDict[tuple[int, Order, Filter], Rows] = field(default_factory=OrderedDict)
+
+
+class Derived:
+    """Numbers and tables of runs, each made once per version. From any thread."""
+
+    def __init__(self) -> None:
+        self._runs: OrderedDict[str, _Kept] = OrderedDict()
+        self._lock = threading.Lock()  # protects the dict of runs; never held while something is made
+
+    def told(self, run: Run, *, now_ns: int) -> Told:
+        """The words and figures of this version; while it goes on and nothing happens, at most 0.2 s old."""
+        kept = self._of(run)
+        with kept.lock:
+            told = kept.told
+            fresh = told is not None and (run.ended or now_ns - told.at_ns < TICK_NS)
+            if told is None or told.version != run.version or not fresh:
+                told = kept.told = _tell(run, now_ns)
+            return told
+
+    def rows(self, run: Run, *, order: Order, only: Filter) -> Rows:
+        """The rows of this version in this order, at most 2,000 of them."""
+        kept = self._of(run)
+        asked = (run.version, order, only)
+        with kept.lock:
+            if asked not in kept.tables:
+                kept.tables[asked] = _rows(run, kept.cells, order=order, only=only)
+                while len(kept.tables) > TABLES_KEPT:
+                    kept.tables.popitem(last=False)
+            return kept.tables[asked]
+
+    def _of(self, run: Run) -> _Kept:
+        with self._lock:
+            kept = self._runs.setdefault(run.run_id, _Kept())
+            self._runs.move_to_end(run.run_id)
+            while len(self._runs) > RUNS_KEPT:
+                self._runs.popitem(last=False)
+            return kept
+
+
+def _tell(run: Run, now_ns: int) -> Told:
+    metrics = measure(run, now_ns=None if run.ended else now_ns)
+    return Told(
+        version=run.version,
+        at_ns=now_ns,
+        state=wording.run_state(run),
+        counts=wording.counts_sentence(run),
+        sentence=wording.run_sentence(run, metrics),
+        figures=tuple(wording.figures(run, metrics)),
+        ended=metrics.answered + metrics.failed + metrics.cancelled + metrics.not_sent,
+    )
+
+
+def _rows(run: Run, cells: Cells, *, order: Order, only: Filter) -> Rows:
+    found = arrange(run, order=order, only=only)
+    shown = found[:MOST_ROWS]
+    return Rows(indexes=shown, found=len(found), cells=cells.table(run, shown))
+
+
+derived = Derived()
+"""Shared by all sessions of the process: it holds nothing of a person."""
+
+
+def baseline_of(live: LiveRun, runs: tuple[LiveRun, ...]) -> LiveRun | None:
+    """The newest run that measures the speed-up of this one."""
+    return next((other for other in runs if other.snapshot().baseline_of == live.run_id), None)

@@ -1,0 +1,19 @@
+"""Navigation only: which pages there are, and the look they share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # AppTest runs this file by itself
+
+import streamlit as st  # noqa: E402
+
+from dashboard import house, pages  # noqa: E402
+
+st.set_page_config(page_title="Fanout", layout="wide", initial_sidebar_state="collapsed")
+st.html(Path(__file__).parent / "look.css")
+st.navigation(pages.all_pages(), position="top").run()
+house.page_painted()

@@ -1,0 +1,39 @@
+"""The pages and the links between them: one place that knows their files, names and addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+FOLDER = Path(__file__).parent / "app_pages"
+
+
+def run_page() -> st.Page:
+    """The form, or a run: the default page."""
+    return st.Page(FOLDER / "run.py", title="Run", default=True)
+
+
+def sandbox_page() -> st.Page:
+    """How the simulated provider behaves."""
+    return st.Page(FOLDER / "sandbox.py", title="Sandbox", url_path="sandbox")
+
+
+def runs_page() -> st.Page:
+    """The runs of this process."""
+    return st.Page(FOLDER / "runs.py", title="Runs", url_path="runs")
+
+
+def all_pages() -> list[st.Page]:
+    """In the order of the navigation."""
+    return [run_page(), sandbox_page(), runs_page()]
+
+
+def link_to_run(run_id: str, label: str) -> None:
+    """A link to a run; the label is Markdown, so escape what others wrote."""
+    st.page_link(run_page(), label=label, query_params={"run": run_id})
+
+
+def link_to_form(label: str) -> None:
+    """A link to the form."""
+    st.page_link(run_page(), label=label)

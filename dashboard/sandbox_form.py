@@ -1,0 +1,125 @@
+"""The sandbox's profile as a form: latency, quota, faults, capacity.
+
+Comes in: the profile this session holds. Goes out: another one, checked, for the runs it starts from now on; each run
+takes its own along, frozen, so nobody's change disturbs another's run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from dashboard import elements, session
+from fanout.errors import BadInput
+from fanout.sandbox.profile import SandboxProfile
+
+
+def draw_sandbox() -> None:
+    """The page."""
+    elements.sentence("The sandbox is a simulated provider on this machine: it needs no key and costs nothing.")
+    elements.quiet(
+        "What is set here holds for the runs that you start in this window from now on. "
+        "Each run takes its settings along; runs in progress, and other people's, keep theirs."
+    )
+    now = session.profile()
+    with st.form("sandbox_form", border=False):
+        latency, quota, faults = st.columns(3, gap="large")
+        with latency:
+            values: dict[str, Any] = _latency(now)
+        with quota:
+            values |= _quota(now)
+        with faults:
+            values |= _faults(now)
+        with st.container(horizontal=True):
+            apply = st.form_submit_button("Apply", type="primary", key="sandbox_apply")
+            reset = st.form_submit_button("Back to the defaults", key="sandbox_reset", on_click=_reset)
+    if apply:
+        _apply(values)
+    elif reset:
+        elements.quiet("The defaults hold again.")
+
+
+def _latency(now: SandboxProfile) -> dict[str, Any]:
+    elements.heading("Latency")
+    return {
+        "first_token_ms": st.number_input(
+            "Median time to the first token, ms",
+            0.0,
+            600_000.0,
+            now.first_token_ms,
+            step=50.0,
+            key=_key("sandbox_first"),
+        ),
+        "first_token_sigma": st.number_input(
+            "Its spread, sigma of a lognormal",
+            0.0,
+            3.0,
+            now.first_token_sigma,
+            step=0.1,
+            key=_key("sandbox_first_sigma"),
+            help="0 is always the median; 0.5 puts one call in twenty above 2.3 times the median.",
+        ),
+        "token_ms": st.number_input(
+            "Median time of each further token, ms", 0.0, 600_000.0, now.token_ms, step=5.0, key=_key("sandbox_token")
+        ),
+        "token_sigma": st.number_input(
+            "Its spread, sigma", 0.0, 3.0, now.token_sigma, step=0.1, key=_key("sandbox_tokens")
+        ),
+        "seed": st.number_input(
+            "Seed",
+            0,
+            2**53 - 1,
+            now.seed,
+            key=_key("sandbox_seed"),
+            help="The same seed and prompt give the same latency and the same answer.",
+        ),
+    }
+
+
+def _quota(now: SandboxProfile) -> dict[str, Any]:
+    elements.heading("Quota and capacity")
+    return {
+        "requests_per_minute": _limit("Requests a minute", now.requests_per_minute, "sandbox_rpm"),
+        "tokens_per_minute": _limit("Tokens a minute", now.tokens_per_minute, "sandbox_tpm"),
+        "capacity": _limit("Calls in flight above which latency grows", now.capacity, "sandbox_capacity"),
+    }
+
+
+def _limit(label: str, now: int | None, key: str) -> int | None:
+    return st.number_input(label, 1, 100_000_000, now, step=1, key=_key(key), placeholder="no limit")
+
+
+def _faults(now: SandboxProfile) -> dict[str, Any]:
+    elements.heading("Faults")
+    return {
+        "error_rate": _share("Answered with a server error, %", now.error_rate, "sandbox_errors"),
+        "hang_rate": _share("Never answered, %", now.hang_rate, "sandbox_hangs"),
+        "truncation_rate": _share("Ended half-way, %", now.truncation_rate, "sandbox_truncated"),
+    }
+
+
+def _share(label: str, now: float, key: str) -> float | None:
+    percent = st.number_input(label, 0.0, 100.0, now * 100, step=1.0, format="%g", key=_key(key))
+    return None if percent is None else percent / 100
+
+
+def _apply(values: dict[str, Any]) -> None:
+    empty = [name for name in ("first_token_ms", "token_ms", "seed") if values[name] is None]
+    try:
+        if empty:
+            raise BadInput(f"{empty[0]} is empty: give a number")
+        session.set_profile(SandboxProfile(**values))
+    except BadInput as exc:
+        elements.wrong(str(exc))
+    else:
+        elements.quiet("Applied: the next run you start on the sandbox behaves like this.")
+
+
+def _reset() -> None:
+    session.put_in_profile_form(SandboxProfile())
+
+
+def _key(name: str) -> str:
+    """A new key where the form began anew, so that it shows the profile and not what was typed before."""
+    return f"{name}_{session.profile_forms()}"

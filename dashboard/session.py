@@ -1,0 +1,351 @@
+"""What one browser session remembers: the only file that touches st.session_state and the address's query.
+
+Comes in: what the page's controls report. Goes out: plain values. Nothing here is shared: two people in two browsers
+have two of everything, and only the engine's runs are common. Widgets keep their own values under the keys named
+here; what a widget cannot keep (the list behind the editors, the call whose detail is open, a press that waits for its
+second one) is kept beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+import streamlit as st
+
+from dashboard.tables import Order
+from fanout.batch import Batch
+from fanout.prompts import Mode
+from fanout.run import CallStatus
+from fanout.samples import SAMPLE_PROMPTS
+from fanout.sandbox.profile import SandboxProfile
+
+Source = Literal["Text", "Table", "File"]
+StreamChoice = Literal["Up to 16 workers", "Always", "Never"]
+SOURCES: tuple[Source, ...] = ("Text", "Table", "File")
+STREAM_CHOICES: Mapping[StreamChoice, bool | None] = {"Up to 16 workers": None, "Always": True, "Never": False}
+FEW_WORKERS = 8
+"""Where the slider stands at first."""
+
+_FORM: Mapping[str, object] = {
+    "prompts_source": "Text",
+    "prompts_mode": "line",
+    "model": "sandbox",
+    "instructions": "",
+    "temperature": None,
+    "max_output_tokens": None,
+    "timeout_s": 60.0,
+    "retries": 2,
+    "stream": "Up to 16 workers",
+    "run_name": "",
+}
+
+
+# Which run is shown
+
+
+def shown_run() -> str | None:
+    """The run that the address names; one just started counts before the browser has heard of it."""
+    named = st.query_params.get("run")
+    started = cast("str | None", st.session_state.pop("_started", None))
+    if named is None and started is not None:
+        st.query_params["run"] = started
+        return started
+    return named
+
+
+def named_run() -> str | None:
+    """The run that the address names at this instant."""
+    return st.query_params.get("run")
+
+
+def show_run(run_id: str) -> None:
+    """Point the address at a run, and forget what was open on the one before."""
+    st.query_params["run"] = run_id
+    st.session_state["_started"] = run_id
+    st.session_state["_presses"] = presses() + 1
+    forget_pending()
+    close_detail()
+
+
+def show_form() -> None:
+    """Point the address at the form."""
+    st.query_params.pop("run", None)
+    st.session_state.pop("_started", None)
+    forget_pending()
+    close_detail()
+
+
+def presses() -> int:
+    """How many runs this session has shown; part of a button's key, so that a double click cannot start two."""
+    return cast(int, st.session_state.get("_presses", 0))
+
+
+def address() -> str:
+    """The link to the run that is shown."""
+    url = st.context.url or ""
+    run_id = st.query_params.get("run", "")
+    return f"{url.split('?')[0]}?run={run_id}"
+
+
+# The form
+
+
+def prepare_form(*, ceiling: int) -> None:
+    """Give every control of the form its first value, where it has none."""
+    st.session_state.setdefault("prompts_text", "\n".join(SAMPLE_PROMPTS))
+    for key, value in _FORM.items():
+        st.session_state.setdefault(key, value)
+    workers = st.session_state.setdefault("max_workers", min(FEW_WORKERS, ceiling))
+    if workers > ceiling:
+        st.session_state["max_workers"] = ceiling
+
+
+def form() -> Mapping[str, Any]:
+    """The values of the form's controls, by key."""
+    return {key: st.session_state.get(key, first) for key, first in (*_FORM.items(), ("max_workers", FEW_WORKERS))}
+
+
+def fill_form(batch: Batch, *, text: str | None, mode: Mode) -> None:
+    """The form as this batch was started; `text` None leaves its prompts to the table. From a callback only."""
+    stream = next(word for word, value in STREAM_CHOICES.items() if value is batch.stream)
+    st.session_state.update(
+        model=batch.model,
+        instructions=batch.instructions or "",
+        temperature=batch.temperature,
+        max_output_tokens=batch.max_output_tokens,
+        timeout_s=float(batch.timeout_s),
+        retries=batch.retries,
+        stream=stream,
+        run_name=batch.name or "",
+        max_workers=batch.max_workers,
+    )
+    if batch.sandbox is not None:
+        put_in_profile_form(batch.sandbox)
+    put_in_editors(batch.prompts, text=text, mode=mode)
+
+
+# The list of prompts behind the three editors
+
+
+def source() -> Source:
+    """Which editor is open."""
+    return cast(Source, st.session_state["prompts_source"])
+
+
+def mode() -> Mode:
+    """How the text parts its prompts."""
+    return cast(Mode, st.session_state["prompts_mode"])
+
+
+def listed() -> tuple[str, ...]:
+    """The last good list of prompts, whichever editor it came from."""
+    return cast("tuple[str, ...]", st.session_state.get("_listed", ()))
+
+
+def keep_listed(prompts: Sequence[str]) -> None:
+    """This is the list now."""
+    st.session_state["_listed"] = tuple(prompts)
+
+
+def put_in_editors(prompts: Sequence[str], *, text: str | None, mode: Mode) -> None:
+    """Open the text editor on these prompts, or the table where text cannot hold them. From a callback only."""
+    keep_listed(prompts)
+    if text is None:
+        st.session_state["prompts_source"] = "Table"
+    else:
+        st.session_state.update(prompts_source="Text", prompts_text=text, prompts_mode=mode)
+    new_table(prompts)
+
+
+def new_table(prompts: Sequence[str]) -> None:
+    """Let the table begin anew from these prompts."""
+    st.session_state["_table_from"] = tuple(prompts)
+    st.session_state["_table_number"] = cast(int, st.session_state.get("_table_number", 0)) + 1
+
+
+def table_key() -> str:
+    """The table's key: a new one whenever it begins anew, so that old edits are not laid over a new list."""
+    return f"prompts_table_{st.session_state.get('_table_number', 0)}"
+
+
+def table_from() -> tuple[str, ...]:
+    """What the table began from; the list as it is now, where Streamlit dropped the table's edits meanwhile."""
+    if "_table_from" not in st.session_state or table_key() not in st.session_state:
+        new_table(listed())
+    return cast("tuple[str, ...]", st.session_state["_table_from"])
+
+
+def kept(slot: str, question: object) -> Any:
+    """What was found for this very question (a text and a mode, a file and a column), or None."""
+    found = st.session_state.get(f"_kept_{slot}")
+    return found[1] if found is not None and found[0] == question else None
+
+
+def keep(slot: str, question: object, answer: object) -> None:
+    """Remember an answer, so that a slider's move does not read a large file again."""
+    st.session_state[f"_kept_{slot}"] = (question, answer)
+
+
+# The sandbox
+
+
+def profile() -> SandboxProfile:
+    """How the sandbox behaves for runs started from this session from now on."""
+    return cast(SandboxProfile, st.session_state.get("_profile", SandboxProfile()))
+
+
+def set_profile(profile: SandboxProfile) -> None:
+    """From now on like this; runs that go on keep theirs."""
+    st.session_state["_profile"] = profile
+
+
+def put_in_profile_form(profile: SandboxProfile) -> None:
+    """From now on like this, and the form shows it. From a callback, or where the form is not on the page."""
+    set_profile(profile)
+    st.session_state["_profile_forms"] = profile_forms() + 1
+
+
+def profile_forms() -> int:
+    """How often the profile's form began anew; part of its controls' keys."""
+    return cast(int, st.session_state.get("_profile_forms", 0))
+
+
+# A press that waits for its second one
+
+
+def ask_again(question: object) -> None:
+    """A costly thing was pressed once."""
+    st.session_state["_pending"] = question
+
+
+def asked(question: object) -> bool:
+    """Whether exactly this was pressed once; any change of what it would do makes it another question."""
+    return bool(st.session_state.get("_pending") == question)
+
+
+def forget_pending() -> None:
+    """Nothing waits for a second press."""
+    st.session_state.pop("_pending", None)
+
+
+# What is watched
+
+
+def say(sentence: str) -> None:
+    """A sentence that the next drawing of the page shows once, because what was pressed could not be done."""
+    st.session_state["_said"] = sentence
+
+
+def said() -> str | None:
+    """That sentence; kept while the page is only refreshed, gone with the next press."""
+    return cast("str | None", st.session_state.get("_said"))
+
+
+def unsay() -> None:
+    """Something else was pressed."""
+    st.session_state.pop("_said", None)
+
+
+def await_change(version: int) -> None:
+    """Something was asked of a run that it will only do in a moment: look until it has left this version."""
+    st.session_state["_awaits"] = version
+
+
+def awaits_change(version: int) -> bool:
+    """Whether what was asked has still not happened."""
+    return bool(st.session_state.get("_awaits") == version)
+
+
+def prefer_rows(run_id: str, first: str) -> None:
+    """Let the chart of a run open as `first`; a switch by hand holds for that run."""
+    if st.session_state.get("_rows_for") != run_id:
+        st.session_state["_rows_for"] = run_id
+        st.session_state["rows_or_lanes"] = first
+
+
+def opened_call() -> int | None:
+    """The call whose detail is open."""
+    return cast("int | None", st.session_state.get("_opened"))
+
+
+def open_call(index: int) -> None:
+    """Open the detail of this call."""
+    st.session_state["_opened"] = index
+
+
+def close_detail() -> None:
+    """Close the detail and take the selection off the table, so that the same row can be pressed again."""
+    st.session_state["_opened"] = None
+    st.session_state["_closed"] = _Closed(selected=_selected())
+    key = st.session_state.get("_results_key")
+    if key is not None and key in st.session_state:
+        st.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": []}}
+
+
+def shown_rows(key: str, indexes: tuple[int, ...]) -> None:
+    """These calls are the table's rows from now on: what a selected position means."""
+    st.session_state["_results_key"] = key
+    st.session_state["_rows"] = indexes
+    closed = cast("_Closed | None", st.session_state.get("_closed"))
+    if closed is not None and not _selected():
+        st.session_state["_closed"] = replace(closed, seen_empty=True) if not closed.seen_empty else None
+
+
+def open_selected() -> None:
+    """Open the detail of the row that was pressed; a selection taken back closes it. A callback of the table."""
+    places = _selected()
+    closed = cast("_Closed | None", st.session_state.get("_closed"))
+    if closed is not None and places and places == closed.selected:
+        return  # the browser has not heard yet that the selection was taken off
+    st.session_state["_closed"] = None
+    rows = cast("tuple[int, ...]", st.session_state["_rows"])
+    st.session_state["_opened"] = rows[places[0]] if places and places[0] < len(rows) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Closed:
+    """The selection that was taken off by closing the detail, until the browser is known to have heard of it."""
+
+    selected: tuple[int, ...]
+    seen_empty: bool = False
+    """The drawing that took it off sees it empty; the browser has heard when a later one does."""
+
+
+def _selected() -> tuple[int, ...]:
+    """The selected rows, by their places in the table."""
+    key = st.session_state.get("_results_key")
+    if key is None or key not in st.session_state:
+        return ()
+    state = st.session_state[key]
+    return (*state["selection"]["rows"], *(row for row, _ in state["selection"]["cells"]))
+
+
+def order(first: Order) -> Order:
+    """The order of the table; `first` until the user chose one."""
+    st.session_state.setdefault("order", first)
+    return cast(Order, st.session_state["order"])
+
+
+def statuses() -> frozenset[CallStatus]:
+    """The statuses that the table is filtered by."""
+    return frozenset(st.session_state.get("status_filter") or ())
+
+
+def adopt_workers(run_id: str, max_workers: int) -> None:
+    """Before the slider is drawn: take over what the run says, unless this session has seen it say so already.
+
+    So a change in another tab shows here, and a refresh never pulls the slider out of the hand that moves it.
+    """
+    seen = (run_id, max_workers)
+    if st.session_state.get("_workers_seen") != seen or "strip_workers" not in st.session_state:
+        st.session_state["_workers_seen"] = seen
+        st.session_state["strip_workers"] = max_workers
+
+
+def moved_workers(run_id: str) -> int:
+    """Where the slider was moved to; a callback of the slider, which from now on need not be told."""
+    workers = cast(int, st.session_state["strip_workers"])
+    st.session_state["_workers_seen"] = (run_id, workers)
+    return workers

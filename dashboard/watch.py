@@ -1,0 +1,220 @@
+"""A run, watched: the strip, the sentence, the Gantt, the numbers, the table, the detail of one call.
+
+Comes in: a `LiveRun` (and the one that measures its speed-up). Goes out: elements drawn from snapshots, and what
+the controls ask of the run. It all sits in one fragment that `live` draws again; nothing here waits or computes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard import detail, downloads, elements, house, live, results, session, wording
+from dashboard.gantt.component import show
+from dashboard.inputs import as_text
+from dashboard.live import Told, derived
+from fanout.errors import FanoutError
+from fanout.live import LiveRun
+from fanout.run import Run
+
+ROWS_UP_TO = 100
+"""Up to this many calls the chart opens with a row a prompt, above with a lane a worker."""
+A_ROW, A_LANE = "A row a prompt", "A lane a worker"
+
+
+def watch(live_run: LiveRun) -> None:
+    """The whole page of one run."""
+    baseline = live.baseline_of(live_run, house.engine().runs())
+    wanted = _period(live_run.snapshot(), None if baseline is None else baseline.snapshot())
+    live.poll(lambda: _draw(live_run), every_s=wanted, key=f"watch_{live_run.run_id}")
+
+
+def _period(run: Run, baseline: Run | None) -> float | None:
+    """How often to look: as often as the run or its baseline wants, and until what was asked has happened."""
+    periods = [live.period_s(run), None if baseline is None else live.period_s(baseline)]
+    if session.awaits_change(run.version):
+        periods.append(live.FIRST_S)
+    return min((period for period in periods if period is not None), default=None)
+
+
+def _draw(live_run: LiveRun) -> float | None:
+    """One refresh; gives the period it wants."""
+    if session.named_run() != live_run.run_id:
+        st.rerun()  # a button led to the form
+    run, now_ns = live_run.snapshot(), live_run.now_ns()
+    baseline = live.baseline_of(live_run, house.engine().runs())
+    measured = None if baseline is None else baseline.snapshot()
+    told = derived.told(run, now_ns=now_ns)
+    _strip(live_run, run, told)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width="stretch", gap="xxsmall"):
+            _sentences(run, told, baseline, measured)
+        by_row = _rows_or_lanes(run)
+    _gantt(run, measured, now_ns, by_row=by_row)
+    elements.figures(told.figures)
+    _actions(live_run, run, baseline, measured)
+    results.draw(run)
+    opened = session.opened_call()
+    if opened is not None and opened < len(run.calls):
+        detail.draw(run, run.calls[opened], now_ns=now_ns)
+    return _period(run, measured)
+
+
+# The strip
+
+
+def _strip(live_run: LiveRun, run: Run, told: Told) -> None:
+    with st.container(key="strip", horizontal=True, vertical_alignment="center", gap="medium"):
+        with st.container(key="strip_state", width="stretch"):
+            elements.state(told.state, told.counts, ended=told.ended, of=len(run.calls))
+        if not run.ended or _unanswered(run):
+            _workers(live_run)
+        if not run.ended:
+            _hold(live_run, run)
+        else:
+            _again(live_run, run)
+        with st.popover("Share", key="share"):
+            elements.quiet("Whoever can reach this page sees the run here, while this process keeps it.")
+            st.code(session.address(), language=None)
+
+
+def _workers(live_run: LiveRun) -> None:
+    now = live_run.max_workers
+    session.adopt_workers(live_run.run_id, now)
+    st.slider(
+        "max_workers",
+        1,
+        max(house.settings().max_workers_ceiling, now),
+        key="strip_workers",
+        on_change=_move_workers,
+        args=(live_run,),
+        width=220,
+    )
+
+
+def _move_workers(live_run: LiveRun) -> None:
+    live_run.max_workers = session.moved_workers(live_run.run_id)
+
+
+def _hold(live_run: LiveRun, run: Run) -> None:
+    paused = run.state == "paused"
+    st.button(
+        "Continue" if paused else "Pause",
+        key="strip_pause",
+        on_click=live_run.continue_ if paused else live_run.pause,
+        disabled=run.state not in ("running", "paused"),
+    )
+    st.button("Stop", key="strip_stop", on_click=live_run.cancel, disabled=run.state == "stopping")
+
+
+def _again(live_run: LiveRun, run: Run) -> None:
+    unanswered = _unanswered(run)
+    if unanswered:
+        st.button(
+            f"Retry {unanswered:,} unanswered", key="retry_failed", type="primary", on_click=_retry, args=(live_run,)
+        )
+    st.button("Edit and run again", key="edit_again", on_click=_edit_again, args=(run,))
+
+
+def _unanswered(run: Run) -> int:
+    return sum(1 for call in run.calls if call.status != "answered")
+
+
+def _retry(live_run: LiveRun) -> None:
+    session.unsay()
+    version = live_run.snapshot().version
+    try:
+        if live_run.retry_failed():
+            session.await_change(version)
+    except FanoutError as exc:
+        session.say(str(exc))
+
+
+def _edit_again(run: Run) -> None:
+    written = as_text(run.batch.prompts)
+    session.fill_form(
+        run.batch,
+        text=None if written is None else written.text,
+        mode="line" if written is None else written.mode,
+    )
+    session.show_form()
+
+
+# The sentence and the chart
+
+
+def _sentences(run: Run, told: Told, baseline: LiveRun | None, measured: Run | None) -> None:
+    problem = session.said()
+    if problem is not None:
+        elements.wrong(problem)
+    elements.sentence(told.sentence)
+    if run.batch.model == "sandbox":
+        elements.quiet("Simulated: the sandbox on this machine made these answers, no model did.")
+    if baseline is None or measured is None:
+        return
+    if measured.ended:
+        elements.sentence(wording.speed_up_sentence(run, measured))
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        elements.quiet(f"One after another: {wording.counts_sentence(measured)}")
+        st.button("Stop measuring", key="stop_measuring", on_click=baseline.cancel)
+
+
+def _rows_or_lanes(run: Run) -> bool:
+    """The switch over the chart; True for a row a prompt."""
+    session.prefer_rows(run.run_id, A_ROW if len(run.calls) <= ROWS_UP_TO else A_LANE)
+    shape = st.segmented_control(
+        "Rows or lanes", [A_ROW, A_LANE], key="rows_or_lanes", required=True, label_visibility="collapsed"
+    )
+    return shape == A_ROW
+
+
+def _gantt(run: Run, measured: Run | None, now_ns: int, *, by_row: bool) -> None:
+    clicked = show(
+        run,
+        key=f"gantt_{run.run_id}",
+        rows=by_row,
+        now_ns=now_ns,
+        baseline=measured,
+        selected=session.opened_call(),
+    )
+    if clicked is not None:
+        session.open_call(clicked)
+
+
+# What can be done with a run
+
+
+def _actions(live_run: LiveRun, run: Run, baseline: LiveRun | None, measured: Run | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="actions"):
+        if run.ended and run.baseline_of is None:
+            _measure(live_run, run, baseline)
+        downloads.draw(live_run, order=session.order("completion"), baseline=measured)
+
+
+def _measure(live_run: LiveRun, run: Run, baseline: LiveRun | None) -> None:
+    """Send the same list once more with one worker, on the second press."""
+    if baseline is not None and not baseline.ended:
+        return
+    question = ("speed-up", run.run_id)
+    if not session.asked(question):
+        st.button("Measure the speed-up", key="measure_speed_up", on_click=session.ask_again, args=(question,))
+        return
+    elements.quiet(wording.speed_up_question(run))
+    st.button(
+        f"Send {len(run.calls):,} again, one at a time",
+        key="measure_confirm",
+        on_click=_start_baseline,
+        args=(live_run,),
+    )
+    st.button("Not now", key="not_now", on_click=session.forget_pending)
+
+
+def _start_baseline(live_run: LiveRun) -> None:
+    session.forget_pending()
+    session.unsay()
+    try:
+        house.engine().start(replace(live_run.batch, max_workers=1), baseline_of=live_run.run_id)
+    except FanoutError as exc:
+        session.say(str(exc))

@@ -1,0 +1,110 @@
+"""The real command: `streamlit run dashboard/app.py`, from the root and from elsewhere."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+UP_WITHIN_S = 60.0
+"""Only ever means failure."""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _command(port: int, *flags: str) -> list[str]:
+    app = str(ROOT / "dashboard" / "app.py")
+    return [sys.executable, "-m", "streamlit", "run", app, "--server.port", str(port), *flags]
+
+
+@contextmanager
+def _started(folder: Path, port: int, *flags: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    child = subprocess.Popen(
+        _command(port, *flags),
+        cwd=folder,
+        env={**{k: v for k, v in os.environ.items() if not k.startswith("FANOUT_")}, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def _until_said(child: subprocess.Popen[str], words: str) -> str:
+    """Read what the command says until it says `words`."""
+    assert child.stdout is not None
+    said = ""
+    while words not in said:
+        line = child.stdout.readline()
+        assert line, f"it never said {words!r}, but: {said}"
+        said += line
+    return said
+
+
+def _get(port: int, path: str, host: str = "127.0.0.1") -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=UP_WITHIN_S)
+    connection.request("GET", path, headers={"Host": f"{host}:{port}"})
+    return connection.getresponse()
+
+
+def _await_up(port: int) -> None:
+    """The terminal names the address before the server listens: knock until it opens."""
+    while True:
+        try:
+            _get(port, "/health").read()
+        except ConnectionRefusedError:
+            continue
+        return
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["from the root", "from elsewhere"])
+def test_the_command_serves_the_page_on_this_machine_and_ends_when_told(elsewhere: bool, tmp_path: Path) -> None:
+    port = _free_port()
+    with _started(tmp_path if elsewhere else ROOT, port) as child:
+        said = _until_said(child, f"http://127.0.0.1:{port}")
+        assert "Network URL" not in said
+        _await_up(port)
+        health = _get(port, "/health")
+        assert (health.status, json.loads(health.read())) == (200, {"status": "ok", "runs_going": 0})
+        page = _get(port, "/")
+        policy = page.headers["Content-Security-Policy"]
+        for digest in re.findall(r"'sha256-([^']+)'", policy):
+            assert len(digest) == 44
+        assert b"<script" in page.read()
+        assert _get(port, "/", host="evil.example").status == 403
+        child.send_signal(signal.SIGTERM)
+        child.wait(UP_WITHIN_S)
+        assert "Traceback" not in child.communicate()[0]
+
+
+def test_an_address_that_other_machines_reach_is_refused_at_the_start(tmp_path: Path) -> None:
+    with _started(tmp_path, _free_port(), "--server.address", "0.0.0.0") as child:
+        said = child.communicate(timeout=UP_WITHIN_S)[0]
+    assert "Fanout did not start: server.address is 0.0.0.0" in said
+    assert "FANOUT_ALLOW_REMOTE=1" in said
+    assert child.returncode != 0
+
+
+def test_a_wrong_setting_is_one_sentence_at_the_start(tmp_path: Path) -> None:
+    with _started(tmp_path, _free_port(), FANOUT_KEEP_RUNS="none") as child:
+        said = child.communicate(timeout=UP_WITHIN_S)[0]
+    assert "Fanout did not start: setting keep_runs" in said
+    assert "Traceback" not in said
+    assert child.returncode != 0

@@ -1,0 +1,106 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from dashboard.inputs import as_text, batch_from, costs_money, duplicates, from_table
+from fanout.batch import Batch
+from fanout.errors import BadInput
+from fanout.prompts import read_text
+from fanout.sandbox.profile import SandboxProfile
+
+FORM: dict[str, Any] = {
+    "model": "sandbox",
+    "max_workers": 8,
+    "instructions": "",
+    "temperature": None,
+    "max_output_tokens": None,
+    "timeout_s": 60.0,
+    "retries": 2,
+    "stream": "Up to 16 workers",
+    "run_name": "",
+}
+
+
+def _batch(prompts: tuple[str, ...] = ("a",), **changed: Any) -> Batch:
+    return batch_from({**FORM, **changed}, prompts, profile=SandboxProfile(seed=7), ceiling=64)
+
+
+def test_an_untouched_form_is_the_default_batch_with_the_sessions_sandbox() -> None:
+    assert _batch() == Batch(prompts=["a"], sandbox=SandboxProfile(seed=7))
+
+
+def test_another_model_takes_no_sandbox_profile() -> None:
+    assert _batch(model=" openai:x ").sandbox is None
+    assert _batch(model=" openai:x ").model == "openai:x"
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"model": None}, "model must be"),
+        ({"max_workers": 65}, "at most 64 here"),
+        ({"max_workers": 0}, "max_workers must be from 1"),
+        ({"max_workers": 10_000_000}, "at most 64"),
+        ({"max_workers": "8"}, "whole number"),
+        ({"timeout_s": None}, "timeout_s is empty"),
+        ({"timeout_s": -1.0}, "timeout_s must be"),
+        ({"timeout_s": float("nan")}, "timeout_s must be"),
+        ({"retries": None}, "retries is empty"),
+        ({"stream": "Sometimes"}, "stream must be one of"),
+        ({"temperature": float("inf")}, "temperature must be"),
+    ],
+)
+def test_what_a_browser_can_send_and_a_run_cannot_use_is_a_sentence(changed: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        _batch(**changed)
+
+
+def test_an_empty_list_is_a_sentence() -> None:
+    with pytest.raises(BadInput, match="no prompts"):
+        _batch(prompts=())
+
+
+@pytest.mark.parametrize(
+    ("model", "environment", "costs"),
+    [
+        ("sandbox", {}, False),
+        ("openai:x", {}, True),
+        ("openai-chat:x", {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}, False),
+        ("openai-chat:x", {"OPENAI_BASE_URL": "https://api.example/v1"}, True),
+        ("openai-chat:x", {"OPENAI_BASE_URL": "http://[broken"}, True),
+        ("anthropic:x", {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}, True),
+        ("ollama:x", {}, False),
+        ("ollama:x", {"OLLAMA_BASE_URL": "https://ollama.example"}, True),
+    ],
+)
+def test_only_the_sandbox_and_this_machine_are_free(model: str, environment: dict[str, str], costs: bool) -> None:
+    assert costs_money(model, environment) is costs
+
+
+def test_prompts_of_one_line_become_lines_and_others_are_parted_by_dashes() -> None:
+    plain, mixed = as_text(["a", "b"]), as_text(["a\nb", "c"])
+    assert plain is not None
+    assert mixed is not None
+    assert (plain.text, plain.mode) == ("a\nb", "line")
+    assert (mixed.text, mixed.mode) == ("a\nb\n---\nc", "dashes")
+
+
+def test_what_text_cannot_hold_is_left_to_the_table() -> None:
+    assert as_text(["a\n---\nb"]) is None
+
+
+@given(some.lists(some.text(min_size=1).filter(str.strip), max_size=5))
+def test_text_reads_back_as_the_very_prompts_or_is_not_offered(prompts: list[str]) -> None:
+    written = as_text(prompts)
+    if written is not None and prompts:
+        assert read_text(written.text, mode=written.mode).prompts == tuple(prompts)
+
+
+def test_blank_rows_of_a_table_are_no_prompts() -> None:
+    assert from_table(["a", None, " ", "b", float("nan")]) == ("a", "b")
+
+
+def test_duplicates_are_counted_once_each() -> None:
+    assert duplicates(["a", "a", "b", "a"]) == 2

@@ -1,0 +1,107 @@
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from dashboard.safe import cut, html_escape, markdown_escape
+from dashboard.tables import MOST_CHARACTERS, Cells, Filter, arrange, clip, said
+from fanout.clock import NS_PER_S
+from fanout.errors import ServerFailed
+from fanout.run import ENDED, Call, Run
+from tests.runs import history, make_run, snapshots
+
+NONE = Filter()
+
+
+def _growing() -> Iterator[Run]:
+    """One run of 60 calls, looked at ten times."""
+    events = history(n=60)
+    length_s = (events[-1].at_ns - events[0].at_ns) / NS_PER_S
+    return snapshots(events, [length_s * step / 10 for step in range(11)])
+
+
+def _completed(run: Run) -> list[int]:
+    return [c.index for c in sorted(run.calls, key=lambda c: -1 if c.completed is None else c.completed)]
+
+
+def test_completion_order_is_the_order_in_which_calls_ended() -> None:
+    run = make_run(n=40)
+    assert list(arrange(run, order="completion", only=NONE)) == _completed(run)
+    assert list(arrange(run, order="input", only=NONE)) == list(range(40))
+
+
+def test_completion_order_only_grows_at_its_end() -> None:
+    before: tuple[int, ...] = ()
+    for run in _growing():
+        now = arrange(run, order="completion", only=NONE)
+        assert now[: len(before)] == before
+        before = now
+    assert len(before) == 60
+
+
+def test_what_goes_on_is_shown_in_completion_order_where_it_is_asked_for() -> None:
+    going = next(run for run in _growing() if any(call.status == "running" for call in run.calls))
+    shown = arrange(going, order="completion", only=Filter(statuses=frozenset({"running"})))
+    assert shown
+    assert {going.calls[index].status for index in shown} == {"running"}
+
+
+def test_a_filter_reaches_prompt_answer_and_the_providers_words() -> None:
+    calls = (
+        Call(index=0, prompt="the Needle", status="answered", output="x"),
+        Call(index=1, prompt="p", status="answered", output="a NEEDLE"),
+        Call(index=2, prompt="p", status="failed", error=ServerFailed("no", provider_words="needle 5")),
+        Call(index=3, prompt="p", status="answered", output="hay"),
+    )
+    run = replace(make_run(n=4), calls=calls)
+    assert arrange(run, order="input", only=Filter(text=" needle ")) == (0, 1, 2)
+    assert arrange(run, order="input", only=Filter(text="needle", statuses=frozenset({"failed"}))) == (2,)
+
+
+def test_a_row_is_made_again_only_when_its_call_changed() -> None:
+    cells = Cells()
+    run = make_run(n=5)
+    first = [cells.row(call) for call in run.calls]
+    changed = replace(run.calls[2], output="other")
+    again = [cells.row(call) for call in (*run.calls[:2], changed, *run.calls[3:])]
+    assert [a is b for a, b in zip(first, again, strict=True)] == [True, True, False, True, True]
+
+
+def test_the_table_has_a_row_per_index_in_that_order() -> None:
+    run = make_run(n=10)
+    table = Cells().table(run, (7, 3))
+    assert table.column("number").to_pylist() == [8, 4]
+    assert table.column("prompt").to_pylist() == [clip(run.calls[7].prompt), clip(run.calls[3].prompt)]
+
+
+def test_what_is_unknown_is_empty_and_not_zero() -> None:
+    run = replace(make_run(n=1), calls=(Call(index=0, prompt="p"),))
+    row = Cells().table(run, (0,)).to_pylist()[0]
+    assert (row["latency"], row["tokens_in"], row["tokens_out"], row["answer"]) == (None, None, None, "")
+
+
+def test_a_cell_is_one_short_line() -> None:
+    assert clip("a\n b\t c") == "a b c"
+    assert len(clip("x" * 150_000)) == MOST_CHARACTERS
+    assert clip("x" * 150_000).endswith("…")
+    assert cut("a  b", 3) == "a b"
+
+
+def test_a_failure_says_its_sentence_and_the_providers_words() -> None:
+    assert said(
+        Call(index=0, prompt="p", status="failed", error=ServerFailed("It failed.", provider_words="boom"))
+    ) == ("It failed. boom")
+
+
+@pytest.mark.parametrize("status", sorted(ENDED))
+def test_every_end_has_its_word(status: str) -> None:
+    run = make_run(n=1)
+    call = replace(run.calls[0], status=status)  # type: ignore[arg-type]
+    assert Cells().row(call).status == status.replace("_", " ")
+
+
+def test_markdown_and_html_show_as_themselves() -> None:
+    assert markdown_escape("![x](http://evil)\n# :red[a] $b$ <i>") == (
+        r"\!\[x\]\(http\:\/\/evil\) \# \:red\[a\] \$b\$ \<i\>"
+    )
+    assert html_escape("<img src=\"x\" onerror='y'>&") == "&lt;img src=&quot;x&quot; onerror=&#x27;y&#x27;&gt;&amp;"
