@@ -30,7 +30,6 @@ RANKS = (
     ("engine",),
     ("executor_run",),
     ("executor", "tuning", "settings"),
-    ("wording",),
     ("terminal",),
     ("__init__",),
     ("__main__",),

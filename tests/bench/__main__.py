@@ -70,7 +70,7 @@ def rounds(modes: tuple[str, ...], **settings: Any) -> dict[str, list[Measured]]
 
 
 def median(runs: list[Measured], field: str) -> float:
-    return statistics.median(run[field] for run in runs)
+    return float(statistics.median(run[field] for run in runs))
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

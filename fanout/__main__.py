@@ -1,0 +1,154 @@
+"""The command line: `python -m fanout run FILE|-` and `python -m fanout sandbox`.
+
+Comes in: arguments, a file or standard input. Goes out: results on standard output, words on standard error, an exit
+code: 0 all answered, 1 some were not, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fanout.batch import Batch
+from fanout.engine import Engine
+from fanout.errors import BadInput
+from fanout.prompts import PromptList, read_file
+from fanout.sandbox.profile import SandboxProfile
+from fanout.settings import read_settings
+
+app = typer.Typer(
+    name="fanout",
+    help="Run a list of prompts side by side against a language model.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class Results(enum.StrEnum):
+    """The order in which results are printed."""
+
+    INPUT = "input"
+    COMPLETION = "completion"
+
+
+@app.command()
+def run(
+    file: Annotated[str, typer.Argument(help="A .txt, .csv, .tsv, .jsonl or .json file, or - for standard input.")],
+    column: Annotated[str | None, typer.Option(help="The column or field that holds the prompt.")] = None,
+    model: Annotated[str, typer.Option(help="sandbox, or provider:name such as openai-chat:NAME.")] = "sandbox",
+    max_workers: Annotated[int, typer.Option(help="Calls in flight at most, 1 to 512.")] = 8,
+    results: Annotated[Results, typer.Option(help="The order in which results are printed.")] = Results.COMPLETION,
+    instructions: Annotated[str | None, typer.Option(help="The system prompt of every call.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 to 2; the provider's own where not given.")] = None,
+    max_output_tokens: Annotated[int | None, typer.Option(help="Tokens an answer may have.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds one attempt may take.")] = 60.0,
+    retries: Annotated[int, typer.Option(help="Further attempts after a failure that may pass.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines: one object a prompt, a summary last.")] = False,
+) -> None:
+    """Send every prompt of FILE, and print each result as it arrives."""
+    from fanout.terminal import INTERRUPTED, follow  # late: --help does not wait for rich
+
+    prompts = _read(file, column)
+    batch = Batch(
+        prompts=prompts.prompts,
+        model=model,
+        max_workers=max_workers,
+        instructions=instructions,
+        temperature=temperature,
+        max_output_tokens=max_output_tokens,
+        timeout_s=timeout,
+        retries=retries,
+    )
+    print(prompts.sentence, file=sys.stderr)
+    try:
+        with Engine(max_in_flight=read_settings().max_in_flight) as engine:
+            code = follow(engine.start(batch), order=results.value, as_json=as_json, out=sys.stdout)
+    except KeyboardInterrupt:  # before the first call or after the last one
+        code = INTERRUPTED
+    raise typer.Exit(code)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="The port to serve on; 0 takes a free one.")] = 8600,
+    host: Annotated[str, typer.Option(help="An address of this machine's loopback.")] = "127.0.0.1",
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 1,
+    first_token_ms: Annotated[float, typer.Option(help="Median time to the first token.")] = 300.0,
+    first_token_sigma: Annotated[float, typer.Option(help="Sigma of its lognormal.")] = 0.5,
+    token_ms: Annotated[float, typer.Option(help="Median time of each further token.")] = 15.0,
+    token_sigma: Annotated[float, typer.Option(help="Sigma of its lognormal.")] = 0.3,
+    rpm: Annotated[int | None, typer.Option(help="Requests a minute.")] = None,
+    tpm: Annotated[int | None, typer.Option(help="Tokens a minute.")] = None,
+    error_rate: Annotated[float, typer.Option(help="Share of requests answered with a 500.")] = 0.0,
+    hang_rate: Annotated[float, typer.Option(help="Share of requests never answered.")] = 0.0,
+    truncation_rate: Annotated[float, typer.Option(help="Share of answers that end half-way.")] = 0.0,
+    capacity: Annotated[int | None, typer.Option(help="Requests in flight above which latency grows.")] = None,
+) -> None:
+    """Serve the sandbox, an OpenAI-compatible provider that needs no key, until Ctrl+C."""
+    from fanout.sandbox.serve import serve  # late: it imports the server
+
+    profile = SandboxProfile(
+        seed=seed,
+        first_token_ms=first_token_ms,
+        first_token_sigma=first_token_sigma,
+        token_ms=token_ms,
+        token_sigma=token_sigma,
+        requests_per_minute=rpm,
+        tokens_per_minute=tpm,
+        error_rate=error_rate,
+        hang_rate=hang_rate,
+        truncation_rate=truncation_rate,
+        capacity=capacity,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(port=port, host=host, profile=profile, on_ready=_say_ready)
+
+
+def _say_ready(url: str) -> None:
+    print(f"The sandbox answers at {url}/v1 (Ctrl+C ends it)", file=sys.stderr, flush=True)
+
+
+def _read(file: str, column: str | None) -> PromptList:
+    if file == "-":
+        content = sys.stdin.buffer.read()
+        return read_file("stdin.jsonl" if _is_json_lines(content) else "stdin.txt", content, column=column)
+    path = Path(file)
+    try:
+        return read_file(path.name, path.read_bytes(), column=column)
+    except OSError as exc:
+        raise BadInput(f"{file} cannot be read: {exc.strerror or exc}") from exc
+
+
+def _is_json_lines(content: bytes) -> bool:
+    """Whether standard input holds JSON lines: its first line is an object or a string. Otherwise it is text."""
+    first = next((line for line in content.splitlines() if line.strip()), b"")
+    try:
+        return isinstance(json.loads(first), dict | str)
+    except (ValueError, RecursionError):
+        return False
+
+
+def main() -> int:
+    """Run the command line; gives the exit code."""
+    try:
+        app()
+    except BadInput as exc:
+        print(f"fanout: {exc}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit flushes into nothing
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

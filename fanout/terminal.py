@@ -1,0 +1,157 @@
+"""A run on a terminal: results as they arrive, a progress bar, a summary.
+
+Comes in: a LiveRun. Goes out: lines on a stream, and the exit code. Decides nothing about calls. Prompts, answers and
+errors are hostile text: control characters, which a terminal would obey, are shown as what they are.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Literal, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from fanout.export import result_json
+from fanout.live import LiveRun
+from fanout.metrics import Metrics, measure
+from fanout.run import Result, Run
+from fanout.tuning.bounds import bounds
+
+Order = Literal["input", "completion"]
+
+ALL_ANSWERED, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes."""
+
+
+def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO) -> int:
+    """Print each result as it arrives, then the summary; gives the exit code. Ctrl+C stops the run and its calls."""
+    interrupted = False
+    try:
+        with _progress() as progress:
+            _print_results(live, progress, order=order, as_json=as_json, out=out)
+    except KeyboardInterrupt:
+        interrupted = True
+        live.cancel()
+        live.wait()
+    except BrokenPipeError:  # the reader has gone: nobody wants the rest
+        live.cancel()
+        live.wait()
+        raise
+    _print_summary(live, as_json=as_json, out=out)
+    if interrupted:
+        return INTERRUPTED
+    answered = all(result.status == "answered" for result in live.snapshot().results())
+    return ALL_ANSWERED if answered else SOME_FAILED
+
+
+def printable(text: str) -> str:
+    """`text` with control characters, which a terminal would obey, spelled out; line breaks and tabs stay.
+
+    >>> printable("red \\x1b[31malert\\x07")
+    'red \\\\x1b[31malert\\\\x07'
+    """
+    return "".join(_spelled(char) for char in text)
+
+
+def _spelled(char: str) -> str:
+    code = ord(char)
+    control = code < 32 or 127 <= code < 160 or code in _DIRECTIONS
+    return ascii(char)[1:-1] if control and char not in "\n\t" else char
+
+
+_DIRECTIONS = frozenset({0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)})
+"""Marks that turn the reading direction, and so make one text look like another."""
+
+
+def _print_results(live: LiveRun, progress: Progress, *, order: Order, as_json: bool, out: TextIO) -> None:
+    bar = progress.add_task("", total=len(live.batch.prompts), failed="")
+    failed = 0
+    for result in _ordered(live, progress, bar, order):
+        failed += result.status != "answered"
+        progress.update(bar, failed=f"{failed} not answered" if failed else "")
+        line = json.dumps(result_json(result), ensure_ascii=False) if as_json else _line(result)
+        print(line, file=out, flush=True)
+
+
+def _ordered(live: LiveRun, progress: Progress, bar: Any, order: Order) -> Iterator[Result]:
+    """Results in the order asked for, each as early as that order allows."""
+    early: dict[int, Result] = {}
+    place = 0
+    for result in live.as_completed():
+        progress.advance(bar)
+        if order == "completion":
+            yield result
+            continue
+        early[result.index] = result
+        while place in early:
+            yield early.pop(place)
+            place += 1
+
+
+def _line(result: Result) -> str:
+    """`3  answered  420 ms  alpha`; an answer of several lines is indented below."""
+    took = "-" if result.latency_s is None else _duration(result.latency_s)
+    said = result.output if result.error is None else str(result.error)
+    shown = printable(said or "").rstrip().replace("\n", "\n    ")
+    return f"{result.index + 1}  {result.status}  {took}  {shown}".rstrip()
+
+
+def _print_summary(live: LiveRun, *, as_json: bool, out: TextIO) -> None:
+    run = live.snapshot()
+    if as_json:
+        found = bounds(run)
+        summary = {
+            "run_id": run.run_id,
+            "model": run.batch.model,
+            "max_workers": run.max_workers,
+            "stop_reason": run.stop_reason,
+            "stop_error": None if run.stop_error is None else str(run.stop_error),
+            **asdict(measure(run)),
+            "lower_bound_s": found.lower_s,
+        }
+        print(json.dumps({"summary": summary}, ensure_ascii=False), file=out, flush=True)
+    else:
+        print(printable(_summary(run, measure(run))), file=sys.stderr, flush=True)
+
+
+def _summary(run: Run, metrics: Metrics) -> str:
+    """`40 prompts in 6.1 s: 38 answered, 2 failed. Latencies add up to 41 s (overlap 6.7).`"""
+    counts = {
+        "answered": metrics.answered,
+        "failed": metrics.failed,
+        "cancelled": metrics.cancelled,
+        "not sent": metrics.not_sent,
+    }
+    told = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+    prompts = f"{metrics.calls:,} prompt{'' if metrics.calls == 1 else 's'}"
+    said = [f"{prompts} in {_duration(metrics.wall_s)}: {told}."]
+    if metrics.overlap is not None:
+        said.append(f"Latencies add up to {_duration(metrics.service_s)} (overlap {metrics.overlap:.2g}).")
+    if run.stop_error is not None:
+        said.append(str(run.stop_error))
+    return " ".join(said)
+
+
+def _duration(duration_s: float) -> str:
+    """At most three significant digits: `420 ms`, `6.12 s`, `125 s`."""
+    if duration_s < 0.9995:
+        return f"{duration_s * 1000:.3g} ms"
+    return f"{duration_s:.3g} s" if duration_s < 999.5 else f"{duration_s:.0f} s"
+
+
+def _progress() -> Progress:
+    """On standard error, and only where that is a terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[failed]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

@@ -1,0 +1,160 @@
+"""`python -m fanout`, as a user runs it: real processes, the sandbox, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fanout.terminal import printable
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, "-m", "fanout"]
+
+
+def fanout(*arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("prompts") / "prompts.csv"
+    path.write_text("id;question\r\n1;Reply: alpha\r\n2;What is 12 * 12?\r\n3;Reply: gamma\r\n", encoding="cp1252")
+    return path
+
+
+def test_results_in_input_order_as_json_lines_with_a_summary_last(prompts: Path) -> None:
+    done = fanout("run", str(prompts), "--column", "question", "--results", "input", "--json", "--max-workers", "3")
+    assert done.returncode == 0, done.stderr
+    *results, last = objects(done.stdout)
+    assert [result["output"] for result in results] == ["alpha", "144", "gamma"]
+    assert [result["index"] for result in results] == [0, 1, 2]
+    assert set(results[0]) == {
+        "index", "prompt", "status", "output", "error", "attempts", "latency_s", "experienced_s", "first_token_s",
+        "usage", "cost_usd",
+    }  # fmt: skip
+    assert last["summary"]["answered"] == 3
+    assert last["summary"]["stop_reason"] == "finished"
+    assert 0 < last["summary"]["lower_bound_s"] <= last["summary"]["wall_s"]
+    assert done.stderr.splitlines()[0] == "3 prompts; column “question”"
+
+
+def test_standard_input_may_be_text_or_json_lines() -> None:
+    text = fanout("run", "-", stdin="Reply: alpha\n\n")
+    lines = fanout("run", "-", stdin='{"prompt": "Reply: alpha"}\n"Reply: alpha"\n')
+    assert "answered" in text.stdout
+    assert text.stdout.rstrip().endswith("alpha")
+    assert lines.stdout.count("alpha") == 2
+    assert (text.returncode, lines.returncode) == (0, 0)
+
+
+def test_some_failed_is_exit_code_1_and_each_failure_is_a_line() -> None:
+    done = fanout("run", "-", "--timeout", "0.001", "--retries", "0", stdin="Reply: alpha\n")
+    assert done.returncode == 1
+    assert "1  failed" in done.stdout
+    assert "1 prompt in" in done.stderr
+    assert "1 failed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "no-such-file.txt"), "no-such-file.txt cannot be read: No such file"),
+        (("run", "-"), "expected at least one prompt"),
+        (("run", "-", "--max-workers", "0"), "max_workers must be from 1 to 512"),
+        (("run", "-", "--max-workers", "many"), "'--max-workers': Input should be a valid integer"),
+        (("run", "-", "--timeout", "nan"), "timeout_s must be a number above 0"),
+        (("run", "-", "--model", "nonsense"), "names no provider"),
+        (("sandbox", "--first-token-ms", "-1"), "first_token_ms must be from 0"),
+        (("sandbox", "--host", "0.0.0.0"), "this machine only"),
+    ],
+)
+def test_bad_input_is_exit_code_2_and_a_sentence(arguments: tuple[str, ...], says: str) -> None:
+    done = fanout(*arguments, stdin="" if arguments == ("run", "-") else "Reply: alpha\n")
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_missing_key_is_said_before_anything_is_sent() -> None:
+    done = fanout("run", "-", "--model", "openai:gpt-x", stdin="Reply: alpha\n", OPENAI_API_KEY="", OPENAI_BASE_URL="")
+    assert done.returncode == 2
+    assert "OPENAI_API_KEY" in done.stderr
+
+
+def test_an_interrupt_keeps_what_was_answered_and_is_exit_code_130() -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "run", "-", "--json", "--max-workers", "1"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("Reply: alpha\n" * 500)
+    process.stdin.close()
+    first = json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    assert process.wait(30) == 130
+    summary = objects(rest)[-1]["summary"]
+    assert first["output"] == "alpha"
+    assert summary["stop_reason"] == "stopped"
+    assert summary["answered"] >= 1
+    assert summary["answered"] + summary["cancelled"] == 500
+    process.stdout.close()
+    assert process.stderr is not None
+    process.stderr.close()
+
+
+def test_a_reader_that_leaves_ends_the_run_quietly() -> None:
+    line = " ".join([*COMMAND, "run", "-", "--max-workers", "1"])
+    done = subprocess.run(
+        ["bash", "-c", f"yes 'Reply: alpha' | head -200 | {line} | head -1; echo ${{PIPESTATUS[2]}}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    answer, code = done.stdout.splitlines()
+    assert answer.endswith("alpha")
+    assert code == "1"
+    assert "Traceback" not in done.stderr
+
+
+def test_the_sandbox_command_serves_until_it_is_interrupted() -> None:
+    process = subprocess.Popen([*COMMAND, "sandbox", "--port", "0"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    url = process.stderr.readline().split()[4].removesuffix("/v1")
+    done = fanout("run", "-", stdin="Reply: alpha\n", FANOUT_SANDBOX_URL=url)
+    assert done.stdout.rstrip().endswith("alpha")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    process.stderr.close()
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    assert printable("a\x1b]0;title\x07b\u202ec\n\t\x9b") == "a\\x1b]0;title\\x07b\\u202ec\n\t\\x9b"
