@@ -7,7 +7,7 @@ Zoom, hover and selection live in the browser and survive every update. Unchange
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -46,8 +46,8 @@ def show(
     with st.container(gap=None):
         _texts()(key=f"{key}-texts", data=wire.texts(run), height="content")
         data = wire.pack(viewer, {"picture": np.frombuffer(picture, np.uint8)})
-        shown = _chart()(key=key, data=data, height="content", on_clicked_change=_nothing)
-    clicked = shown.clicked
+        _chart()(key=key, data=data, height="content", on_clicked_change=partial(_keep_click, key))
+    clicked = st.session_state.pop(f"{key}-clicked", None)
     return int(clicked) if isinstance(clicked, int | float) and 0 <= clicked < len(run.calls) else None
 
 
@@ -62,8 +62,9 @@ def label(run: Run) -> str:
     return f"Timeline of {calls}: {told}. Arrow keys walk the bars, Enter opens a call."
 
 
-def _nothing() -> None:
-    """Streamlit keeps a trigger's attribute on the result only where it has a callback."""
+def _keep_click(key: str) -> None:
+    """Keep a click until `show` hands it on: a poll may cut off the very script run that a click began."""
+    st.session_state[f"{key}-clicked"] = st.session_state[key].get("clicked")
 
 
 @cache

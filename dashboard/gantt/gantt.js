@@ -167,6 +167,7 @@ class Chart {
     if (this.down || !this.root.clientWidth) return
     this.waiting = false
     if (this.next) this.take(this.next)
+    this.next = null
     this.react()
   }
 
@@ -175,14 +176,15 @@ class Chart {
   }
 
   take({ model, viewer, at }) {
-    const before = this.model?.header.run === model.header.run ? this.now() : -Infinity
+    const before = this.model?.header.run === model.header.run && this.model.header.live ? this.now() : -Infinity
     this.model = model
     this.viewer = viewer
     const { run, live, now_s } = model.header
     this.memory = memories.get(run) ?? keep(memories, run, { x: null, y: null, hidden: new Set(), selected: null })
     // Never back, unless it was far off: a payload may be as old as the last event.
-    const now = before - now_s > 6 || !live ? now_s : Math.max(now_s, before)
-    this.clock = { now, at }
+    const arrived = now_s + (performance.now() - at) / 1000
+    const now = before - arrived > 6 ? arrived : Math.max(arrived, before)
+    this.clock = { now: live ? now : now_s, at: performance.now() }
     if (viewer.selected !== this.chosen) {
       this.chosen = viewer.selected
       this.memory.selected = viewer.selected

@@ -18,16 +18,20 @@ def live() -> None:
     if not demo.SHOWN["mounted"]:
         st.text("left")
         return
+    run = demo.shown_run()
+    clicks = st.session_state.setdefault(f"clicks {run.run_id}", [])
     clicked = show(
-        demo.shown_run(),
+        run,
         key="gantt",
         rows=demo.SHOWN["rows"],
         now_ns=demo.shown_now_ns(),
         baseline=demo.baseline_run(),
     )
     if clicked is not None:
-        st.session_state["clicked"] = [*st.session_state.get("clicked", []), clicked]
-    st.text(f"clicked {st.session_state.get('clicked', [])}")
+        clicks.append(clicked)
+    st.text(f"clicked {clicks}")
+    st.session_state["polls"] = st.session_state.get("polls", 0) + 1
+    st.text(f"polled {st.session_state['polls'] // 5}")
 
 
 live()

@@ -1,0 +1,496 @@
+"""The live Gantt in a real browser: what must survive an update, and the traps that once lost it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    pytest.mark.timeout(180),
+]
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+FORTY: dict[str, Any] = {"n": 40, "max_workers": 8, "retrying": [4], "failing": [6]}
+WIDE: ViewportSize = {"width": 1280, "height": 1000}
+HOSTILE = "<img src=http://203.0.113.9/x onerror=document.title='owned'> <b>bold</b> [a](http://203.0.113.9)"
+
+
+class Demo:
+    """The demo server: what it shows is what was last asked for."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def show(self, **state: Any) -> dict[str, Any]:
+        whole = {"rows": None, "baseline": False, "mounted": True, "at_s": None, **state}
+        request = urllib.request.Request(f"{self.url}/control", json.dumps(whole).encode())
+        with urllib.request.urlopen(request) as answer:
+            return dict(json.load(answer))
+
+    def up(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/_stcore/health") as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+class Chart:
+    """The chart on a page, driven and read from outside."""
+
+    def __init__(self, page: Page, demo: Demo, run_id: str) -> None:
+        self.page = page
+        self.demo = demo
+        self.run_id = run_id
+
+    def ask(self, **state: Any) -> dict[str, Any]:
+        """Have another picture sent: of this test's run, so that no zoom and no selection is left from another's."""
+        options = {**FORTY, "run_id": self.run_id, **state.pop("options", {})}
+        return self.demo.show(options=options, **state)
+
+    def show(self, **state: Any) -> None:
+        """Ask for another picture and wait until it is drawn."""
+        told = self.ask(**state)
+        self.page.wait_for_function(
+            "({run_id, version}) => { const c = document.querySelector('.fo-gantt')?.chart;"
+            "return c?.view && !c.waiting && c.model.header.run === run_id && c.model.header.version === version }",
+            arg=told,
+        )
+
+    def js(self, expression: str, arg: Any = None) -> Any:
+        return self.page.evaluate(
+            f"(arg) => {{ const c = document.querySelector('.fo-gantt').chart; return {expression} }}", arg
+        )
+
+    def until(self, expression: str, arg: Any = None) -> None:
+        self.page.wait_for_function(
+            f"(arg) => {{ const c = document.querySelector('.fo-gantt')?.chart; return c && ({expression}) }}", arg=arg
+        )
+
+    def mark(self, call: int, attempt: int = 1) -> dict[str, float]:
+        """Where the middle of a call's bar lies on the page."""
+        return dict(
+            self.js(
+                "(() => { const i = [...c.model.col.call].findIndex((k, n) => k === arg.call"
+                " && c.model.col.number[n] === arg.attempt); const at = c.geometry(i);"
+                "const box = c.plot.getBoundingClientRect(); return {x: box.left + at.x, y: box.top + at.y} })()",
+                {"call": call, "attempt": attempt},
+            )
+        )
+
+    def range(self) -> list[float]:
+        return list(self.js("c.plot._fullLayout.xaxis.range.slice()"))
+
+    def drag(self, from_share: float, to_share: float) -> None:
+        """A box zoom along the time axis."""
+        box = self.js("({...c.plot.getBoundingClientRect().toJSON(), v: c.view})")
+        left, wide = box["x"] + box["v"]["x"]["at"], box["v"]["x"]["length"]
+        y = box["y"] + box["v"]["y"]["at"] + 40
+        self.page.mouse.move(left + from_share * wide, y)
+        self.page.mouse.down()
+        self.page.mouse.move(left + (from_share + to_share) / 2 * wide, y, steps=4)
+        self.page.mouse.move(left + to_share * wide, y, steps=4)
+        self.page.mouse.up()
+        self.until("c.memory.x !== null")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {
+        "server.port": port,
+        "server.address": "127.0.0.1",
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+        "runner.postScriptGC": "false",
+    }
+    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("demo_app.py"))]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    with (tmp_path_factory.mktemp("demo") / "log").open("w+") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[2])
+        try:
+            found = Demo(port)
+            deadline = time.monotonic() + 60
+            while not found.up():
+                assert server.poll() is None, "the demo server ended"
+                assert time.monotonic() < deadline, "the demo server did not come up"
+                time.sleep(0.05)  # there is no event to wait for in another process that is not up yet
+            yield found
+        finally:
+            server.terminate()
+            server.wait()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """One page for all tests of this module, on which nothing may go wrong: loading it is what takes long."""
+
+    def __init__(self, page: Page, demo: Demo) -> None:
+        self.page = page
+        self.wrong: list[str] = []
+        page.set_default_timeout(15_000)
+        page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("request", lambda request: None if _ours(request.url, demo) else self.wrong.append(request.url))
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser, demo: Demo) -> Iterator[Visit]:
+    context = browser.new_context(viewport=WIDE, color_scheme="light", accept_downloads=True)
+    found = Visit(context.new_page(), demo)
+    demo.show(at_s=2.0, options=FORTY)
+    found.page.goto(demo.url)
+    yield found
+    context.close()
+
+
+@pytest.fixture
+def chart(visit: Visit, demo: Demo, request: pytest.FixtureRequest) -> Iterator[Chart]:
+    """The chart of a live run, two seconds old; afterwards: no error, no refused script, no request to elsewhere."""
+    visit.page.mouse.move(2, 2)
+    shown = Chart(visit.page, demo, request.node.name)
+    shown.show(at_s=2.0)
+    yield shown
+    assert visit.wrong == []
+
+
+def _ours(url: str, demo: Demo) -> bool:
+    return url.startswith((demo.url, demo.url.replace("http", "ws"), "data:", "blob:"))
+
+
+def test_a_zoom_is_kept_while_the_run_goes_on(chart: Chart) -> None:
+    chart.js("(window.plotBefore = c.plot.querySelector('.svg-container'))")
+    chart.drag(0.2, 0.5)
+    zoomed = chart.range()
+    for at_s in (2.5, 3.0, 4.0):
+        chart.show(at_s=at_s)
+        assert chart.range() == zoomed
+    assert chart.js("window.plotBefore === c.plot.querySelector('.svg-container')")
+
+
+def test_the_config_is_the_same_object_at_every_update(chart: Chart) -> None:
+    chart.js("(window.configBefore = c.config, window.rootBefore = c.root)")
+    chart.show(at_s=3.0)
+    assert chart.js("window.configBefore === c.config && window.rootBefore === c.root")
+
+
+def test_the_modebar_s_mode_is_kept(chart: Chart) -> None:
+    chart.page.locator(".modebar-btn[data-title='Pan']").click()
+    chart.until("c.plot._fullLayout.dragmode === 'pan'")
+    chart.show(at_s=3.0)
+    assert chart.js("c.plot._fullLayout.dragmode") == "pan"
+
+
+def test_a_double_click_goes_back_to_the_whole_run_and_sends_no_click(chart: Chart) -> None:
+    chart.drag(0.2, 0.5)
+    chart.show(at_s=None)
+    spot = chart.mark(12)
+    chart.page.mouse.dblclick(spot["x"], spot["y"])
+    chart.until("c.memory.x === null && c.plot._fullLayout.xaxis.range[1] > c.model.header.last_s")
+    chart.until("c.clickTimer === 0")
+    assert chart.page.get_by_text("clicked []").is_visible()
+
+
+def test_an_update_waits_while_the_pointer_is_down(chart: Chart) -> None:
+    version = chart.js("c.model.header.version")
+    spot = chart.mark(10)
+    chart.page.mouse.move(spot["x"], spot["y"])
+    chart.page.mouse.down()
+    chart.ask(at_s=3.0)
+    chart.until("c.waiting")
+    chart.page.mouse.move(spot["x"] + 120, spot["y"], steps=3)
+    assert chart.js("c.model.header.version") == version
+    chart.page.mouse.up()
+    chart.until("!c.waiting && c.model.header.version > arg", version)
+    assert chart.js("c.memory.x !== null")
+
+
+def test_hovering_names_the_call_under_the_pointer(chart: Chart) -> None:
+    chart.show(at_s=None, rows=False)
+    for call in (0, 7, 23, 39):
+        spot = chart.mark(call)
+        chart.page.mouse.move(spot["x"], spot["y"])
+        chart.until("!c.tip.hidden && c.tip.querySelector('strong').textContent.startsWith(arg)", f"#{call + 1} ")
+    text = chart.page.locator(".fo-tip").inner_text()
+    for word in ("answered", "review 39", "first token after", "generating", "tokens", "worker"):
+        assert word in text
+
+
+def test_a_failed_attempt_says_why_and_a_retried_one_which_it_was(chart: Chart) -> None:
+    chart.show(at_s=None, rows=True)
+    spot = chart.mark(6)
+    chart.page.mouse.move(spot["x"], spot["y"])
+    chart.until("c.tip.textContent.includes('answered 500')")
+    spot = chart.mark(4, attempt=2)
+    chart.page.mouse.move(spot["x"], spot["y"])
+    chart.until("c.tip.textContent.includes('attempt') && c.tip.textContent.includes('2')")
+
+
+def test_what_is_hovered_is_found_anew_when_the_bars_move(chart: Chart) -> None:
+    chart.show(at_s=2.0, rows=False)
+    spot = chart.mark(12)
+    chart.page.mouse.move(spot["x"], spot["y"])
+    chart.until("c.hit?.mark !== undefined")
+    chart.show(at_s=None, rows=False)
+    chart.until("c.hit?.mark !== undefined")
+    under = chart.js(
+        "(() => { const p = c.pointer; const i = c.hit.mark; const v = c.view, m = c.model.col;"
+        "const t = v.x.from + (p.x - v.x.at) / v.x.length * (v.x.to - v.x.from);"
+        "return t >= m.start[i] - 0.05 && t <= m.start[i] + m.end[i] + 0.05 })()"
+    )
+    assert under
+
+
+def test_a_click_hands_the_call_to_python(chart: Chart) -> None:
+    chart.show(at_s=None, rows=False)
+    for call, told in ((23, "clicked [23]"), (6, "clicked [23, 6]")):
+        spot = chart.mark(call)
+        chart.page.mouse.click(spot["x"], spot["y"])
+        chart.page.get_by_text(told).wait_for()
+    assert chart.js("c.memory.selected") == 6
+
+
+def test_a_click_on_a_row_is_a_click_on_its_prompt(chart: Chart) -> None:
+    chart.show(at_s=1.0, rows=True, options={"run_id": "rows"})
+    box = chart.js(
+        "(() => { const b = c.plot.getBoundingClientRect(); const v = c.view;"
+        "return {x: b.left + v.x.at - 30, y: b.top + v.y.at + v.y.length * 39.5 / 40} })()"
+    )
+    chart.page.mouse.click(box["x"], box["y"])
+    chart.page.get_by_text("clicked [39]").wait_for()
+
+
+def test_the_legend_names_what_is_present_with_counts_and_hides_it(chart: Chart) -> None:
+    chart.show(at_s=None, rows=False)
+    legend = chart.page.locator(".fo-legend button")
+    assert legend.all_inner_texts() == ["answered\n39", "before the first token", "retried\n1", "failed\n1"]
+    ink = (
+        "c.still.getContext('2d').getImageData(0, 0, c.still.width, c.still.height)"
+        ".data.reduce((n, v) => n + (v > 0), 0)"
+    )
+    before = chart.js(ink)
+    legend.filter(has_text="answered").click()
+    assert legend.first.get_attribute("aria-pressed") == "false"
+    assert chart.js(ink) < before / 2
+    chart.show(at_s=None, rows=True)
+    assert legend.first.get_attribute("aria-pressed") == "false"
+
+
+def test_nothing_is_uploaded_and_plotly_s_own_picture_button_is_gone(chart: Chart) -> None:
+    titles = chart.js("[...c.plot.querySelectorAll('.modebar-btn')].map((b) => b.dataset.title)")
+    assert titles == ["Zoom", "Pan", "Autoscale", "Save as PNG"]
+    names = ["showSendToCloud", "showTips", "plotlyServerURL"]
+    assert chart.js("arg.map((name) => c.plot._context[name])", names) == [False, False, ""]
+
+
+def test_the_keyboard_walks_the_bars_and_opens_one(chart: Chart) -> None:
+    chart.show(at_s=None, rows=False)
+    root = chart.page.locator(".fo-gantt")
+    root.focus()
+    says = chart.page.locator(".fo-says")
+    for key, call in (("ArrowRight", 0), ("ArrowDown", 1), ("ArrowUp", 0), ("End", None), ("Home", 0)):
+        chart.page.keyboard.press(key)
+        if call is not None:
+            assert chart.js("c.cursor.call") == call
+    assert says.inner_text().startswith("Call #1 answered. ")
+    chart.page.keyboard.press("ArrowRight")
+    second = chart.js("c.cursor.call")
+    chart.page.keyboard.press("Enter")
+    chart.page.get_by_text(f"clicked [{second}]").wait_for()
+    assert chart.js("document.activeElement === c.root")
+    chart.page.keyboard.press("Escape")
+    assert chart.js("c.cursor === null && c.memory.selected === null && c.tip.hidden")
+
+
+def test_a_screen_reader_is_not_told_the_label_each_second(chart: Chart) -> None:
+    root = chart.page.locator(".fo-gantt")
+    assert root.get_attribute("role") == "group"
+    before = root.get_attribute("aria-label")
+    chart.show(at_s=3.0)
+    assert root.get_attribute("aria-label") == before
+    chart.show(at_s=None)
+    assert root.get_attribute("aria-label") == (
+        "Timeline of 40 calls: 39 answered, 1 failed. Arrow keys walk the bars, Enter opens a call."
+    )
+
+
+def test_the_saved_picture_holds_the_bars_and_the_labels(chart: Chart) -> None:
+    chart.show(at_s=None, rows=True)
+    with chart.page.expect_download() as saving:
+        chart.page.locator(".modebar-btn[data-title='Save as PNG']").click()
+    assert saving.value.suggested_filename == f"fanout-{chart.run_id}.png"
+    raw = Path(saving.value.path()).read_bytes()
+    assert raw[:8] == b"\x89PNG\r\n\x1a\n"
+    shares = chart.js(
+        "createImageBitmap(new Blob([new Uint8Array(arg)])).then((image) => {"
+        " const canvas = new OffscreenCanvas(image.width, image.height); const ctx = canvas.getContext('2d');"
+        " ctx.drawImage(image, 0, 0); const v = c.view; const wide = image.width / v.width;"
+        " const inked = (x, y, w, h) => { const d = ctx.getImageData(x * wide, y * wide, w * wide, h * wide).data;"
+        "  let n = 0; for (let k = 0; k < d.length; k += 4) if (d[k] < 200) n++; return n / (d.length / 4) };"
+        " return {scale: wide, bars: inked(v.x.at, v.y.at + 28, v.x.length, v.y.length),"
+        "  labels: inked(0, v.y.at + 28, v.x.at - 4, v.y.length)} })",
+        list(raw),
+    )
+    assert shares["scale"] == 2
+    assert shares["bars"] > 0.1
+    assert shares["labels"] > 0.01
+
+
+def test_bars_lie_above_the_grid_and_below_the_zoom_box(chart: Chart) -> None:
+    order = chart.js(
+        "[...c.plot.querySelector('.svg-container').children].map((e) => e.className.baseVal ?? e.className)"
+    )
+    kinds = [name for name in order if name.startswith(("main-svg", "fo-"))]
+    assert kinds[:4] == ["main-svg", "fo-still", "fo-moving", "main-svg"]
+
+
+def test_the_canvas_lies_exactly_on_plotly_s_axes(chart: Chart) -> None:
+    """Guards the private `_fullLayout`: a bar's ink begins where Plotly's own scale puts its start."""
+    chart.show(at_s=None, rows=False, options={"streamed": False})
+    left = chart.js(
+        "(() => { const i = c.model.marks.index[1];"
+        " const x = c.plot._fullLayout.xaxis.d2p(c.model.col.start[i]) + c.view.x.at;"
+        " const y = c.geometry(i).y; const s = c.view.dpr; const a = (at) => c.still.getContext('2d')"
+        ".getImageData(Math.round(at * s), Math.round(y * s), 1, 1).data; return [[...a(x + 2)], [...a(x - 1.2)]] })()"
+    )
+    assert left[0] == [47, 111, 178, 255]
+    assert left[1] != left[0]
+
+
+def test_a_narrow_window_keeps_the_height_and_says_numbers(chart: Chart) -> None:
+    chart.show(at_s=None, rows=True)
+    height = chart.js("c.plot.offsetHeight")
+    chart.page.set_viewport_size({"width": 390, "height": 800})
+    chart.until("c.view.width < 400 && c.look.narrow")
+    assert chart.js("c.plot.offsetHeight") == height
+    assert chart.js("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    chart.page.set_viewport_size(WIDE)
+    chart.until("c.view.width > 1000 && !c.look.narrow")
+
+
+def test_it_follows_the_theme(chart: Chart) -> None:
+    chart.drag(0.2, 0.5)
+    zoomed = chart.range()
+    assert chart.js("c.root.dataset.theme") == "light"
+    chart.page.emulate_media(color_scheme="dark")
+    chart.until("c.root.dataset.theme === 'dark'")
+    assert chart.range() == zoomed
+    chart.page.emulate_media(color_scheme="light")
+    chart.until("c.root.dataset.theme === 'light'")
+
+
+def test_what_did_not_change_is_not_drawn_again(chart: Chart) -> None:
+    chart.show(at_s=None)
+    drawn = chart.js("c.costs.updates")
+    polls = chart.page.get_by_test_id("stText").filter(has_text="polled").inner_text()
+    chart.page.wait_for_function(
+        "(polls) => ![...document.querySelectorAll('[data-testid=stText]')].some((e) => e.innerText === polls)",
+        arg=polls,
+    )
+    assert chart.js("c.costs.updates") == drawn
+
+
+def test_now_moves_on_between_two_updates(chart: Chart) -> None:
+    chart.show(at_s=1.0, options={"run_id": "clock"})
+    before = chart.js("[c.now(), c.costs.updates]")
+    chart.until("c.now() > arg + 0.3", before[0])
+    assert chart.js("c.clock.now") <= before[0]
+
+
+def test_leaving_takes_everything_along_and_coming_back_restores_the_zoom(chart: Chart) -> None:
+    chart.show(at_s=None)
+    chart.drag(0.2, 0.5)
+    zoomed = chart.range()
+    chart.js("(window.left = c)")
+    chart.ask(mounted=False)
+    chart.page.get_by_text("left", exact=True).wait_for()
+    chart.page.wait_for_function("window.left.closed && !document.querySelector('.fo-gantt')")
+    chart.show(at_s=None)
+    assert chart.js("window.left !== c")
+    assert chart.range() == pytest.approx(zoomed)
+
+
+def test_hostile_prompts_are_shown_as_text(chart: Chart) -> None:
+    options = {"prompts": [HOSTILE] * 2 + ["ok"] * 2, "failing": [1], "retrying": [], "run_id": "hostile"}
+    chart.show(at_s=None, rows=True, options=options)
+    spot = chart.mark(0)
+    chart.page.mouse.move(spot["x"], spot["y"])
+    chart.until("c.tip.textContent.includes('<img src=')")
+    assert chart.page.locator(".fo-gantt img, .fo-gantt b, .fo-gantt a[href^='http']").count() == 0
+    assert chart.page.title() != "owned"
+
+
+def test_ten_thousand_bars_are_found_and_zoomed(chart: Chart) -> None:
+    options = {"n": 10_000, "max_workers": 64, "latency_s": 0.5, "failing": 0.03, "run_id": "tenthousand"}
+    chart.show(at_s=60.0, options=options)
+    assert chart.js("c.model.header.rows") is False
+    chart.drag(0.4, 0.45)
+    zoomed = chart.range()
+    call = chart.js(
+        "(() => { const v = c.view; const m = c.model.col; const t = (v.x.from + v.x.to) / 2;"
+        "const here = (i) => m.row[i] === 30 && m.start[i] <= t && m.start[i] + m.end[i] >= t;"
+        "for (let i = 0; i < c.model.size; i++) if (here(i)) return m.call[i] })()"
+    )
+    spot = chart.mark(call)
+    chart.page.mouse.move(min(max(spot["x"], 200), 1100), spot["y"])
+    chart.until("c.hit?.mark !== undefined && c.model.col.row[c.hit.mark] === 30")
+    chart.show(at_s=62.0, options=options)
+    assert chart.range() == zoomed
+
+
+def test_a_baseline_is_drawn_above_on_the_same_axis(chart: Chart) -> None:
+    chart.show(at_s=None, rows=False, baseline=True)
+    assert chart.js("c.model.sections.map((s) => s.kind)") == ["baseline", "lanes"]
+    assert chart.js("c.plot._fullLayout.xaxis.range[1] > c.model.header.beside_s")
+    spot = chart.mark(0)
+    chart.page.mouse.move(spot["x"], spot["y"])
+    chart.until("c.tip.textContent.includes('one at a time')")
+
+
+def test_before_the_first_call_it_says_so(chart: Chart) -> None:
+    chart.show(at_s=-1, options={"n": 41, "run_id": "opening"})
+    assert "Nothing has been sent yet" in chart.page.locator(".fo-note").inner_text()
+    assert chart.page.locator(".fo-legend button").count() == 0
+
+
+def test_it_reacts_to_touch_by_scrolling_not_by_zooming(browser: Browser, demo: Demo) -> None:
+    phone = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    page = phone.new_page()
+    shown = Chart(page, demo, "touch")
+    shown.ask(at_s=None)
+    page.goto(demo.url)
+    shown.show(at_s=None)
+    assert shown.js("c.plot._fullLayout.dragmode") is False
+    spot = shown.mark(12)
+    page.touchscreen.tap(spot["x"], spot["y"])
+    page.get_by_text("clicked [12]").wait_for()
+    phone.close()
