@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
 from pydantic_ai import direct
 from pydantic_ai.messages import (
@@ -35,6 +34,7 @@ from fanout.providers.failures import (
     truncated_answer,
     withheld_answer,
 )
+from fanout.providers.prices import Prices, counted
 from fanout.providers.ready import ReadyModel
 from fanout.providers.transport import Wire, wire
 
@@ -78,7 +78,7 @@ class Asker:
             self._settings["max_tokens"] = max_output_tokens
         parts = [InstructionPart(content=instructions)] if instructions else None
         self._parameters = ModelRequestParameters(instruction_parts=parts)
-        self._unpriced: set[str | None] = set()  # names that genai-prices does not know: asked once each
+        self._prices = Prices()
 
     async def ask(self, prompt: str, *, on_sent: Told, on_first_token: Told) -> Answer:
         """The answer to `prompt`; raises CallFailed. Cancelling the task hangs up on the provider.
@@ -131,18 +131,8 @@ class Asker:
             text=text,
             input_tokens=_known(usage.input_tokens, usage),
             output_tokens=_known(usage.output_tokens, usage),
-            cost_usd=self._cost_usd(response),
+            cost_usd=self._prices.cost_usd(response) if self.ready.priced else None,
         )
-
-    def _cost_usd(self, response: ModelResponse) -> float | None:
-        if not self.ready.priced or response.model_name in self._unpriced or not _counted(response.usage):
-            return None
-        try:
-            total: Decimal = response.cost().total_price
-        except (LookupError, ValueError, AssertionError):
-            self._unpriced.add(response.model_name)
-            return None
-        return float(total)
 
     def _circumstances(self, seen: Wire, timed_out: bool) -> Circumstances:
         return Circumstances(
@@ -170,10 +160,5 @@ def _without_text(response: ModelResponse) -> CallFailed:
     return empty_answer(cut_off=response.finish_reason == "length")
 
 
-def _counted(usage: RequestUsage) -> bool:
-    """Whether the provider said how many tokens it took; pydantic-ai spells "it did not" as zeros."""
-    return bool(usage.input_tokens or usage.output_tokens)
-
-
 def _known(tokens: int, usage: RequestUsage) -> int | None:
-    return tokens if _counted(usage) else None
+    return tokens if counted(usage) else None

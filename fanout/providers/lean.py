@@ -1,8 +1,9 @@
 """A chat completion without the OpenAI SDK's own work: one POST of bytes, one strict parse, the rest as it was.
 
-Comes in: what pydantic-ai asks `client.chat.completions.create`. Goes out: the same `ChatCompletion`. Of the CPU of a
+Comes in: what pydantic-ai asks `client.chat.completions.create`. Goes out: the same `ChatCompletion`. The first request
+of a client is the SDK's own, and teaches where to and with which headers (the key is among them). Of the CPU of a
 call the SDK takes 43 % (building options, walking the parameters, constructing the answer loosely); for the plain case,
-not streamed, none of that changes a byte of the request or a field of the answer (tests/test_providers_lean.py compares
+not streamed, none of that changes a field of the request or of the answer (tests/test_providers_lean.py compares
 them). Whatever is not plain, asked or answered, is the SDK's: an odd answer or a broken connection is *replayed* to it
 through the transport, without a second request, so errors are its own.
 """
@@ -20,7 +21,7 @@ from openai.resources.chat.completions import AsyncCompletions
 from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
 
-from fanout.providers.transport import Replay, replay
+from fanout.providers.transport import Replay, learning, replay
 
 _ABOUT_THE_REQUEST = frozenset({"extra_headers", "extra_body", "extra_query", "timeout"})
 _HOP = frozenset({"content-encoding", "content-length", "transfer-encoding"})
@@ -52,7 +53,13 @@ class _Completions(AsyncCompletions):
         body = _plain_body(asked)
         if body is None:
             return await super().create(**asked)
-        found = await self._exchange(body, asked.get("extra_headers") or {})
+        headers = tuple((asked.get("extra_headers") or {}).items())
+        if headers not in self._learned:
+            return await self._learn(headers, body, asked)
+        pattern = self._learned[headers]
+        if pattern is None:
+            return await super().create(**asked)
+        found = await self._exchange(body, pattern)
         if isinstance(found, ChatCompletion):
             return found
         token = replay.set(found)
@@ -61,17 +68,26 @@ class _Completions(AsyncCompletions):
         finally:
             replay.reset(token)
 
-    async def _exchange(self, body: bytes, extra_headers: dict[str, str]) -> ChatCompletion | Replay:
-        http = self._client.http
+    async def _learn(self, headers: _ExtraHeaders, body: bytes, asked: dict[str, Any]) -> Any:
+        """Ask as the SDK does, and keep the address and headers (the key among them) it sent to.
+
+        If it sent anything else than we would have, these requests stay the SDK's.
+        """
+        notebook: list[httpx2.Request] = []
+        token = learning.set(notebook)
+        try:
+            return await super().create(**asked)
+        finally:
+            learning.reset(token)
+            if notebook:
+                self._learned[headers] = _Pattern(notebook[0]) if _same(notebook[0].content, body) else None
+
+    async def _exchange(self, body: bytes, pattern: _Pattern) -> ChatCompletion | Replay:
         request = httpx2.Request(
-            "POST",
-            self._url,
-            headers={**self._headers, **extra_headers},
-            content=body,
-            extensions={"timeout": http.timeout.as_dict()},
+            "POST", pattern.url, headers=pattern.headers, content=body, extensions={"timeout": pattern.timeout}
         )
         try:
-            response = await http.send(request)
+            response = await self._client.http.send(request)
         except httpx2.TransportError as exc:
             return Replay(error=exc)
         if response.status_code == 200 and response.headers.get("content-type", "").startswith("application/json"):
@@ -83,18 +99,34 @@ class _Completions(AsyncCompletions):
         return Replay(status_code=response.status_code, headers=headers, content=response.content)
 
     @cached_property
-    def _url(self) -> httpx2.URL:
-        return httpx2.URL(f"{str(self._client.base_url).rstrip('/')}/chat/completions")
+    def _learned(self) -> dict[_ExtraHeaders, _Pattern | None]:
+        return {}
 
-    @cached_property
-    def _headers(self) -> dict[str, str]:
-        """What the SDK sends with every request, the key among them; they stay as long as the client."""
-        given = self._client.default_headers
-        return {name: value for name, value in given.items() if isinstance(value, str)}
+
+_ExtraHeaders = tuple[tuple[str, str], ...]
+
+
+class _Pattern:
+    """Everything of a request but its body, as the SDK sent it."""
+
+    __slots__ = ("headers", "timeout", "url")
+
+    def __init__(self, request: httpx2.Request) -> None:
+        self.url = request.url
+        self.headers = [(name, value) for name, value in request.headers.multi_items() if name != "content-length"]
+        self.timeout = request.extensions["timeout"]
+
+
+def _same(theirs: bytes, ours: bytes) -> bool:
+    """Whether two bodies say the same; only the order of their fields may differ."""
+    try:
+        return bool(json.loads(theirs) == json.loads(ours))
+    except ValueError:
+        return False
 
 
 def _plain_body(asked: dict[str, Any]) -> bytes | None:
-    """The request's body as the SDK would write it; None where the request is not plain."""
+    """The request's body, field for field as the SDK would write it; None where the request is not plain."""
     if asked.get("stream") or asked.get("extra_body") or asked.get("extra_query"):
         return None
     if isinstance(asked.get("timeout"), float | int | httpx2.Timeout):

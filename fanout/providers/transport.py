@@ -61,6 +61,9 @@ class Replay:
 replay: ContextVar[Replay | None] = ContextVar("fanout_replay", default=None)
 """Set around a request that must not leave: the transport gives this answer instead (`providers.lean`)."""
 
+learning: ContextVar[list[httpx2.Request] | None] = ContextVar("fanout_learning", default=None)
+"""Set around a request that is to be written down as it leaves (`providers.lean`)."""
+
 wire: ContextVar[Wire | None] = ContextVar("fanout_wire", default=None)
 """Set in the task of an attempt, so that the shared client's hooks find the attempt they serve."""
 
@@ -167,10 +170,12 @@ def http_client(*, proxied: bool) -> httpx2.AsyncClient:
     return client
 
 
-async def _leaves(_: httpx2.Request) -> None:
-    attempt = wire.get()
+async def _leaves(request: httpx2.Request) -> None:
+    attempt, notebook = wire.get(), learning.get()
     if attempt is not None:
         attempt.leave()
+    if notebook is not None:
+        notebook.append(request)
 
 
 async def _headers_came(response: httpx2.Response) -> None:
