@@ -41,6 +41,12 @@ class Wait:
     """What holds the next call back; None where no call is ready to start."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Flight:
+    lane: int
+    started_ns: int
+
+
 class Schedule:
     """The calls of one stretch and the order in which they may start. Not thread-safe: its owner holds a lock."""
 
@@ -53,14 +59,15 @@ class Schedule:
         self._attempts = dict(attempts or {})
         self._fresh: deque[int] = deque()
         self._backing_off: list[tuple[int, int, int]] = []  # (ready_ns, order, call), a heap
-        self._in_flight: dict[int, int] = {}  # call -> lane
+        self._in_flight: dict[int, _Flight] = {}
         self._free_lanes: list[int] = []  # a heap, so that the lowest row is taken first
         self._lanes = 0
         self._order = 0
         self._paused = False
         self._blocked_until_ns: int | None = None
-        self._probing = False
-        self._probe: int | None = None
+        self._allowed: int | None = None  # in flight at most, since a 429; None: no 429 holds us down
+        self._reduced_ns = 0  # when _allowed was last lowered
+        self._answered_since = 0  # calls answered since _allowed last moved
 
     def __repr__(self) -> str:
         state = " paused" if self._paused else ""
@@ -99,16 +106,13 @@ class Schedule:
         return self._penalty(at_ns) or self._ask(at_ns) or self._start(at_ns)
 
     def answered(self, call: int, *, at_ns: int) -> None:
-        """The call was answered: it gives its lane back, and a penalty that it probed is over."""
-        if self._probe == call:
-            self._probing = False
+        """The call was answered: it gives its lane back, and what a 429 took away grows again."""
+        self._grow(self._in_flight[call])
         self.ended(call, at_ns=at_ns)
 
     def ended(self, call: int, *, at_ns: int) -> None:
         """The call gives its lane back and is gone."""
-        heapq.heappush(self._free_lanes, self._in_flight.pop(call))
-        if self._probe == call:
-            self._probe = None
+        heapq.heappush(self._free_lanes, self._in_flight.pop(call).lane)
         for limit in self._limits:
             limit.give_back(at_ns)
 
@@ -118,10 +122,17 @@ class Schedule:
         self._order += 1
         heapq.heappush(self._backing_off, (ready_ns, self._order, call))
 
-    def penalise(self, *, until_ns: int) -> None:
-        """After a 429: nothing starts before `until_ns`, then one call at a time until one of these is answered."""
+    def refused(self, call: int, *, at_ns: int, until_ns: int) -> None:
+        """After a 429: nothing starts before `until_ns`, and then half as many at a time as were in flight.
+
+        Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989): one more for each round of
+        answers, half for each round of refusals. Calls that were in flight together are one round.
+        """
         self._blocked_until_ns = max(until_ns, self._blocked_until_ns or until_ns)
-        self._probing = True
+        if self._in_flight[call].started_ns >= self._reduced_ns:
+            self._allowed = max(1, self.in_flight // 2)
+            self._reduced_ns = at_ns
+            self._answered_since = 0
 
     def pause(self) -> None:
         """Nothing starts until `continue_`; what is in flight goes on."""
@@ -144,9 +155,20 @@ class Schedule:
     def _penalty(self, at_ns: int) -> Wait | None:
         if self._blocked_until_ns is not None and at_ns < self._blocked_until_ns:
             return Wait(until_ns=self._blocked_until_ns, held_by="penalty")
-        if self._probing and self._probe is not None:
+        if self._allowed is not None and self.in_flight >= self._allowed:
             return Wait(until_ns=None, held_by="penalty")
         return None
+
+    def _grow(self, flight: _Flight) -> None:
+        """One more at a time after as many answers as are allowed, two at least; free again at max_workers."""
+        if self._allowed is None or flight.started_ns < self._reduced_ns:
+            return
+        self._answered_since += 1
+        if self._answered_since >= max(2, self._allowed):
+            self._answered_since = 0
+            self._allowed += 1
+            if self._allowed >= self.max_workers:
+                self._allowed = None
 
     def _ask(self, at_ns: int) -> Wait | None:
         """The limit that lets the call go last, if any does not let it go now. Nothing is booked."""
@@ -164,10 +186,8 @@ class Schedule:
             limit.book(at_ns)
         call = self._take(at_ns)
         lane = self._lane()
-        self._in_flight[call] = lane
+        self._in_flight[call] = _Flight(lane=lane, started_ns=at_ns)
         self._attempts[call] = self._attempts.get(call, 0) + 1
-        if self._probing:
-            self._probe = call
         return Start(call=call, attempt=self._attempts[call], lane=lane)
 
     def _take(self, at_ns: int) -> int:

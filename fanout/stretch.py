@@ -144,7 +144,7 @@ class OpenStretch:
 
     def _again(self, start: Start, reply: Reply, error: CallFailed, decided: retry.Again, at_ns: int) -> None:
         if decided.everyone_waits:
-            self.schedule.penalise(until_ns=decided.ready_ns)
+            self.schedule.refused(start.call, at_ns=at_ns, until_ns=decided.ready_ns)
         self.schedule.again(start.call, at_ns=at_ns, ready_ns=decided.ready_ns)
         self.live.record.add(
             ev.Retrying(

@@ -77,25 +77,47 @@ def test_it_asks_again_when_the_first_backoff_ends() -> None:
     assert made.next(100) == Start(call=0, attempt=2, lane=0)
 
 
-def test_a_penalty_blocks_everyone_then_lets_one_probe() -> None:
-    made = schedule(5, max_workers=3)
+def refuse(made: Schedule, call: int, *, at_ns: int, until_ns: int) -> None:
+    made.refused(call, at_ns=at_ns, until_ns=until_ns)
+    made.again(call, at_ns=at_ns, ready_ns=until_ns)
+
+
+def test_a_429_blocks_everyone_then_lets_half_as_many_go() -> None:
+    made = schedule(9, max_workers=4)
     starts(made, 0)
-    made.penalise(until_ns=1_000)
-    made.again(0, at_ns=10, ready_ns=1_000)
-    made.answered(1, at_ns=20)  # sent before the penalty: says nothing about it
+    for call in (0, 1, 2):  # refused together: one round, halved once
+        refuse(made, call, at_ns=10, until_ns=1_000)
+    made.answered(3, at_ns=20)  # sent before the refusal: says nothing about it
     assert made.next(20) == Wait(until_ns=1_000, held_by="penalty")
-    assert starts(made, 1_000) == [Start(call=0, attempt=2, lane=0)]
+    assert [start.call for start in starts(made, 1_000)] == [0, 1]
     assert made.next(1_000) == Wait(until_ns=None, held_by="penalty")
-    made.answered(0, at_ns=1_500)
-    assert [start.call for start in starts(made, 1_500)] == [3, 4]
 
 
-def test_a_probe_that_fails_otherwise_hands_the_probe_on() -> None:
-    made = schedule(3, max_workers=3)
-    made.penalise(until_ns=0)
-    assert [start.call for start in starts(made, 0)] == [0]
-    made.ended(0, at_ns=1)
-    assert [start.call for start in starts(made, 1)] == [1]
+def test_what_a_429_took_away_grows_by_one_for_each_round_of_answers() -> None:
+    made = schedule(20, max_workers=4)
+    starts(made, 0)
+    refuse(made, 0, at_ns=10, until_ns=10)
+    for call in (1, 2, 3):
+        made.ended(call, at_ns=10)
+    flying = [start.call for start in starts(made, 10)]
+    most = []
+    for at_ns in range(11, 20):
+        most.append(len(flying))
+        made.answered(flying.pop(0), at_ns=at_ns)
+        flying += [start.call for start in starts(made, at_ns)]
+    assert most == [2, 2, 3, 3, 3, 4, 4, 4, 4]
+
+
+def test_refusals_round_after_round_come_down_to_one_at_a_time() -> None:
+    made = schedule(8, max_workers=8)
+    at_ns, most = 0, []
+    for _ in range(5):
+        flying = [start.call for start in starts(made, at_ns)]
+        most.append(len(flying))
+        for call in flying:
+            refuse(made, call, at_ns=at_ns + 1, until_ns=at_ns + 10)
+        at_ns += 10
+    assert most == [8, 4, 2, 1, 1]
 
 
 def test_a_pause_wins_over_everything() -> None:
@@ -147,7 +169,7 @@ def test_attempts_go_on_counting_over_stretches() -> None:
 Step = tuple[str, int]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["answer", "again", "end", "penalty", "workers", "pause", "continue", "time"]),
+        st.sampled_from(["answer", "again", "end", "refuse", "workers", "pause", "continue", "time"]),
         st.integers(0, 50),
     ),
     max_size=80,
@@ -174,16 +196,16 @@ def test_laws_on_random_histories(count: int, workers: int, steps: list[Step]) -
 def apply(made: Schedule, verb: str, number: int, at_ns: int, flying: dict[int, int], gone: list[int]) -> None:
     if verb == "workers":
         made.max_workers = number % 8 + 1
-    elif verb == "penalty":
-        made.penalise(until_ns=at_ns + number)
     elif verb == "pause":
         made.pause()
     elif verb == "continue":
         made.continue_()
-    elif flying and verb in ("answer", "again", "end"):
+    elif flying and verb in ("answer", "again", "end", "refuse"):
         call = sorted(flying)[number % len(flying)]
         del flying[call]
-        if verb == "again":
+        if verb == "refuse":
+            refuse(made, call, at_ns=at_ns, until_ns=at_ns + number)
+        elif verb == "again":
             made.again(call, at_ns=at_ns, ready_ns=at_ns + number)
         else:
             (made.answered if verb == "answer" else made.ended)(call, at_ns=at_ns)
