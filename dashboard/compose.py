@@ -210,9 +210,18 @@ def _more() -> None:
     one, other = st.columns(2)
     with one:
         st.number_input(
-            "Temperature", 0.0, 2.0, step=0.1, key="temperature", placeholder="the model's own", persist_state="session"
+            "Temperature",
+            0.0,
+            2.0,
+            step=0.1,
+            format="%g",
+            key="temperature",
+            placeholder="the model's own",
+            persist_state="session",
         )
-        st.number_input("Timeout, seconds", 0.1, MOST_TIMEOUT_S, step=1.0, key="timeout_s", persist_state="session")
+        st.number_input(
+            "Timeout, seconds", 0.1, MOST_TIMEOUT_S, step=1.0, format="%g", key="timeout_s", persist_state="session"
+        )
     with other:
         st.number_input(
             "Max output tokens",

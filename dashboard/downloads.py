@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard.gantt.figure import gantt_html
-from dashboard.tables import Order
+from dashboard.session import Chosen
 from dashboard.wording import run_sentence
 from fanout.export import chrome_trace, results_csv, results_jsonl
 from fanout.live import LiveRun
@@ -29,22 +29,41 @@ class _Download:
     write: Callable[[Run], str]
 
 
-def draw(live_run: LiveRun, *, order: Order, baseline: Run | None = None) -> None:
+def draw(live_run: LiveRun, *, chosen: Chosen, baseline: LiveRun | None) -> None:
     """The four buttons; the results come in the order of the table, the Gantt with the baseline where there is one."""
-    kinds = (
+    with st.container(horizontal=True, key="downloads"):
+        for kind in _kinds(chosen, baseline):
+            _button(live_run, kind)
+
+
+def _button(live_run: LiveRun, kind: _Download) -> None:
+    st.download_button(
+        kind.label,
+        data=lambda: kind.write(live_run.snapshot()),
+        file_name=f"fanout-{live_run.run_id}.{kind.ending}",
+        mime=kind.mime,
+        key=kind.key,
+        on_click="ignore",
+        type="tertiary",
+        icon=":material/download:",
+    )
+
+
+def _kinds(chosen: Chosen, baseline: LiveRun | None) -> tuple[_Download, ...]:
+    return (
         _Download(
             key="download_csv",
             label="CSV",
             ending="csv",
             mime="text/csv",
-            write=lambda run: results_csv(run, order=order),
+            write=lambda run: results_csv(run, order=chosen.order),
         ),
         _Download(
             key="download_jsonl",
             label="JSON lines",
             ending="jsonl",
             mime="application/jsonl",
-            write=lambda run: results_jsonl(run, order=order),
+            write=lambda run: results_jsonl(run, order=chosen.order),
         ),
         _Download(
             key="download_trace", label="Chrome trace", ending="trace.json", mime="application/json", write=chrome_trace
@@ -54,21 +73,11 @@ def draw(live_run: LiveRun, *, order: Order, baseline: Run | None = None) -> Non
             label="HTML Gantt",
             ending="html",
             mime="text/html",
-            write=lambda run: gantt_html(run, summary=run_sentence(run, measure(run)), baseline=baseline),
+            write=lambda run: _html(run, baseline),
         ),
     )
-    for kind in kinds:
-        st.download_button(
-            kind.label,
-            data=_writer(live_run, kind.write),
-            file_name=f"fanout-{live_run.run_id}.{kind.ending}",
-            mime=kind.mime,
-            key=kind.key,
-            on_click="ignore",
-            type="tertiary",
-            icon=":material/download:",
-        )
 
 
-def _writer(live_run: LiveRun, write: Callable[[Run], str]) -> Callable[[], str]:
-    return lambda: write(live_run.snapshot())
+def _html(run: Run, baseline: LiveRun | None) -> str:
+    measured = None if baseline is None else baseline.snapshot()
+    return gantt_html(run, summary=run_sentence(run, measure(run)), baseline=measured)

@@ -35,7 +35,9 @@ def _order() -> Order:
     chosen = st.segmented_control(
         "Order", list(ORDERS), format_func=lambda order: ORDERS[order], key="order", required=True
     )
-    return chosen or first
+    order = chosen or first
+    session.chosen().order = order
+    return order
 
 
 def _filter() -> Filter:

@@ -57,14 +57,21 @@ def _latency(now: SandboxProfile) -> dict[str, Any]:
             3.0,
             now.first_token_sigma,
             step=0.1,
+            format="%g",
             key=_key("sandbox_first_sigma"),
             help="0 is always the median; 0.5 puts one call in twenty above 2.3 times the median.",
         ),
         "token_ms": st.number_input(
-            "Median time of each further token, ms", 0.0, 600_000.0, now.token_ms, step=5.0, key=_key("sandbox_token")
+            "Median time of each further token, ms",
+            0.0,
+            600_000.0,
+            now.token_ms,
+            step=5.0,
+            format="%g",
+            key=_key("sandbox_token"),
         ),
         "token_sigma": st.number_input(
-            "Its spread, sigma", 0.0, 3.0, now.token_sigma, step=0.1, key=_key("sandbox_tokens")
+            "Its spread, sigma", 0.0, 3.0, now.token_sigma, step=0.1, format="%g", key=_key("sandbox_tokens")
         ),
         "seed": st.number_input(
             "Seed",

@@ -17,7 +17,6 @@ import streamlit as st
 from dashboard.tables import Order
 from fanout.batch import Batch
 from fanout.prompts import Mode
-from fanout.run import CallStatus
 from fanout.samples import SAMPLE_PROMPTS
 from fanout.sandbox.profile import SandboxProfile
 
@@ -328,9 +327,16 @@ def order(first: Order) -> Order:
     return cast(Order, st.session_state["order"])
 
 
-def statuses() -> frozenset[CallStatus]:
-    """The statuses that the table is filtered by."""
-    return frozenset(st.session_state.get("status_filter") or ())
+@dataclass(slots=True)
+class Chosen:
+    """What was chosen for the table, where a download that is pressed later can still read it."""
+
+    order: Order = "completion"
+
+
+def chosen() -> Chosen:
+    """This session's; the same object every time."""
+    return cast(Chosen, st.session_state.setdefault("_chosen", Chosen()))
 
 
 def adopt_workers(run_id: str, max_workers: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter, is_
 from typing import Literal
 
 import pyarrow as pa
@@ -35,6 +36,9 @@ WORDS: dict[CallStatus, str] = {
     "not_sent": "not sent",
 }
 """A call's status as the page says it."""
+
+
+_COMPLETED = attrgetter("completed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,7 @@ def arrange(run: Run, *, order: Order, only: Filter) -> tuple[int, ...]:
     """
     calls: Iterable[Call] = run.calls
     if order == "completion":
-        ended = sorted((call for call in run.calls if call.status in ENDED), key=_completed)
+        ended = sorted([call for call in run.calls if call.completed is not None], key=_COMPLETED)
         asked = only.statuses - ENDED
         calls = [*ended, *(call for call in run.calls if call.status in asked)]
     if only.shows_all:
@@ -84,10 +88,6 @@ def arrange(run: Run, *, order: Order, only: Filter) -> tuple[int, ...]:
         for call in calls
         if (not only.statuses or call.status in only.statuses) and (not text or _holds(call, text))
     )
-
-
-def _completed(call: Call) -> tuple[bool, int, int]:
-    return (call.completed is None, call.completed or 0, call.index)
 
 
 def _holds(call: Call, text: str) -> bool:
@@ -117,6 +117,7 @@ class Cells:
 
     def __init__(self) -> None:
         self._rows: dict[int, Row] = {}
+        self._last: tuple[tuple[Call, ...], pa.Table] | None = None
 
     def row(self, call: Call) -> Row:
         """The row of this call; the one made before, where the call did not change."""
@@ -126,21 +127,31 @@ class Cells:
         return kept
 
     def table(self, run: Run, indexes: Iterable[int]) -> pa.Table:
-        """An Arrow table of these calls, in this order."""
-        rows = [self.row(run.calls[index]) for index in indexes]
-        return pa.table(
-            {
-                "status": pa.array([row.status for row in rows], pa.string()),
-                "prompt": pa.array([row.prompt for row in rows], pa.string()),
-                "latency": pa.array([row.latency_s for row in rows], pa.float64()),
-                "answer": pa.array([row.answer for row in rows], pa.string()),
-                "first_token": pa.array([row.first_token_s for row in rows], pa.float64()),
-                "attempts": pa.array([row.attempts for row in rows], pa.int32()),
-                "tokens_in": pa.array([row.input_tokens for row in rows], pa.int64()),
-                "tokens_out": pa.array([row.output_tokens for row in rows], pa.int64()),
-                "number": pa.array([row.call.index + 1 for row in rows], pa.int32()),
-            }
-        )
+        """An Arrow table of these calls, in this order; the one made last, where none of them changed."""
+        calls = tuple(run.calls[index] for index in indexes)
+        if self._last is None or not _identical(self._last[0], calls):
+            self._last = (calls, _table([self.row(call) for call in calls]))
+        return self._last[1]
+
+
+def _identical(before: tuple[Call, ...], now: tuple[Call, ...]) -> bool:
+    return len(before) == len(now) and all(map(is_, before, now))
+
+
+def _table(rows: list[Row]) -> pa.Table:
+    return pa.table(
+        {
+            "status": pa.array([row.status for row in rows], pa.string()),
+            "prompt": pa.array([row.prompt for row in rows], pa.string()),
+            "latency": pa.array([row.latency_s for row in rows], pa.float64()),
+            "answer": pa.array([row.answer for row in rows], pa.string()),
+            "first_token": pa.array([row.first_token_s for row in rows], pa.float64()),
+            "attempts": pa.array([row.attempts for row in rows], pa.int32()),
+            "tokens_in": pa.array([row.input_tokens for row in rows], pa.int64()),
+            "tokens_out": pa.array([row.output_tokens for row in rows], pa.int64()),
+            "number": pa.array([row.call.index + 1 for row in rows], pa.int32()),
+        }
+    )
 
 
 def _row(call: Call) -> Row:

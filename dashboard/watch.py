@@ -28,6 +28,7 @@ def watch(live_run: LiveRun) -> None:
     baseline = live.baseline_of(live_run, house.engine().runs())
     wanted = _period(live_run.snapshot(), None if baseline is None else baseline.snapshot())
     live.poll(lambda: _draw(live_run), every_s=wanted, key=f"watch_{live_run.run_id}")
+    downloads.draw(live_run, chosen=session.chosen(), baseline=baseline)
 
 
 def _period(run: Run, baseline: Run | None) -> float | None:
@@ -53,7 +54,7 @@ def _draw(live_run: LiveRun) -> float | None:
         by_row = _rows_or_lanes(run)
     _gantt(run, measured, now_ns, by_row=by_row)
     elements.figures(told.figures)
-    _actions(live_run, run, baseline, measured)
+    _actions(live_run, run, baseline)
     results.draw(run)
     opened = session.opened_call()
     if opened is not None and opened < len(run.calls):
@@ -186,11 +187,10 @@ def _gantt(run: Run, measured: Run | None, now_ns: int, *, by_row: bool) -> None
 # What can be done with a run
 
 
-def _actions(live_run: LiveRun, run: Run, baseline: LiveRun | None, measured: Run | None) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key="actions"):
-        if run.ended and run.baseline_of is None:
+def _actions(live_run: LiveRun, run: Run, baseline: LiveRun | None) -> None:
+    if run.ended and run.baseline_of is None:
+        with st.container(horizontal=True, vertical_alignment="center", key="actions"):
             _measure(live_run, run, baseline)
-        downloads.draw(live_run, order=session.order("completion"), baseline=measured)
 
 
 def _measure(live_run: LiveRun, run: Run, baseline: LiveRun | None) -> None:
