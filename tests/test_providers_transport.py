@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import httpx2
 import pytest
 
-from fanout.providers.transport import behind_proxy, shared_tls
+from fanout.providers.transport import ShardedTransport, behind_proxy, shared_tls
+from tests.hostile import Hostile, chat, closed_port
 
 PROXY = "http://proxy.example:3128"
 
@@ -40,3 +44,33 @@ def test_a_proxy_stands_in_the_way_where_the_environment_says_so(
 
 def test_the_tls_context_is_built_once() -> None:
     assert shared_tls() is shared_tls()
+
+
+def test_a_request_that_fails_gives_its_place_back() -> None:
+    async def five_times() -> str:
+        transport = ShardedTransport(tls=shared_tls())
+        async with httpx2.AsyncClient(transport=transport) as client:
+            for _ in range(5):
+                with pytest.raises(httpx2.ConnectError):
+                    await client.get(f"http://127.0.0.1:{closed_port()}/")
+            return repr(transport)
+
+    assert asyncio.run(five_times()) == "<ShardedTransport 1 connections, 0 in flight>"
+
+
+def test_an_answer_keeps_its_connection_until_it_is_closed() -> None:
+    async def states(base_url: str) -> list[str]:
+        transport = ShardedTransport(tls=shared_tls())
+        async with httpx2.AsyncClient(transport=transport) as client:
+            async with client.stream("GET", base_url) as first:
+                during = repr(transport)
+                await (await client.get(base_url)).aread()
+                await first.aread()
+            return [during, repr(transport)]
+
+    with Hostile([chat("yes")]) as server:
+        assert asyncio.run(states(server.base_url)) == [
+            "<ShardedTransport 1 connections, 1 in flight>",
+            "<ShardedTransport 2 connections, 0 in flight>",
+        ]
+        assert server.connections == 2
