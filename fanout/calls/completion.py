@@ -142,9 +142,10 @@ _frozen = False
 def freeze_once() -> None:
     """Take what has been imported out of the garbage collector's rounds; the first time only.
 
-    After warm-up some 400,000 objects of pydantic-ai and the SDKs are alive for good, and each full collection walks
-    them all with the GIL held: without that, a call costs 9 to 26 % less CPU and the p99 at 256 in flight falls from
-    344 to 195 ms (docs/performance.md). Collected first, so that no garbage is kept with them.
+    After warm-up some 150,000 objects of pydantic-ai and the SDKs are alive for good, and each full collection walks
+    them all with the GIL held, while every call waits. At 256 in flight it was worth 9 to 18 % of a call's CPU and,
+    with rarer collections, most of the p99; at 32 nothing that could be told from noise. Collected first, so that no
+    garbage is kept with them.
     """
     global _frozen
     if not _frozen:
