@@ -162,7 +162,7 @@ def _preview(prompts: Sequence[str]) -> None:
     st.dataframe(
         pd.DataFrame({"prompt": list(prompts[:100])}),
         hide_index=True,
-        height=260,
+        height=min(260, 35 * (len(prompts) + 1) + 3),
         column_config={"prompt": "Prompts" if len(prompts) <= 100 else "The first 100 prompts"},
         key="prompts_preview",
     )

@@ -85,7 +85,7 @@ def address() -> str:
     """The link to the run that is shown."""
     url = st.context.url or ""
     run_id = st.query_params.get("run", "")
-    return f"{url.split('?')[0]}?run={run_id}"
+    return f"{url.split('?')[0].rstrip('/')}/?run={run_id}"
 
 
 # The form
