@@ -7,14 +7,13 @@ Streamlit's cache would drop runs that go on. Opening starts nothing slow in the
 
 from __future__ import annotations
 
-import importlib
 import logging
 import threading
 from dataclasses import dataclass, field
 
-from fanout import Engine
+from fanout import Engine, completion
 from fanout.errors import FanoutError
-from fanout.settings import Settings
+from fanout.settings import Settings, name_sandbox
 
 PAINT_WITHIN_S = 4.0
 """When nobody opens a page, what is slow is fetched all the same, after this long."""
@@ -37,6 +36,7 @@ def open_house(settings: Settings, *, engine: Engine | None = None, prepare: boo
     global _house
     if _house is not None:
         raise RuntimeError("the house is open already: close it first")
+    name_sandbox(settings)
     house = _House(
         engine=engine or Engine(max_in_flight=settings.max_in_flight, keep_runs=settings.keep_runs), settings=settings
     )
@@ -80,7 +80,6 @@ def _prepare(house: _House) -> None:
     if _house is not house:
         return
     try:
-        importlib.import_module("fanout.calls.completion")
-        importlib.import_module("fanout.sandbox.process").shared_sandbox()
+        completion("sandbox")
     except FanoutError as exc:
         _LOG.warning("the sandbox did not start: %s", exc)  # the first run on it says so on its page

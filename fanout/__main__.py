@@ -21,7 +21,7 @@ from fanout.engine import Engine
 from fanout.errors import BadInput
 from fanout.prompts import PromptList, read_file
 from fanout.sandbox.profile import SandboxProfile
-from fanout.settings import read_settings
+from fanout.settings import name_sandbox, read_settings
 
 app = typer.Typer(
     name="fanout",
@@ -69,8 +69,10 @@ def run(
         retries=retries,
     )
     print(prompts.sentence, file=sys.stderr)
+    settings = read_settings()
+    name_sandbox(settings)
     try:
-        with Engine(max_in_flight=read_settings().max_in_flight) as engine:
+        with Engine(max_in_flight=settings.max_in_flight) as engine:
             code = follow(engine.start(batch), order=results.value, as_json=as_json, out=sys.stdout)
     except KeyboardInterrupt:  # before the first call or after the last one
         code = INTERRUPTED

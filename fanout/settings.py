@@ -7,6 +7,7 @@ those are read by the providers' own libraries.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -82,3 +83,9 @@ def read_settings() -> Settings:
         ) from exc
     except (SettingsError, ValueError, OSError) as exc:
         raise BadInput(f"{SETTINGS_FILE} cannot be read: {exc}") from exc
+
+
+def name_sandbox(settings: Settings) -> None:
+    """Name the sandbox that the settings know where its rooms look for it: in the environment, which wins."""
+    if settings.sandbox_url:
+        os.environ.setdefault("FANOUT_SANDBOX_URL", settings.sandbox_url)

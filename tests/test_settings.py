@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from fanout.errors import BadInput
-from fanout.settings import OFFERED, read_settings
+from fanout.settings import OFFERED, Settings, name_sandbox, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +54,11 @@ def test_the_models_offered_are_known_to_pydantic_ai() -> None:
     from pydantic_ai.models import KnownModelName
 
     assert set(OFFERED) <= set(get_args(KnownModelName.__value__))
+
+
+def test_a_sandbox_in_the_file_is_used_unless_the_environment_names_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FANOUT_SANDBOX_URL", "")
+    monkeypatch.delenv("FANOUT_SANDBOX_URL")
+    name_sandbox(Settings(sandbox_url="http://127.0.0.1:1"))
+    name_sandbox(Settings(sandbox_url="http://127.0.0.1:2"))
+    assert os.environ["FANOUT_SANDBOX_URL"] == "http://127.0.0.1:1"
