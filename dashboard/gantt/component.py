@@ -63,8 +63,15 @@ def label(run: Run) -> str:
 
 
 def _keep_click(key: str) -> None:
-    """Keep a click until `show` hands it on: a poll may cut off the very script run that a click began."""
-    st.session_state[f"{key}-clicked"] = st.session_state[key].get("clicked")
+    """Keep a click until `show` hands it on, once.
+
+    A poll may cut off the script run that a click began; Streamlit then plays the trigger again, and this with it.
+    The browser numbers its clicks, so that neither loses one nor counts one twice.
+    """
+    click = st.session_state[key].get("clicked")
+    if isinstance(click, dict) and click.get("serial") != st.session_state.get(f"{key}-serial"):
+        st.session_state[f"{key}-serial"] = click.get("serial")
+        st.session_state[f"{key}-clicked"] = click.get("call")
 
 
 @cache

@@ -22,6 +22,7 @@ const charts = new WeakMap() // by parent element: its Chart
 const memories = new Map() // by run id: zoom, hidden looks, selection; they outlive an element
 const texts = new Map() // by run id: the prompts' first words
 let loading = null
+let clicks = 0 // numbers them, as Streamlit may hand one over twice
 
 export default function show({ data, parentElement, setTriggerValue }) {
   let chart = charts.get(parentElement)
@@ -350,7 +351,7 @@ class Chart {
   select(call) {
     this.memory.selected = call
     this.paintMoving()
-    this.trigger("clicked", call)
+    this.trigger("clicked", { call, serial: ++clicks + Date.now() })
   }
 
   hover(now) {

@@ -213,8 +213,8 @@ def test_the_modebar_s_mode_is_kept(chart: Chart) -> None:
 def test_a_double_click_goes_back_to_the_whole_run_and_sends_no_click(chart: Chart) -> None:
     chart.drag(0.2, 0.5)
     chart.show(at_s=None)
-    spot = chart.mark(12)
-    chart.page.mouse.dblclick(spot["x"], spot["y"])
+    box = chart.js("c.plot.getBoundingClientRect().toJSON()")
+    chart.page.mouse.dblclick(box["x"] + box["width"] * 0.6, box["y"] + 100)
     chart.until("c.memory.x === null && c.plot._fullLayout.xaxis.range[1] > c.model.header.last_s")
     chart.until("c.clickTimer === 0")
     assert chart.page.get_by_text("clicked []").is_visible()

@@ -1,0 +1,313 @@
+"""The dashboard as a person sees it: where things are, in the words that stand on the page.
+
+Comes in: a Playwright page. Goes out: what one can do and read there. Nothing here sleeps: each step waits for what the
+page shows, and a timeout only ever means failure. It knows the page's words and keys and nothing of the code behind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from playwright.sync_api import FilePayload, Locator, Page, expect
+
+from fanout.sandbox.profile import SandboxProfile
+
+WIDE = {"width": 1440, "height": 1000}
+NARROW = {"width": 390, "height": 844}
+WAIT_MS = 30_000
+"""Only ever means failure."""
+
+PROFILE_LABELS: Mapping[str, str] = {
+    "seed": "Seed",
+    "first_token_ms": "Median time to the first token, ms",
+    "first_token_sigma": "Its spread, sigma of a lognormal",
+    "token_ms": "Median time of each further token, ms",
+    "token_sigma": "Its spread, sigma",
+    "requests_per_minute": "Requests a minute",
+    "error_rate": "Answered with a server error, %",
+    "hang_rate": "Never answered, %",
+    "truncation_rate": "Ended half-way, %",
+}
+
+
+class Screen:
+    """One tab."""
+
+    def __init__(self, page: Page, url: str, shots: Path) -> None:
+        self.page = page
+        self.url = url
+        self._shots = shots
+
+    # Moving about
+
+    def open(self, path: str = "/") -> Screen:
+        """Type an address."""
+        self.page.goto(self.url + path)
+        return self
+
+    def go_to(self, name: Literal["Run", "Sandbox", "Runs"]) -> None:
+        """Press a page's name in the navigation."""
+        if not self.page.get_by_test_id("stTopNavLinkContainer").first.is_visible():
+            self.page.get_by_test_id("stExpandSidebarButton").click()
+        self.page.get_by_role("link", name=name, exact=True).click()
+
+    def key(self, name: str) -> Locator:
+        """The element with this key."""
+        return self.page.locator(f".st-key-{name}")
+
+    def quiet(self) -> Screen:
+        """Wait until the page has been drawn whole and asks nothing of the server."""
+        state = "[data-testid=stApp][data-test-script-state=notRunning][data-test-connection-state=CONNECTED]"
+        self.page.locator(state).wait_for()
+        return self
+
+    # The form
+
+    @property
+    def run_button(self) -> Locator:
+        return self.key("run_button").get_by_role("button")
+
+    @property
+    def alert(self) -> Locator:
+        """What went wrong, as the page says it."""
+        return self.page.get_by_role("alert")
+
+    @property
+    def prompts(self) -> Locator:
+        return self.page.get_by_label("Prompts as text")
+
+    def says(self, words: str | re.Pattern[str]) -> None:
+        """Wait until the page says this somewhere."""
+        expect(self.page.get_by_text(words).first).to_be_visible()
+
+    def type_prompts(self, *prompts: str, between: str = "\n") -> None:
+        """Replace the text by these prompts and leave the field."""
+        self.prompts.fill(between.join(prompts))
+        self.prompts.blur()
+
+    def choose(self, group: str, word: str) -> None:
+        """Press one of several words that stand beside one another."""
+        choice = self.page.get_by_role("radiogroup", name=group).get_by_role("radio", name=word, exact=True)
+        choice.click()
+        expect(choice).to_have_attribute("aria-checked", "true")
+
+    def choose_model(self, name: str) -> None:
+        field = self.key("model").get_by_role("combobox")
+        field.fill(name)
+        field.press("Enter")
+        expect(field).to_have_value(name)
+        self.quiet()
+
+    def more(self) -> None:
+        """Open what most people leave alone."""
+        self.key("more").locator("summary").click()
+
+    def number(self, label: str, value: object) -> None:
+        """Type a number into its field and leave it."""
+        field = self.page.get_by_label(label, exact=True)
+        field.fill(str(value))
+        field.blur()
+
+    def slide(self, key: str, value: int) -> None:
+        """Move a slider by its keys."""
+        thumb = self.key(key).get_by_role("slider")
+        now = int(thumb.get_attribute("aria-valuenow") or thumb.input_value())
+        thumb.focus()
+        for _ in range(abs(value - now)):
+            thumb.press("ArrowRight" if value > now else "ArrowLeft")
+
+    def drop(self, name: str, content: bytes) -> None:
+        """Give a file to the form; one that is there already makes way."""
+        remove = self.key("prompts_file").get_by_role("button", name=re.compile("Remove"))
+        if remove.count():
+            remove.first.click()
+            expect(remove).to_have_count(0)
+        file = FilePayload(name=name, mimeType="application/octet-stream", buffer=content)
+        self.key("prompts_file").locator("input[type=file]").set_input_files(file)
+
+    def set_sandbox(self, profile: SandboxProfile) -> None:
+        """Have the sandbox behave like this for this tab's runs, by its page; ends at the form."""
+        self.go_to("Sandbox")
+        standard = SandboxProfile().as_json()
+        for name, value in profile.as_json().items():
+            if value != standard[name]:
+                shown = value * 100 if name.endswith("_rate") else value
+                self.number(PROFILE_LABELS[name], f"{shown:g}" if isinstance(shown, float) else shown)
+        self.page.get_by_role("button", name="Apply").click()
+        self.says("Applied: the next run you start")
+        self.go_to("Run")
+        expect(self.run_button).to_be_visible()
+
+    def run(self) -> str:
+        """Press Run; gives the run's id once the page shows it."""
+        self.run_button.click()
+        return self.shown_run()
+
+    # A run
+
+    def shown_run(self) -> str:
+        """The id of the run that the page shows."""
+        self.page.wait_for_url(re.compile(r"\?run=[0-9a-f]+"))
+        self.key("strip").wait_for()
+        return self.page.url.split("run=")[1]
+
+    @property
+    def strip(self) -> Locator:
+        return self.key("strip_state")
+
+    @property
+    def sentence(self) -> Locator:
+        return self.page.locator("p.sentence").first
+
+    def state(self, word: str | re.Pattern[str]) -> None:
+        """Wait for the run's state."""
+        expect(self.strip.locator("b")).to_have_text(word)
+
+    def counts(self, words: str | re.Pattern[str]) -> None:
+        """Wait for the counts in the strip."""
+        expect(self.strip.locator("span").first).to_have_text(words)
+
+    def answered(self) -> int:
+        """How many are answered, as the strip says it now."""
+        found = re.search(r"([\d,]+) of [\d,]+ answered", self.strip.inner_text())
+        assert found is not None, self.strip.inner_text()
+        return int(found[1].replace(",", ""))
+
+    def press(self, label: str | re.Pattern[str]) -> None:
+        self.page.get_by_role("button", name=label, exact=isinstance(label, str)).click()
+
+    def figure(self, term: str) -> str:
+        """A number of the run, as it stands there."""
+        return self.page.locator(f"dl.figures div:has(> dt:text-is({term!r})) dd").first.inner_text()
+
+    # The table of answers
+
+    @property
+    def table(self) -> Locator:
+        return self.key("results").get_by_test_id("stDataFrame")
+
+    def column(self, name: str) -> list[str]:
+        """The cells of a column, from the top, as a screen reader gets them."""
+        return [str(cell) for cell in self.page.evaluate(_COLUMN, name)]
+
+    def rows(self, count: int) -> None:
+        """Wait until the table has so many rows."""
+        expect(self.key("results").locator("table[role=grid]")).to_have_attribute("aria-rowcount", str(count + 1))
+
+    def press_row(self, place: int) -> None:
+        """Press a row of the answers (0 is the first), on its status."""
+        self.press_cell(self.table, place, x=30)
+
+    def press_cell(self, table: Locator, row: int, *, x: int = 200, double: bool = False) -> None:
+        """Press in a table, which is a canvas: by its place (row 0 is the first below the heads)."""
+        table.scroll_into_view_if_needed()
+        box = table.bounding_box()
+        assert box is not None
+        self.page.mouse.click(box["x"] + x, box["y"] + 35 * (row + 1) + 17, click_count=2 if double else 1)
+
+    # The detail
+
+    @property
+    def detail(self) -> Locator:
+        return self.key("detail")
+
+    def open_detail(self, number: int) -> Locator:
+        """Wait for the detail of this prompt (the first is 1)."""
+        expect(self.detail.get_by_role("heading")).to_have_text(re.compile(rf"^Prompt {number}: "))
+        return self.detail
+
+    # The chart
+
+    @property
+    def chart(self) -> Chart:
+        return Chart(self.page)
+
+    # Files and pictures
+
+    def download(self, key: str) -> bytes:
+        """Press a download; gives what was saved."""
+        with self.page.expect_download() as saving:
+            self.key(f"download_{key}").get_by_role("button").click()
+        assert saving.value.suggested_filename.startswith("fanout-")
+        return Path(saving.value.path()).read_bytes()
+
+    def shoot(self, name: str, *, tall: int | None = None, schemes: Sequence[str] = ("light", "dark")) -> None:
+        """Keep a picture of the page as it stands, wide and narrow, light and dark."""
+        for width, height in ((1440, tall or 1000), (390, (tall or 844) + (400 if tall else 0))):
+            self.page.set_viewport_size({"width": width, "height": height})
+            for scheme in schemes:
+                self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+                self._painted(scheme)
+                self.page.screenshot(path=self._shots / f"{name}-{width}-{scheme}.png")
+        self.page.emulate_media(color_scheme="light")
+        self.page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+        self._painted("light")
+
+    def _painted(self, scheme: str) -> None:
+        self.page.wait_for_function(_PAINTED, arg=scheme)
+
+    def overflow_px(self) -> int:
+        """By how much the page is wider than its window."""
+        return int(self.page.evaluate(_OVERFLOW))
+
+
+class Chart:
+    """The live Gantt of a page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.root = page.locator(".fo-gantt")
+
+    def js(self, expression: str, arg: Any = None) -> Any:
+        """Read something of the drawn chart `c`."""
+        self.drawn()
+        return self.page.evaluate(
+            f"(arg) => {{ const c = document.querySelector('.fo-gantt').chart; return {expression} }}", arg
+        )
+
+    def until(self, expression: str, arg: Any = None) -> None:
+        self.page.wait_for_function(
+            f"(arg) => {{ const c = document.querySelector('.fo-gantt')?.chart; return c?.view && ({expression}) }}",
+            arg=arg,
+        )
+
+    def drawn(self) -> None:
+        """Wait until it stands there."""
+        self.until("!c.waiting")
+
+    def bar(self, call: int) -> Mapping[str, float]:
+        """Where the middle of a call's last bar lies on the page."""
+        self.root.scroll_into_view_if_needed()
+        return dict(
+            self.js(
+                "(() => { const at = c.geometry([...c.model.col.call].lastIndexOf(arg));"
+                "const box = c.plot.getBoundingClientRect(); return {x: box.left + at.x, y: box.top + at.y} })()",
+                call,
+            )
+        )
+
+    def limits(self) -> list[int]:
+        """The values of the max_workers line, from left to right."""
+        return [int(value) for value in self.js("[...c.model.col.limit]")]
+
+
+_COLUMN = """(name) => {
+  const grid = document.querySelector('.st-key-results table[role=grid]')
+  if (!grid) return []
+  const heads = [...grid.querySelectorAll('thead th')].map((head) => head.textContent)
+  const place = heads.findIndex((head) => head === name || head.startsWith(name + ' ('))
+  return [...grid.querySelectorAll('tbody tr')].map((row) => row.children[place].textContent)
+}"""
+_PAINTED = """(scheme) => new Promise((done) => {
+  const app = document.querySelector('.stApp')
+  const chart = document.querySelector('.fo-gantt')
+  const settled = () => getComputedStyle(app).colorScheme === scheme &&
+    (!chart || !chart.offsetParent || (chart.chart?.view && !chart.chart.waiting && chart.dataset.theme === scheme &&
+      chart.chart.view.width === Math.max(280, chart.clientWidth)))
+  requestAnimationFrame(() => requestAnimationFrame(() => done(settled())))
+})"""
+_OVERFLOW = """() => Math.max(0, ...[document.documentElement, ...document.querySelectorAll('.stApp, .stMain')]
+  .map((each) => each.scrollWidth - each.clientWidth))"""
