@@ -37,7 +37,9 @@ __all__ = [
 ]
 
 LAG_S = 0.02
-"""Past it our own event loop's lag is said."""
+"""Up to it our own event loop's lag is not worth a word."""
+LAG_SHARE = 0.1
+"""Of the median latency: a smaller lag is marked on the chart, but changes no figure that one would act on."""
 
 
 class Expectation(Protocol):
@@ -267,9 +269,10 @@ def _added_up(run: Run, metrics: Metrics) -> list[str]:
 
 
 def _lag(metrics: Metrics) -> list[str]:
-    if metrics.worst_lag_s is None or metrics.worst_lag_s <= LAG_S:
+    lag_s, typical_s = metrics.worst_lag_s, metrics.latency.p50_s
+    if lag_s is None or lag_s <= LAG_S or (typical_s is not None and lag_s < LAG_SHARE * typical_s):
         return []
-    late = duration(metrics.worst_lag_s, digits=2)
+    late = duration(lag_s, digits=2)
     return [f"This machine was the bottleneck at times: it looked up to {late} late, which the latencies include."]
 
 

@@ -213,3 +213,13 @@ def test_waits_and_attempts_make_up_a_call_s_whole_life() -> None:
         worked = (marks.end_s - marks.start_s)[marks.call == call.index].sum()
         assert call.experienced_ns is not None
         assert waited + worked == pytest.approx(call.experienced_ns / 1e9)
+
+
+def test_a_hand_over_is_no_notch_and_a_free_worker_is_seen() -> None:
+    marks = marks_of(make_run(n=3, max_workers=1, seed=1))
+    start_s = np.array([0.0, 1.001, 3.0])
+    end_s = np.array([1.0, 2.0, 4.0])
+    moved = dataclasses.replace(marks, start_s=start_s, end_s=end_s, lane=np.zeros(3, marks.lane.dtype))
+    steps = in_flight(moved)
+    found = dict(zip(steps.at_s.tolist(), steps.value.tolist(), strict=True))
+    assert found == {0.0: 1, 1.001: 1, 2.0: 0, 3.0: 1, 4.0: 0}

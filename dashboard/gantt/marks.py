@@ -21,6 +21,8 @@ from fanout.run import Attempt, Call, CallStatus, Run
 
 UNKNOWN: Final = np.iinfo(np.int64).min
 """A stamp that is not there (yet)."""
+HAND_OVER_S = 0.005
+"""A gap up to this between two calls of a lane is our own hand-over, not a free worker."""
 EXACT_UP_TO: Final = 1_500
 """Attempts up to which the in-flight steps are exact; above, bins of maximum."""
 BINS: Final = 1_200
@@ -274,8 +276,13 @@ class _Rows:
 
 
 def in_flight(marks: Marks) -> Steps:
-    """How many attempts held a worker, over time: exact up to 1,500 attempts, above as 1,200 bins of maximum."""
-    ends = marks.end_s[~np.isnan(marks.end_s)]
+    """How many attempts held a worker, over time: exact up to 1,500 attempts, above as 1,200 bins of maximum.
+
+    A worker that went on to its next call at once never left: without that, each hand-over of a tenth of a
+    millisecond is a notch in the line, and forty notches look as if something were wrong.
+    """
+    ends = _handed_over(marks)
+    ends = ends[~np.isnan(ends)]
     times = np.concatenate((marks.start_s, ends))
     change = np.concatenate((np.ones(len(marks.start_s), np.int32), np.full(len(ends), -1, np.int32)))
     order = np.argsort(times, kind="stable")
@@ -287,6 +294,17 @@ def in_flight(marks: Marks) -> Steps:
     if not len(times) or times[0] > 0:
         times, level = np.append(0.0, times), np.append(np.int32(0), level)
     return Steps(at_s=times, value=level.astype(np.int32))
+
+
+def _handed_over(marks: Marks) -> Floats:
+    """Each attempt's end, moved to the start of the next one of its lane where that lies within the hand-over."""
+    ends = marks.end_s.copy()
+    order = np.lexsort((marks.start_s, marks.lane))
+    this, following = order[:-1], order[1:]
+    gap_s = marks.start_s[following] - ends[this]
+    at_once = (marks.lane[this] == marks.lane[following]) & (gap_s > 0) & (gap_s <= HAND_OVER_S)
+    ends[this[at_once]] = marks.start_s[following[at_once]]
+    return ends
 
 
 def _binned(times: Floats, level: Ints, until_s: float) -> tuple[Floats, Ints]:

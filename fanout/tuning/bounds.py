@@ -12,9 +12,10 @@ sum. Each stretch has its own bounds; those of the run are their sums.
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import sqrt
 from typing import Literal, NamedTuple
 
@@ -116,7 +117,8 @@ def remaining_s(run: Run, now_ns: int) -> float | None:
     if not known:
         return None
     waiting = sum(call.status in ("queued", "backing_off") for call in run.calls)
-    left = [_left_s(call.attempts[-1], now_ns, known) for call in run.calls if call.status == "running"]
+    longest_s = [0.0, *accumulate(reversed(known))]
+    left = [_left_s(call.attempts[-1], now_ns, known, longest_s) for call in run.calls if call.status == "running"]
     if not waiting and not any(left):
         return None
     return _expected(waiting, run.max_workers, known, free_s=left)
@@ -147,11 +149,14 @@ def _answered_s(run: Run) -> list[float]:
     ]
 
 
-def _left_s(attempt: Attempt, now_ns: int, known: Sequence[float]) -> float:
-    """What an attempt in flight has to go: the mean of the known latencies above its age, less that; 0 if none is."""
+def _left_s(attempt: Attempt, now_ns: int, known: Sequence[float], longest_s: Sequence[float]) -> float:
+    """What an attempt in flight has to go: the mean of the known latencies above its age, less that; 0 if none is.
+
+    `known` is sorted; `longest_s[n]` is the sum of its n longest.
+    """
     age_s = max(0, now_ns - attempt.started_ns) / NS_PER_S
-    longer = [latency_s for latency_s in known if latency_s > age_s]
-    return sum(longer) / len(longer) - age_s if longer else 0.0
+    longer = len(known) - bisect_right(known, age_s)
+    return longest_s[longer] / longer - age_s if longer else 0.0
 
 
 class _Way(NamedTuple):  # a tuple: 10,000 of them are made at a time
