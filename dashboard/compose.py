@@ -207,12 +207,14 @@ def _more() -> None:
         placeholder="A system prompt for every call",
         persist_state="session",
     )
+    # The value is None, not left out: what is emptied is then empty, where it would be the least allowed.
     one, other = st.columns(2)
     with one:
         st.number_input(
             "Temperature",
             0.0,
             2.0,
+            None,
             step=0.1,
             format="%g",
             key="temperature",
@@ -220,19 +222,27 @@ def _more() -> None:
             persist_state="session",
         )
         st.number_input(
-            "Timeout, seconds", 0.1, MOST_TIMEOUT_S, step=1.0, format="%g", key="timeout_s", persist_state="session"
+            "Timeout, seconds",
+            0.1,
+            MOST_TIMEOUT_S,
+            None,
+            step=1.0,
+            format="%g",
+            key="timeout_s",
+            persist_state="session",
         )
     with other:
         st.number_input(
             "Max output tokens",
             1,
             10_000_000,
+            None,
             step=1,
             key="max_output_tokens",
             placeholder="the model's own",
             persist_state="session",
         )
-        st.number_input("Retries", 0, MOST_RETRIES, step=1, key="retries", persist_state="session")
+        st.number_input("Retries", 0, MOST_RETRIES, None, step=1, key="retries", persist_state="session")
     st.selectbox(
         "Stream the answers",
         list(session.STREAM_CHOICES),
