@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -20,20 +19,16 @@ import numpy as np
 import plotly
 import plotly.graph_objects as go
 
-from dashboard.gantt.marks import WAIT_KINDS, Marks, MarkTable, Steps, in_flight
-from dashboard.gantt.wire import HOVER_CHARACTERS, one_line, shared_prefix
-from dashboard.palette import LOOKS, MARK_STATUSES, PAINT_ORDER, LookName, Theme, colour, theme
+from dashboard.gantt.bars import Part, bars_of, waits_of, words_for
+from dashboard.gantt.marks import Marks, MarkTable, Steps, in_flight
+from dashboard.gantt.wire import one_line, shared_prefix
+from dashboard.palette import Theme, theme
 from fanout.run import Run
 
 ROWS_UP_TO: Final = 100
 WAITS_UP_TO: Final = 400
 """Rows above which waits are not drawn: they would outweigh the work."""
 LABELS_UP_TO: Final = 60
-BAR: Final = 0.85
-"""Always given: without a width Plotly derives one for each trace from its own spacing, and a rare failure gets a bar
-three lanes tall."""
-SPLIT_UP_TO: Final = 1_500
-"""Attempts above which bars are of one colour: so narrow a tint is only noise."""
 LOWER_PX: Final = 92
 BETWEEN_PX: Final = 34
 MARGINS_PX: Final = 100
@@ -48,16 +43,6 @@ CONFIG: Final = {
 """For whoever draws the figure: Plotly's default shows a button that uploads the data."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Part:
-    """One run's marks and the height that each of them lies at."""
-
-    run: Run
-    marks: Marks
-    y: np.ndarray[Any, np.dtype[np.float64]]
-    now_s: float
-
-
 def gantt(run: Run, *, rows: bool | None = None, now_ns: int | None = None, dark: bool = False) -> go.Figure:
     """The run's Gantt, and under it on the same axis what was in flight against max_workers.
 
@@ -67,11 +52,11 @@ def gantt(run: Run, *, rows: bool | None = None, now_ns: int | None = None, dark
     marks = MarkTable(run).update(run)
     by_row = len(run.calls) <= ROWS_UP_TO if rows is None else rows
     y = np.asarray(marks.row[marks.call] if by_row else marks.lane, np.float64)
-    part = _Part(run=run, marks=marks, y=y, now_s=_now_s(marks, now_ns))
+    part = Part(run=run, marks=marks, y=y, now_s=_now_s(marks, now_ns))
     figure = _framed(part, rows=by_row, dark=dark)
     if by_row and len(run.calls) <= WAITS_UP_TO:
-        figure.add_traces(_waits(part, dark=dark))
-    figure.add_traces(_bars([part], dark=dark))
+        figure.add_traces(waits_of(part, dark=dark))
+    figure.add_traces(bars_of([part], dark=dark))
     _mark_times(figure, part, theme(dark=dark))
     return figure
 
@@ -79,14 +64,14 @@ def gantt(run: Run, *, rows: bool | None = None, now_ns: int | None = None, dark
 def two_runs(run: Run, baseline: Run, *, dark: bool = False) -> go.Figure:
     """Both runs on one time axis, each from its own start: the one with one worker above, a lane per worker below."""
     marks, alone = MarkTable(run).update(run), MarkTable(baseline).update(baseline)
-    below = _Part(run=run, marks=marks, y=np.asarray(marks.lane + alone.lanes + 0.6, np.float64), now_s=marks.last_s)
-    above = _Part(run=baseline, marks=alone, y=np.asarray(alone.lane, np.float64), now_s=alone.last_s)
+    below = Part(run=run, marks=marks, y=np.asarray(marks.lane + alone.lanes + 0.6, np.float64), now_s=marks.last_s)
+    above = Part(run=baseline, marks=alone, y=np.asarray(alone.lane, np.float64), now_s=alone.last_s)
     figure = _framed(below, rows=False, dark=dark, above=above)
-    figure.add_traces(_bars([above, below], dark=dark))
+    figure.add_traces(bars_of([above, below], dark=dark))
     words = f"{len(run.calls)} calls, {marks.lanes} at a time"
     for part, text, y in ((above, "1 at a time", 0.0), (below, words, alone.lanes + 0.1 + marks.lanes / 2)):
         figure.add_annotation(
-            text=f"{_seconds(part.marks.last_s)}, {text}",
+            text=f"{words_for(part.marks.last_s)}, {text}",
             x=part.marks.last_s,
             y=y,
             xanchor="left" if part is below else "right",
@@ -118,7 +103,7 @@ def gantt_html(run: Run, *, summary: str, rows: bool | None = None, baseline: Ru
     )
 
 
-def _framed(part: _Part, *, rows: bool, dark: bool, above: _Part | None = None) -> go.Figure:
+def _framed(part: Part, *, rows: bool, dark: bool, above: Part | None = None) -> go.Figure:
     """Axes, the in-flight area and the limit; bars come on top."""
     look = theme(dark=dark)
     marks = part.marks
@@ -133,7 +118,7 @@ def _framed(part: _Part, *, rows: bool, dark: bool, above: _Part | None = None) 
     return figure
 
 
-def _layout(part: _Part, *, rows: bool, lanes: float, last_s: float, look: Theme) -> dict[str, Any]:
+def _layout(part: Part, *, rows: bool, lanes: float, last_s: float, look: Theme) -> dict[str, Any]:
     count = len(part.run.calls) if rows else part.marks.lanes
     most = max(part.run.max_workers, int(part.marks.max_workers.value.max(initial=1)), part.marks.lanes)
     height = int(min(900, max(300, MARGINS_PX + BETWEEN_PX + LOWER_PX + count * (16 if rows else 22))))
@@ -171,7 +156,7 @@ def _layout(part: _Part, *, rows: bool, lanes: float, last_s: float, look: Theme
     }
 
 
-def _labels(part: _Part, *, rows: bool) -> dict[str, Any]:
+def _labels(part: Part, *, rows: bool) -> dict[str, Any]:
     """Prompts as labels for short lists; the beginning that all share is left out."""
     if not rows:
         lanes = part.marks.lanes
@@ -191,116 +176,6 @@ def _labels(part: _Part, *, rows: bool) -> dict[str, Any]:
     }
 
 
-def _bars(parts: list[_Part], *, dark: bool) -> list[go.Bar]:
-    """One trace per status that is present, with its count, failures last; few enough are split at the first token."""
-    traces = []
-    for status in PAINT_ORDER:
-        code = MARK_STATUSES.index(status)
-        picked = [np.flatnonzero(part.marks.status == code) for part in parts]
-        total = sum(map(len, picked))
-        if total:
-            split = status in ("answered", "running") and sum(len(p.marks.call) for p in parts) <= SPLIT_UP_TO
-            if split:
-                traces += _tinted(parts, picked, dark=dark)
-            name = f"{LOOKS[status].word} {total:,}"
-            traces.append(_trace(status, name, parts, picked, from_token=split, dark=dark))
-    return traces
-
-
-def _tinted(parts: list[_Part], picked: list[Any], *, dark: bool) -> list[go.Bar]:
-    """The part before the first token, where calls were streamed."""
-    streamed = [at[~np.isnan(part.marks.first_s[at])] for part, at in zip(parts, picked, strict=True)]
-    if not sum(map(len, streamed)):
-        return []
-    return [_trace("first_token", LOOKS["first_token"].word, parts, streamed, from_token=False, dark=dark)]
-
-
-def _trace(look: LookName, name: str, parts: list[_Part], picked: list[Any], *, from_token: bool, dark: bool) -> go.Bar:
-    begins, lengths, heights, texts = [], [], [], []
-    for part, at in zip(parts, picked, strict=True):
-        marks = part.marks
-        end_s = np.where(np.isnan(marks.end_s[at]), part.now_s, marks.end_s[at])
-        split_s = np.where(np.isnan(marks.first_s[at]), marks.start_s[at], marks.first_s[at])
-        begin_s = split_s if from_token else marks.start_s[at]
-        stop_s = split_s if look == "first_token" else end_s
-        begins.append(begin_s)
-        lengths.append(np.maximum(stop_s - begin_s, 0.0))
-        heights.append(part.y[at])
-        texts += [_hover(part, i) for i in at.tolist()]
-    return go.Bar(
-        orientation="h",
-        name=name,
-        base=np.concatenate(begins),
-        x=np.concatenate(lengths),
-        y=np.concatenate(heights),
-        width=BAR,
-        marker=_filled(look, dark=dark),
-        customdata=texts,
-        hovertemplate="%{customdata}<extra></extra>",
-        legendrank=list(LOOKS).index(look) + 1,
-        legendgroup=look,
-        showlegend=True,
-    )
-
-
-def _waits(part: _Part, *, dark: bool) -> list[go.Bar]:
-    """Thin and pale: waiting for a worker or a quota, and backing off."""
-    marks = part.marks
-    traces = []
-    for code, kind in enumerate(WAIT_KINDS):
-        at = np.flatnonzero(marks.wait_kind == code)
-        if not len(at):
-            continue
-        to_s = np.where(np.isnan(marks.wait_to_s[at]), part.now_s, marks.wait_to_s[at])
-        look: LookName = "backoff" if kind == "backoff" else "waiting"
-        traces.append(
-            go.Bar(
-                orientation="h",
-                name=LOOKS[look].word,
-                base=marks.wait_from_s[at],
-                x=np.maximum(to_s - marks.wait_from_s[at], 0.0),
-                y=marks.row[marks.wait_call[at]],
-                width=BAR * 0.4,
-                marker=_filled(look, dark=dark),
-                hoverinfo="skip",
-                legendrank=list(LOOKS).index(look) + 1,
-            )
-        )
-    return traces
-
-
-def _filled(look: LookName, *, dark: bool) -> dict[str, Any]:
-    page = theme(dark=dark)
-    pale = look in ("waiting", "backoff")
-    line = page.outline if look == "first_token" else page.page
-    return {
-        "color": colour(look, dark=dark),
-        "line": {"color": line, "width": 0.5},
-        "pattern": {
-            "shape": LOOKS[look].hatch,
-            "fillmode": "overlay",
-            "fgcolor": page.quiet if pale else page.page,
-            "size": 6,
-            "solidity": 0.12 if pale else 0.2,
-        },
-    }
-
-
-def _hover(part: _Part, i: int) -> str:
-    """What a bar says; texts of others are escaped, because Plotly reads tags."""
-    marks = part.marks
-    call = part.run.calls[int(marks.call[i])]
-    end_s = part.now_s if np.isnan(marks.end_s[i]) else marks.end_s[i]
-    status = LOOKS[MARK_STATUSES[marks.status[i]]].word
-    lines = [f"<b>#{call.index + 1} {status}</b>", escape(one_line(call.prompt, HOVER_CHARACTERS), quote=False)]
-    facts = [_seconds(float(end_s - marks.start_s[i])), f"attempt {marks.number[i]}", f"worker {marks.lane[i] + 1}"]
-    if not np.isnan(marks.first_s[i]):
-        facts.insert(1, f"first token after {_seconds(float(marks.first_s[i] - marks.sent_s[i]))}")
-    if marks.error[i]:
-        lines.append(escape(one_line(marks.errors[marks.error[i] - 1], 2 * HOVER_CHARACTERS), quote=False))
-    return "<br>".join([*lines, ", ".join(facts)])
-
-
 def _steps(name: str, steps: Steps, until_s: float, *, color: str, dash: str = "solid", **fill: str) -> go.Scatter:
     last = steps.value[-1:]
     return go.Scatter(
@@ -316,13 +191,13 @@ def _steps(name: str, steps: Steps, until_s: float, *, color: str, dash: str = "
     )
 
 
-def _mark_times(figure: go.Figure, part: _Part, look: Theme) -> None:
+def _mark_times(figure: go.Figure, part: Part, look: Theme) -> None:
     """Where idle time was cut out, and now."""
     dotted = {"color": look.quiet, "width": 1, "dash": "dot"}
     for gap in part.marks.breaks:
         words = "sent again" if gap.purpose == "retry" else "resumed"
         figure.add_shape(type="line", x0=gap.at_s, x1=gap.at_s, y0=0, y1=1, yref="paper", line=dotted)
-        _above(figure, gap.at_s, f"{words} {_seconds(gap.idle_s)} later", look)
+        _above(figure, gap.at_s, f"{words} {words_for(gap.idle_s)} later", look)
     if not part.run.ended and part.now_s:
         line = {"color": look.text, "width": 1}
         figure.add_shape(type="line", x0=part.now_s, x1=part.now_s, y0=0, y1=1, yref="paper", line=line, opacity=0.6)
@@ -338,13 +213,6 @@ def _now_s(marks: Marks, now_ns: int | None) -> float:
     if marks.ended or now_ns is None:
         return marks.last_s
     return max(marks.last_s, marks.axis.seconds(now_ns))
-
-
-def _seconds(value_s: float) -> str:
-    """A duration with its unit and at most three significant digits."""
-    if value_s < 0.9995:
-        return f"{value_s * 1000:.3g} ms"
-    return f"{value_s:.3g} s" if value_s < 999.5 else f"{value_s / 60:.3g} min"
 
 
 @cache

@@ -3,12 +3,12 @@
 
 import { unpackShown, unpackTexts } from "./decode.js"
 import { layoutOf, heights, lastTick, tracesOf } from "./figure.js"
-import { count } from "./format.js"
 import { find, hitAt, marksOf, nameOf, stepFrom } from "./hit.js"
 import { build } from "./model.js"
-import { hatchOf, isFlat, paintMoving, paintStill } from "./paint.js"
-import palette from "./palette.js"
-import { download, picture, present } from "./save.js"
+import { Legend } from "./legend.js"
+import { load } from "./load.js"
+import { paintMoving, paintStill } from "./paint.js"
+import { download, picture } from "./save.js"
 import { element, fill, place, sentence, wordsOf } from "./tip.js"
 import { lookOf, rowPixels, viewOf } from "./view.js"
 
@@ -16,12 +16,10 @@ const CLICK_WAIT_MS = 300 // a double-click zooms out: it must not count as a cl
 const FRAME_MS = 80 // between two steps of the clock: smooth enough for a bar, and cheap
 const TRUSTED_MS = 15_000 // without news for so long, the clock stops: nobody knows what goes on
 const NARROW = 600
-const ASSETS = new URL(".", import.meta.url)
 
 const charts = new WeakMap() // by parent element: its Chart
 const memories = new Map() // by run id: zoom, hidden looks, selection; they outlive an element
 const texts = new Map() // by run id: the prompts' first words
-let loading = null
 let clicks = 0 // numbers them, as Streamlit may hand one over twice
 
 export default function show({ data, parentElement, setTriggerValue }) {
@@ -51,31 +49,6 @@ function keep(map, key, value) {
   return value
 }
 
-function load() {
-  loading ??= Promise.all([script("plotly.min.js"), style("gantt.css")]).then(([loaded]) => loaded)
-  return loading
-}
-
-function script(name) {
-  return new Promise((resolve, reject) => {
-    const tag = element("script")
-    tag.src = new URL(name, ASSETS).href
-    tag.onload = () => resolve(window.Plotly)
-    tag.onerror = () => reject(new Error(`${name} could not be loaded`))
-    document.head.append(tag)
-  })
-}
-
-function style(name) {
-  return new Promise((resolve) => {
-    const tag = element("link")
-    tag.rel = "stylesheet"
-    tag.href = new URL(name, ASSETS).href
-    tag.onload = tag.onerror = resolve
-    document.head.append(tag)
-  })
-}
-
 class Chart {
   constructor(parent) {
     this.turn = 0
@@ -100,7 +73,7 @@ class Chart {
     this.root.tabIndex = 0
     this.root.setAttribute("role", "group")
     this.root.setAttribute("aria-roledescription", "timeline chart")
-    this.legend = element("div", "", "fo-legend")
+    this.legend = new Legend(() => this.paint())
     this.frameBox = element("div", "", "fo-frame")
     this.plot = element("div", "", "fo-plot")
     this.note = element("p", "Loading the chart.", "fo-note")
@@ -112,7 +85,7 @@ class Chart {
     this.moving = element("canvas", "", "fo-moving")
     for (const canvas of [this.still, this.moving]) canvas.setAttribute("aria-hidden", "true")
     this.frameBox.append(this.plot, this.note, this.tip)
-    this.root.append(this.legend, this.frameBox, this.says)
+    this.root.append(this.legend.box, this.frameBox, this.says)
     this.root.chart = this // for the tests, which read costs and geometry
     ;(parent.querySelector(".fo-home") ?? parent).append(this.root)
     // Once per element: a config with new functions makes Plotly build the plot anew and lose zoom and pan.
@@ -215,7 +188,7 @@ class Chart {
     this.note.textContent = emptyWords(model)
     this.costs.react = performance.now() - began
     this.paint()
-    this.writeLegend()
+    this.legend.write(this.model, this.view, this.memory.hidden)
     this.costs.updates++
     this.costs.total = performance.now() - began + this.costs.decode
     this.tick()
@@ -250,7 +223,7 @@ class Chart {
     }
     if (event.dragmode !== undefined) memory.dragmode = event.dragmode
     this.paint()
-    this.writeLegend()
+    this.legend.write(this.model, this.view, this.memory.hidden)
   }
 
   paint() {
@@ -424,56 +397,7 @@ class Chart {
     }
   }
 
-  // ---- legend, size, picture, end
-
-  writeLegend() {
-    const entries = present(this.model, isFlat(this.model, this.view))
-    const look = `${this.look.dark} ${this.look.theme.page}`
-    const shape = `${look} ${entries.map(({ name }) => name).join()}`
-    if (shape !== this.legendShape) {
-      this.legendShape = shape
-      this.legend.replaceChildren(...entries.map(({ name }) => this.legendEntry(name)))
-    }
-    entries.forEach(({ name, total }, place) => {
-      const entry = this.legend.children[place]
-      const words = total === null ? "" : count(total)
-      if (entry.lastChild.textContent !== words) entry.lastChild.textContent = words
-      entry.setAttribute("aria-pressed", String(!this.memory.hidden.has(name)))
-    })
-  }
-
-  legendEntry(name) {
-    const entry = element("button")
-    entry.type = "button"
-    entry.title = "Show or hide"
-    entry.dataset.look = name
-    entry.append(this.swatch(name), element("span", palette.looks[name].word), element("span", "", "fo-count"))
-    entry.disabled = name === "first_token"
-    entry.onclick = () => {
-      const { hidden } = this.memory
-      if (!hidden.delete(name)) hidden.add(name)
-      this.writeLegend()
-      this.paint()
-    }
-    return entry
-  }
-
-  swatch(name) {
-    const canvas = element("canvas")
-    const dpr = window.devicePixelRatio || 1
-    canvas.width = 16 * dpr
-    canvas.height = 10 * dpr
-    const ctx = canvas.getContext("2d")
-    ctx.scale(dpr, dpr)
-    ctx.fillStyle = this.look.colours[name]
-    ctx.fillRect(0, 0, 16, 10)
-    const hatch = hatchOf(ctx, { ...this.look, dpr }, name)
-    if (hatch) {
-      ctx.fillStyle = hatch
-      ctx.fillRect(0, 0, 16, 10)
-    }
-    return canvas
-  }
+  // ---- size, picture, end
 
   resized() {
     if (this.waiting || (this.model && this.view && Math.max(280, this.root.clientWidth) !== this.view.width)) this.draw()

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.gantt.axis import Axis, Break, axis_of, breaks_of
+from dashboard.gantt.filed import FiledRows
+from dashboard.gantt.waits import UNKNOWN, waits_of
 from dashboard.palette import MARK_STATUSES
 from fanout.clock import NS_PER_S
 from fanout.run import Attempt, Call, CallStatus, Run
 
-UNKNOWN: Final = np.iinfo(np.int64).min
-"""A stamp that is not there (yet)."""
 HAND_OVER_S = 0.005
 """A gap up to this between two calls of a lane is our own hand-over, not a free worker."""
 EXACT_UP_TO: Final = 1_500
@@ -38,7 +38,6 @@ CALL_STATUSES: tuple[CallStatus, ...] = (
     "cancelled",
     "not_sent",
 )
-WAIT_KINDS: Final = ("waiting", "backoff")
 _MARK_CODE: Final = {status: code for code, status in enumerate(MARK_STATUSES)}
 _CALL_CODE: Final = {status: code for code, status in enumerate(CALL_STATUSES)}
 _RUNNING: Final = _MARK_CODE["running"]
@@ -116,8 +115,8 @@ class MarkTable:
         count = len(run.calls)
         self._batch = run.batch
         self._calls: Sequence[Call | None] = (None,) * count
-        self._marks = _Rows(_MARK, count)
-        self._waits = _Rows(_WAIT, count)
+        self._marks = FiledRows(_MARK, count)
+        self._waits = FiledRows(_WAIT, count)
         self._call_status = np.zeros(count, np.uint8)
         self._tokens = np.full((2, count), -1, np.int32)
         self._first_start = np.full(count, np.iinfo(np.int64).max, np.int64)
@@ -159,7 +158,7 @@ class MarkTable:
         for place, attempt in enumerate(call.attempts):
             if place >= len(known) or known[place] is not attempt:
                 self._marks.put(index, place, self._mark(index, attempt))
-        waits = list(_waits_of(call, self._stretch_of))
+        waits = list(waits_of(call, self._stretch_of))
         for place, wait in enumerate(waits):
             self._waits.put(index, place, wait)
         for place in range(len(waits), self._waits.count_of(index)):
@@ -241,40 +240,6 @@ class MarkTable:
         return row
 
 
-class _Rows:
-    """Rows of one dtype, each filed under (call, place); written in bulk: a numpy scalar costs a microsecond."""
-
-    def __init__(self, dtype: np.dtype[np.void], calls: int) -> None:
-        self._array = np.zeros(max(16, calls), dtype)
-        self._used = 0
-        self._slots: list[list[int]] = [[] for _ in range(calls)]
-        self._pending: dict[int, tuple[int, ...]] = {}
-
-    def count_of(self, call: int) -> int:
-        return len(self._slots[call])
-
-    def put(self, call: int, place: int, row: tuple[int, ...]) -> None:
-        """File a row; a call's places are filled in order."""
-        slots = self._slots[call]
-        if place == len(slots):
-            slots.append(self._used)
-            self._used += 1
-        self._pending[slots[place]] = row
-
-    def write(self) -> None:
-        if self._used > len(self._array):
-            grown = np.zeros(max(self._used, 2 * len(self._array)), self._array.dtype)
-            grown[: len(self._array)] = self._array
-            self._array = grown
-        if self._pending:
-            rows = np.array(list(self._pending.values()), self._array.dtype)
-            self._array[np.fromiter(self._pending, np.int64, len(self._pending))] = rows
-            self._pending.clear()
-
-    def rows(self) -> NDArray[np.void]:
-        return self._array[: self._used]
-
-
 def in_flight(marks: Marks) -> Steps:
     """How many attempts held a worker, over time: exact up to 1,500 attempts, above as 1,200 bins of maximum.
 
@@ -336,34 +301,6 @@ def _close_left_open(run: Run, stretch: Ints, status: Codes | None, end_s: Float
             end_s[left] = (axis.offsets_ns[each.number] + (axis.lengths_ns[each.number] or 0)) / NS_PER_S
             if status is not None:
                 status[left & (status == _RUNNING)] = _CANCELLED
-
-
-def _waits_of(call: Call, stretch_of: dict[int, int]) -> list[tuple[int, ...]]:
-    """(call, stretch, kind, from, to) of each piece of waiting, in order; `to` is UNKNOWN while it goes on."""
-    found: list[tuple[int, ...]] = []
-    for place, queued_ns in enumerate(call.queued_ns):
-        stretch = stretch_of[queued_ns]
-        until_ns = call.ended_ns[place] if place < len(call.ended_ns) else None
-        since_ns: int | None = queued_ns
-        for attempt in call.attempts:
-            if attempt.stretch != stretch or since_ns is None:
-                continue
-            found.append((call.index, stretch, 0, since_ns, max(since_ns, attempt.started_ns)))
-            since_ns = attempt.ended_ns
-            if since_ns is not None and attempt.ready_ns is not None:
-                ready_ns = max(since_ns, _ready_ns(call, attempt, until_ns))
-                found.append((call.index, stretch, 1, since_ns, ready_ns))
-                since_ns = ready_ns
-        if since_ns is not None:
-            found.append((call.index, stretch, 0, since_ns, UNKNOWN if until_ns is None else max(since_ns, until_ns)))
-    return found
-
-
-def _ready_ns(call: Call, attempt: Attempt, until_ns: int | None) -> int:
-    """When the backoff was over: as planned, or earlier where the next attempt or the call's end came first."""
-    assert attempt.ready_ns is not None
-    following = [a.started_ns for a in call.attempts if a.number == attempt.number + 1 and a.stretch == attempt.stretch]
-    return min([attempt.ready_ns, *following, *([] if until_ns is None else [until_ns])])
 
 
 def _errors(ids: Ints, sentences: dict[str, int]) -> tuple[Codes, tuple[str, ...]]:

@@ -3,13 +3,13 @@
 // paintStill draws what does not move between updates (ended bars, waits, labels); paintMoving what the clock moves
 // (bars in flight, open waits, the "now" line) and the outlines, so that a mouse move never redraws the bars.
 
+import { hatchOf } from "./hatch.js"
 import palette from "./palette.js"
 import { instant, duration } from "./format.js"
 import { STATUS, endOf, firstFrom, rowTop, sectionOf } from "./model.js"
 import { px, py, py2, rowPixels } from "./view.js"
 
 const FLAT_UNDER = 12 // a typical bar narrower than this is drawn in one colour: the tint would only be noise
-const TILE = 7 // a hatch's period
 const WAIT_HEIGHT = 0.4
 
 export function paintStill(ctx, model, view, texts) {
@@ -138,57 +138,16 @@ function each(rects, draw) {
   for (let k = 0; k < rects.length; k += 4) draw(rects[k], rects[k + 1], rects[k + 2], rects[k + 3])
 }
 
-const tiles = new Map()
-
-// A hatch that keeps its phase to the time axis, so that it does not swim while the chart is panned.
-export function hatchOf(ctx, view, look) {
-  const shape = palette.looks[look].hatch
-  if (!shape) return null
-  const key = `${look} ${view.dark} ${view.dpr} ${view.theme.page}`
-  if (!tiles.has(key)) {
-    if (tiles.size > 40) tiles.clear()
-    tiles.set(key, tile(shape, strokeOf(look, view), view.dpr))
-  }
-  const pattern = ctx.createPattern(tiles.get(key), "repeat")
-  const shift = view.x ? px(view, 0) % TILE : 0
-  pattern.setTransform(new DOMMatrix([1 / view.dpr, 0, 0, 1 / view.dpr, shift, 0]))
-  return pattern
-}
-
-const strokeOf = (look, view) => {
-  if (look === "waiting") return view.dark ? "rgba(152,161,173,.3)" : "rgba(91,101,115,.24)"
-  if (look === "backoff") return view.dark ? "rgba(207,154,60,.7)" : "rgba(168,106,0,.6)"
-  return view.dark ? "rgba(15,20,26,.55)" : "rgba(255,255,255,.6)"
-}
-
-function tile(shape, stroke, dpr) {
-  const canvas = document.createElement("canvas")
-  canvas.width = canvas.height = TILE * dpr
-  const ctx = canvas.getContext("2d")
-  ctx.scale(dpr, dpr)
-  ctx.strokeStyle = stroke
-  ctx.lineWidth = 1.1
-  ctx.beginPath()
-  const line = (x0, y0, x1, y1) => (ctx.moveTo(x0, y0), ctx.lineTo(x1, y1))
-  for (const k of [-TILE, 0, TILE]) {
-    if (shape === "/" || shape === "x") line(k - 1, TILE + 1, k + TILE + 1, -1)
-    if (shape === "\\" || shape === "x") line(k - 1, -1, k + TILE + 1, TILE + 1)
-  }
-  if (shape === "-") for (const y of [1.75, 5.25]) line(0, y, TILE, y)
-  ctx.stroke()
-  return canvas
-}
-
 // Thin, pale, hatched: waiting must not outweigh the work. `open` picks those that still go on.
 function paintWaits(ctx, model, view, open, now) {
   const { wait_from, wait_for, wait_kind } = model.col
   const shift = sectionOf(model, model.rows - 1).first
   const kinds = model.header.wait_kinds
+  if (rowPixels(view, 1) < 3) return // a grey triangle would outweigh the thin work beside it
   const brush = new Brush(ctx, view)
   for (const row of visibleRows(model, view)) {
     if (row < shift) continue
     const place = lying(model, view, row)
-    if (place.full < 3) return // a grey triangle would outweigh the thin work beside it
     const call = model.callAtRow[row - shift]
     for (let k = model.waits.at[call]; k < model.waits.at[call + 1]; k++) {
       const i = model.waits.index[k]

@@ -4,7 +4,8 @@
 
 import palette from "./palette.js"
 import { count } from "./format.js"
-import { isFlat, paintMoving, paintStill } from "./paint.js"
+import { present } from "./legend.js"
+import { paintMoving, paintStill } from "./paint.js"
 
 const SCALE = 2
 const LEGEND = 28
@@ -47,7 +48,7 @@ function fixed(axis, { from, to }) {
 
 // Bars of no length, for the legend's sake.
 function swatches(model, view) {
-  return present(model, isFlat(model, view)).map(({ name, total }) => ({
+  return present(model, view).map(({ name, total }) => ({
     type: "bar", orientation: "h", x: [null], y: [null], xaxis: "x", yaxis: "y", showlegend: true,
     name: total === null ? palette.looks[name].word : `${palette.looks[name].word} ${count(total)}`,
     marker: {
@@ -55,23 +56,6 @@ function swatches(model, view) {
       pattern: { shape: palette.looks[name].hatch, fillmode: "overlay", fgcolor: view.theme.page, size: 6, solidity: 0.25 },
     },
   }))
-}
-
-// What a legend names: only what is there; the tint and waits that are over have no count.
-export function present(model, flat = false) {
-  const { counts, header } = model
-  const entries = []
-  for (const name of Object.keys(palette.looks)) {
-    if (name === "waiting" || name === "backoff") {
-      const drawn = name === "waiting" ? counts.anyWait : counts.anyBackoff
-      if (header.rows && drawn) entries.push({ name, total: header.live ? counts[name] || null : null })
-    } else if (name === "first_token" && flat && !header.live) {
-      continue // no bar shows it at this zoom
-    } else if (counts[name]) {
-      entries.push({ name, total: name === "first_token" ? null : counts[name] })
-    }
-  }
-  return entries
 }
 
 export function download(url, name) {

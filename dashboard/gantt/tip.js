@@ -27,7 +27,7 @@ function markWords(model, i, texts, now) {
     prompt: promptOf(texts, call[i]),
     facts: [
       ...phases(model, i, now),
-      ...(number[i] > 1 || STATUS[status[i]] === "retried" ? [["attempt", String(number[i])]] : []),
+      ["attempt", String(number[i])],
       ...(beside ? [] : tokens(model, call[i], STATUS[status[i]])),
       ...lane(model, i),
       ["started at", instant(model.col.start[i])],
@@ -55,7 +55,7 @@ function phases(model, i, now) {
     facts.push([over ? "in flight for" : "in flight", duration(got - sent[i])])
   }
   const client = until - (got - (sent[i] >= 0 ? sent[i] : got))
-  if (client >= 0.0005) facts.push(["client", duration(client)])
+  if (client >= 0.001) facts.push(["client", duration(client)])
   return facts
 }
 

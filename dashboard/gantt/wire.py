@@ -19,7 +19,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.gantt.marks import WAIT_KINDS, Marks, MarkTable, Steps, in_flight
+from dashboard.gantt.marks import Marks, MarkTable, Steps, in_flight
+from dashboard.gantt.waits import WAIT_KINDS
 from fanout.clock import NS_PER_S
 from fanout.run import Run
 

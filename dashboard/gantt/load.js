@@ -1,0 +1,31 @@
+// Plotly and the style sheet, from beside this file: asked for once per page.
+
+import { element } from "./tip.js"
+
+const ASSETS = new URL(".", import.meta.url)
+let loading = null
+
+export function load() {
+  loading ??= Promise.all([script("plotly.min.js"), style("gantt.css")]).then(([loaded]) => loaded)
+  return loading
+}
+
+function script(name) {
+  return new Promise((resolve, reject) => {
+    const tag = element("script")
+    tag.src = new URL(name, ASSETS).href
+    tag.onload = () => resolve(window.Plotly)
+    tag.onerror = () => reject(new Error(`${name} could not be loaded`))
+    document.head.append(tag)
+  })
+}
+
+function style(name) {
+  return new Promise((resolve) => {
+    const tag = element("link")
+    tag.rel = "stylesheet"
+    tag.href = new URL(name, ASSETS).href
+    tag.onload = tag.onerror = resolve
+    document.head.append(tag)
+  })
+}
