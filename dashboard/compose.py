@@ -13,6 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import elements, expect, house, inputs, live, session, wording
+from dashboard.gantt import component
 from dashboard.runs_list import draw_runs
 from fanout import Batch
 from fanout.batch import MOST_RETRIES, MOST_TIMEOUT_S
@@ -37,6 +38,7 @@ def draw_form() -> None:
         _run(prompts, ceiling)
     if runs and all(each.ended for each in runs):
         draw_runs()
+    component.early(key="gantt_early")
 
 
 # Prompts

@@ -22,7 +22,7 @@ from fanout.live import LiveRun
 from fanout.metrics import measure
 from fanout.run import ENDED, Run
 
-FIRST_S = 0.2
+FIRST_S = 0.1
 """Until the first answer is on the page: it shows within 300 ms of its arrival."""
 LIST_S = 2.0
 TICK_NS = 200_000_000

@@ -51,6 +51,11 @@ def show(
     return int(clicked) if isinstance(clicked, int | float) and 0 <= clicked < len(run.calls) else None
 
 
+def early(*, key: str) -> None:
+    """On a page without a chart yet: fetch what the first one needs while nobody waits for it."""
+    _early()(key=key, height="content")
+
+
 def label(run: Run) -> str:
     """The chart in a sentence for a screen reader; it stands still while the run goes on, or it is read each second."""
     calls = f"{len(run.calls)} call" + ("" if len(run.calls) == 1 else "s")
@@ -91,6 +96,15 @@ def _texts() -> ComponentRenderer:
     return st.components.v2.component(
         "fanout_gantt_texts",
         js=f"const gantt = await import({_address()})\nexport default ({{ data }}) => gantt.remember(data)\n",
+        isolate_styles=False,
+    )
+
+
+@cache
+def _early() -> ComponentRenderer:
+    return st.components.v2.component(
+        "fanout_gantt_early",
+        js=f"const gantt = await import({_address()})\nexport default () => gantt.early()\n",
         isolate_styles=False,
     )
 

@@ -14,7 +14,7 @@ import { lookOf, rowPixels, viewOf } from "./view.js"
 
 const CLICK_WAIT_MS = 300 // a double-click zooms out: it must not count as a click as well
 const FRAME_MS = 80 // between two steps of the clock: smooth enough for a bar, and cheap
-const TRUSTED_MS = 15_000 // without news for so long, the clock stops: nobody knows what goes on
+const TRUSTED_MS = 4_000 // without news for so long, the clock stops: nobody knows what goes on
 const NARROW = 600
 
 const charts = new WeakMap() // by parent element: its Chart
@@ -33,6 +33,12 @@ export default function show({ data, parentElement, setTriggerValue }) {
       chart.close()
     }
   }
+}
+
+// Fetches and reads Plotly (a second of work) while somebody still writes prompts, so that the first chart is there at once.
+export function early() {
+  const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200))
+  idle(() => load().catch(() => {})) // the chart says so itself when it is needed and cannot be had
 }
 
 export function remember(data) {

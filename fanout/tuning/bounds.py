@@ -27,6 +27,8 @@ BoundName = Literal["longest_call", "workers"]
 
 MOST_SIMULATED = 1_000
 """Calls that an estimate plays through; the rest counts as mean latency / max_workers each."""
+MOST_SAMPLED = 2_000
+"""Calls whose latencies an estimate is made of; of longer runs every n-th is taken."""
 _GOLDEN = (sqrt(5) - 1) / 2
 
 
@@ -140,9 +142,10 @@ def _sample(known: Sequence[float], n: int) -> list[float]:
 
 
 def _answered_s(run: Run) -> list[float]:
+    """Service times of answered calls: of all of them, or of every n-th in a longer run."""
     return [
         seconds(last.received_ns - last.sent_ns)
-        for call in run.calls
+        for call in run.calls[:: 1 + len(run.calls) // MOST_SAMPLED]
         if call.status == "answered"
         and (last := call.attempts[-1]).sent_ns is not None
         and last.received_ns is not None

@@ -61,6 +61,7 @@ def test_prompts_can_be_changed_and_added_in_a_table(browse: Browse) -> None:
     field.press("Enter")
     expect(editor.get_by_test_id("glide-cell-1-1")).to_have_text("Reply: changed")
     screen.press_cell(editor, 3)
+    expect(editor.get_by_test_id("glide-cell-1-3")).to_be_attached()
     screen.page.keyboard.type("Reply: added")
     screen.page.keyboard.press("Enter")
     screen.says("4 calls, 4 quota slots")
