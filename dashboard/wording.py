@@ -38,7 +38,7 @@ __all__ = [
 
 LAG_S = 0.02
 """Up to it our own event loop's lag is not worth a word."""
-LAG_SHARE = 0.1
+LAG_SHARE = 0.25
 """Of the median latency: a smaller lag is marked on the chart, but changes no figure that one would act on."""
 
 

@@ -183,9 +183,9 @@ def test_several_stretches() -> None:
 
 
 def test_a_late_machine_says_so_where_it_changes_a_figure() -> None:
-    run = run_of(1, answered(0, 0, 1000), [ev.ClientLagged(at_ns=ms(5), lag_ns=ms(185))], end=ended(1000))
+    run = run_of(1, answered(0, 0, 1000), [ev.ClientLagged(at_ns=ms(5), lag_ns=ms(285))], end=ended(1000))
     assert said(run) == (
-        "1 prompt in 1 s. This machine was the bottleneck at times: it looked up to 180 ms late, which the latencies "
+        "1 prompt in 1 s. This machine was the bottleneck at times: it looked up to 280 ms late, which the latencies "
         "include."
     )
     little = run_of(1, answered(0, 0, 1000), [ev.ClientLagged(at_ns=ms(5), lag_ns=ms(85))], end=ended(1000))

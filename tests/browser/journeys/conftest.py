@@ -21,10 +21,9 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, W
 from fanout.sandbox.process import SandboxProcess
 from fanout.sandbox.profile import SandboxProfile
 from tests.browser.chromium import FLAGS, chromium_path
-from tests.browser.journeys.provider import answer
+from tests.browser.journeys.provider import Provider
 from tests.browser.journeys.screen import WAIT_MS, WIDE, Screen
 from tests.browser.serving import KEY, Served, served
-from tests.hostile import Hostile
 
 SHOTS = Path(__file__).resolve().parents[1] / "shots"
 DEEP_LINK = re.compile(r"/(runs|sandbox)/_stcore/(health|host-config)$")
@@ -71,14 +70,14 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="package")
-def provider() -> Iterator[Hostile]:
+def provider() -> Iterator[Provider]:
     """An OpenAI-compatible server that does what the prompt says, right or wrong."""
-    with Hostile(answer) as server:
-        yield server
+    with Provider() as found:
+        yield found
 
 
 @pytest.fixture(scope="package")
-def dashboard(sandbox: Sandbox, provider: Hostile, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def dashboard(sandbox: Sandbox, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The dashboard, started as the README says, with a compatible provider and a key in its environment."""
     with served(
         tmp_path_factory.mktemp("dashboard"),

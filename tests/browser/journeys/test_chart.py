@@ -8,26 +8,28 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from fanout.sandbox.profile import SandboxProfile
+from tests.browser.journeys.provider import Provider
 from tests.browser.journeys.screen import Screen
 
 Browse = Callable[..., Screen]
 Profile = Callable[..., SandboxProfile]
 
 
-def test_a_bar_opens_the_same_detail_as_its_row_in_rows_and_in_lanes(browse: Browse, profile: Profile) -> None:
+def test_a_bar_opens_the_same_detail_as_its_row_in_rows_and_in_lanes(browse: Browse, provider: Provider) -> None:
     screen = browse()
-    screen.set_sandbox(profile(first_token_ms=200.0))
-    screen.type_prompts(*(f"Reply: number {n}" for n in range(1, 13)))
+    screen.choose_model("openai-chat:echo")
     screen.slide("max_workers", 4)
+    screen.type_prompts(*(f"hold chart number {n}" for n in range(1, 13)))
     screen.run()
-    screen.chart.until("c.model.size > 3 && c.model.header.live && c.model.header.rows")
+    screen.chart.until("c.model.size === 4 && c.model.header.live && c.model.header.rows")
+    provider.release("chart")
     screen.counts("12 of 12 answered")
     screen.chart.until("!c.model.header.live")
     assert screen.chart.js("c.model.header.prompts") == 12
     bar = screen.chart.bar(6)
     screen.page.mouse.click(bar["x"], bar["y"])
     detail = screen.open_detail(7)
-    expect(detail.locator("code").nth(1)).to_have_text("number 7")
+    expect(detail.locator("code").nth(1)).to_have_text("hold chart number 7")
     screen.page.keyboard.press("Escape")
     expect(detail).to_have_count(0)
 

@@ -7,7 +7,6 @@ import json
 import zipfile
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.journeys.screen import Screen
@@ -62,8 +61,9 @@ def test_prompts_can_be_changed_and_added_in_a_table(browse: Browse) -> None:
     expect(editor.get_by_test_id("glide-cell-1-1")).to_have_text("Reply: changed")
     screen.press_cell(editor, 3)
     expect(editor.get_by_test_id("glide-cell-1-3")).to_be_attached()
-    screen.page.keyboard.type("Reply: added")
-    screen.page.keyboard.press("Enter")
+    screen.press_cell(editor, 3, double=True)
+    field.fill("Reply: added")
+    field.press("Enter")
     screen.says("4 calls, 4 quota slots")
     screen.choose("Prompts", "Text")
     expect(screen.prompts).to_have_value("Reply: one\nReply: changed\nReply: three\nReply: added")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
+from tests.browser.journeys.provider import Provider
 from tests.browser.journeys.screen import Screen
-from tests.hostile import Hostile
 
 Browse = Callable[..., Screen]
 
@@ -50,7 +50,7 @@ def test_a_sandbox_that_fails_more_often_than_always_is_refused(browse: Browse) 
     screen.shoot("sandbox")
 
 
-def test_what_was_set_reaches_the_provider(browse: Browse, provider: Hostile) -> None:
+def test_what_was_set_reaches_the_provider(browse: Browse, provider: Provider) -> None:
     screen = browse()
     screen.type_prompts("settings one")
     screen.choose_model("openai-chat:set")
@@ -60,7 +60,7 @@ def test_what_was_set_reaches_the_provider(browse: Browse, provider: Hostile) ->
     screen.number("Max output tokens", 77)
     screen.run()
     screen.counts("1 of 1 answered")
-    asked = next(each.json for each in provider.received if each.body and each.prompt == "settings one")
+    asked = provider.asked("settings one")[0].json
     assert asked["model"] == "set"
     assert asked["temperature"] == 0.5
     assert 77 in (asked.get("max_tokens"), asked.get("max_completion_tokens"))
