@@ -150,7 +150,7 @@ STREAMED = [
     *ANSWERED,
     Fault("half", [EVENTS_HEAD, FIRST, Close()], Truncated, "broke off"),
     Fault("reset", [EVENTS_HEAD, FIRST, Reset()], Truncated, "broke off"),
-    Fault("no end said", [EVENTS_HEAD, FIRST, chunk(b"data: [DONE]\n\n"), END], Truncated, "turn streaming off"),
+    Fault("no end said", [EVENTS_HEAD, FIRST, END], Truncated, "turn streaming off"),
     Fault("no event", [EVENTS_HEAD, END], Truncated, "before the provider said that it was complete"),
     Fault("garbage", [EVENTS_HEAD, FIRST, chunk(b"data: {nonsense\n\n"), END], BadAnswer, "not an answer"),
     Fault(
@@ -168,7 +168,7 @@ STREAMED = [
         429,
         "slow",
     ),
-    Fault("not streamed", chat("yes"), BadAnswer, "not an answer"),
+    Fault("not streamed, not an answer", [http(200, b'{"choices": []}')], BadAnswer, "not an answer"),
     Fault("a web page", [http(200, HTML, content_type="text/html")], BadAnswer, "a web page"),
     Fault("no text", stream(), BadAnswer, "an empty answer"),
     Fault("closed", [Close()], ConnectionFailed, "closed the connection before it answered"),

@@ -1,11 +1,12 @@
 """A chat completion without the OpenAI SDK's own work: one POST of bytes, one strict parse, the rest as it was.
 
-Comes in: what pydantic-ai asks `client.chat.completions.create`. Goes out: the same `ChatCompletion`. The first request
-of a client is the SDK's own, and teaches where to and with which headers (the key is among them). Of the CPU of a
-call the SDK takes 43 % (building options, walking the parameters, constructing the answer loosely); for the plain case,
-not streamed, none of that changes a field of the request or of the answer (tests/test_providers_lean.py compares
-them). Whatever is not plain, asked or answered, is the SDK's: an odd answer or a broken connection is *replayed* to it
-through the transport, without a second request, so errors are its own.
+Comes in: what pydantic-ai asks `client.chat.completions.create`. Goes out: the same `ChatCompletion`, or the stream of
+its chunks (`lean_stream`). Of the CPU of a call the SDK takes 43 % (building options, walking the parameters,
+constructing the answer loosely), of a streamed one 70 %; none of that changes a field of the request or of the answer
+(tests/test_providers_lean*.py compare them). Where to and with which headers (the key is among them) is learnt from a
+request that the SDK writes and the transport does not send. Whatever is not plain, asked or answered, is the SDK's: an
+odd answer or a broken connection is *replayed* to it through the transport, without a second request, so errors are its
+own.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from functools import cached_property
 from typing import Any
 
 import httpx2
-from openai import AsyncOpenAI, omit
+from openai import APIStatusError, AsyncOpenAI, omit
 from openai.resources.chat.chat import AsyncChat
 from openai.resources.chat.completions import AsyncCompletions
 from openai.types.chat import ChatCompletion
-from pydantic import ValidationError
 
-from fanout.providers.transport import Replay, learning, replay
+from fanout.providers.lean_stream import LeanStream, completed
+from fanout.providers.transport import Replay, learning, replay, wire
 
 _ABOUT_THE_REQUEST = frozenset({"extra_headers", "extra_body", "extra_query", "timeout"})
+_NOTHING = Replay(status_code=418)
+"""What the transport answers while a request is learnt: an error, so that nobody takes it for an answer."""
 _HOP = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
@@ -51,16 +54,11 @@ class _Completions(AsyncCompletions):
 
     async def create(self, **asked: Any) -> Any:  # the SDK spells out some forty parameters
         body = _plain_body(asked)
-        if body is None:
+        pattern = None if body is None else await self._pattern(body, asked)
+        if body is None or pattern is None:
             return await super().create(**asked)
-        headers = tuple((asked.get("extra_headers") or {}).items())
-        if headers not in self._learned:
-            return await self._learn(headers, body, asked)
-        pattern = self._learned[headers]
-        if pattern is None:
-            return await super().create(**asked)
-        found = await self._exchange(body, pattern)
-        if isinstance(found, ChatCompletion):
+        found = await self._exchange(body, pattern, streams=bool(asked.get("stream")), model=asked["model"])
+        if not isinstance(found, Replay):
             return found
         token = replay.set(found)
         try:
@@ -68,42 +66,60 @@ class _Completions(AsyncCompletions):
         finally:
             replay.reset(token)
 
-    async def _learn(self, headers: _ExtraHeaders, body: bytes, asked: dict[str, Any]) -> Any:
-        """Ask as the SDK does, and keep the address and headers (the key among them) it sent to.
+    async def _pattern(self, body: bytes, asked: dict[str, Any]) -> _Pattern | None:
+        """Address and headers (the key among them) of such a request; None where it is to stay the SDK's.
 
-        If it sent anything else than we would have, these requests stay the SDK's.
+        Learnt once, from what the SDK hands to the transport, which answers it by itself: nothing is sent. Where the
+        SDK writes anything else than we would, these requests stay its own.
         """
-        notebook: list[httpx2.Request] = []
-        token = learning.set(notebook)
-        try:
-            return await super().create(**asked)
-        finally:
-            learning.reset(token)
-            if notebook:
-                self._learned[headers] = _Pattern(notebook[0]) if _same(notebook[0].content, body) else None
+        kind = (bool(asked.get("stream")), tuple((asked.get("extra_headers") or {}).items()))
+        if kind not in self._learned:
+            notebook = await self._written(asked)
+            alike = bool(notebook) and _same(notebook[0].content, body)
+            self._learned[kind] = _Pattern(notebook[0]) if alike else None
+        return self._learned[kind]
 
-    async def _exchange(self, body: bytes, pattern: _Pattern) -> ChatCompletion | Replay:
+    async def _written(self, asked: dict[str, Any]) -> list[httpx2.Request]:
+        """The requests that the SDK writes for this; none leaves."""
+        notebook: list[httpx2.Request] = []
+        to_notebook, to_nobody, unseen = learning.set(notebook), replay.set(_NOTHING), wire.set(None)
+        try:
+            await super().create(**asked)
+        except APIStatusError:
+            pass  # what the transport answers is no answer: only the request was of interest
+        finally:
+            learning.reset(to_notebook)
+            replay.reset(to_nobody)
+            wire.reset(unseen)
+        return notebook
+
+    async def _exchange(
+        self, body: bytes, pattern: _Pattern, *, streams: bool, model: str
+    ) -> ChatCompletion | LeanStream | Replay:
         request = httpx2.Request(
             "POST", pattern.url, headers=pattern.headers, content=body, extensions={"timeout": pattern.timeout}
         )
         try:
-            response = await self._client.http.send(request)
+            response = await self._client.http.send(request, stream=streams)
+            if streams and response.status_code == 200:
+                return LeanStream(response, model=model)
+            content = await response.aread()
         except httpx2.TransportError as exc:
             return Replay(error=exc)
         if response.status_code == 200 and response.headers.get("content-type", "").startswith("application/json"):
-            try:
-                return ChatCompletion.model_validate_json(response.content)
-            except ValidationError:
-                pass  # the SDK says what is wrong with it
+            completion = completed(content, model=model)
+            if completion is not None:
+                return completion  # otherwise the SDK says what is wrong with it
         headers = [(name, value) for name, value in response.headers.multi_items() if name not in _HOP]
-        return Replay(status_code=response.status_code, headers=headers, content=response.content)
+        return Replay(status_code=response.status_code, headers=headers, content=content)
 
     @cached_property
-    def _learned(self) -> dict[_ExtraHeaders, _Pattern | None]:
+    def _learned(self) -> dict[_Kind, _Pattern | None]:
         return {}
 
 
-_ExtraHeaders = tuple[tuple[str, str], ...]
+_Kind = tuple[bool, tuple[tuple[str, str], ...]]
+"""Whether it streams, and its extra headers."""
 
 
 class _Pattern:
@@ -127,7 +143,7 @@ def _same(theirs: bytes, ours: bytes) -> bool:
 
 def _plain_body(asked: dict[str, Any]) -> bytes | None:
     """The request's body, field for field as the SDK would write it; None where the request is not plain."""
-    if asked.get("stream") or asked.get("extra_body") or asked.get("extra_query"):
+    if asked.get("extra_body") or asked.get("extra_query"):
         return None
     if isinstance(asked.get("timeout"), float | int | httpx2.Timeout):
         return None

@@ -1,0 +1,126 @@
+"""A stream read the lean way: what the SDK would have read, and two kinds of server that it would have given up."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fanout.batch import Batch
+from fanout.calls import Reply
+from fanout.calls.completion import Completion
+from fanout.events import Usage
+from tests.hostile import END, EVENTS_HEAD, Answer, Close, Gate, Hang, Hostile, chat, chunk, event, stream
+from tests.test_providers_lean_calls import by_the_sdk, key  # noqa: F401  # the key is a fixture
+
+OPEN_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+
+
+def caller(server: Hostile, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Completion:
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+    return Completion(Batch(prompts=["hello"], model="openai-chat:tiny", stream=True, **settings))
+
+
+def ask(to: Completion) -> tuple[Reply, list[int]]:
+    """The reply, and the stamps of its first token."""
+    stamps: list[int] = []
+    return to.send("hello", on_sent=lambda _: None, on_first_token=stamps.append).reply(), stamps
+
+
+def plain(*words: str, finish: str | None = "stop") -> bytes:
+    """The body of a streamed answer, without the chunks of HTTP."""
+    deltas: list[tuple[dict[str, str], str | None]] = [
+        ({"role": "assistant", "content": word}, None) for word in words
+    ] + [({}, finish)]
+    events = [
+        {
+            "id": "c",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "tiny",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}],
+        }
+        for delta, reason in deltas
+    ]
+    return b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in events)
+
+
+STREAMS: dict[str, Answer] = {
+    "words": stream("one ", "two ", "three"),
+    "usage last": [EVENTS_HEAD, event({"content": "yes"}), event({}, finish="stop"), event(None, usage=True), END],
+    "no DONE": [OPEN_HEAD + plain("yes"), Close()],
+    "carriage returns": [OPEN_HEAD + plain("a", "b").replace(b"\n\n", b"\r\n\r\n") + b"data: [DONE]\r\n\r\n", Close()],
+    "comments and names": [OPEN_HEAD + b": ping\n\nevent: x\nid: 1\nretry: 5\n" + plain("yes"), Close()],
+    "data in two lines": [OPEN_HEAD + plain("yes").replace(b'"created"', b'\ndata: "created"'), Close()],
+    "no space after data": [OPEN_HEAD + plain("yes").replace(b"data: ", b"data:"), Close()],
+    "no last blank line": [OPEN_HEAD + plain("yes")[:-2], Close()],
+    "letters of four bytes": [OPEN_HEAD + plain("🙂日本\u2028", "עברית"), Close()],
+    "length": [EVENTS_HEAD, event({"content": "cut"}, finish="length"), chunk(b"data: [DONE]\n\n"), END],
+    "half a chunk": [OPEN_HEAD + plain("one", "two")[:-60], Close()],
+    "no fields but choices": [
+        OPEN_HEAD + b'data: {"choices":[{"delta":{"content":"yes"},"finish_reason":"stop"}]}\n\n',
+        Close(),
+    ],
+    "an error after a word": [
+        OPEN_HEAD + plain("one", finish=None) + b'data: {"error": {"message": "no"}}\n\n',
+        Close(),
+    ],
+    "an error as text": [OPEN_HEAD + b'data: {"error": "no"}\n\n', Close()],
+    "empty": [OPEN_HEAD, Close()],
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_reads_as_the_sdk_reads_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hostile([STREAMS[name]]) as server:
+        asked = caller(server, monkeypatch)
+        with by_the_sdk(monkeypatch):
+            theirs, their_stamps = ask(asked)
+        ours, our_stamps = ask(asked)
+        assert (ours.output, ours.error, ours.usage) == (theirs.output, theirs.error, theirs.usage)
+        assert len(our_stamps) == len(their_stamps)
+        assert server.requests == 2
+
+
+def test_a_stream_that_comes_byte_by_byte_reads_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = plain("one ", "🙂") + b"data: [DONE]\n\n"
+    with Hostile([[OPEN_HEAD, *(body[place : place + 1] for place in range(len(body))), Close()]]) as server:
+        assert ask(caller(server, monkeypatch))[0].output == "one 🙂"
+
+
+def test_done_is_an_end_where_no_finish_reason_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hostile([[EVENTS_HEAD, event({"content": "yes"}), chunk(b"data: [DONE]\n\n"), END]]) as server:
+        reply, _ = ask(caller(server, monkeypatch))
+        assert (reply.output, reply.error) == ("yes", None)
+
+
+def test_a_server_that_cannot_stream_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hostile([chat("yes")]) as server:
+        reply, _ = ask(caller(server, monkeypatch))
+        assert (reply.output, reply.usage) == ("yes", Usage(input_tokens=7, output_tokens=3))
+        assert server.requests == 1
+
+
+def test_an_answer_is_not_lost_when_the_server_forgets_to_hang_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hostile([[OPEN_HEAD + plain("yes") + b"data: [DONE]\n\n", Hang()]]) as server:
+        reply, _ = ask(caller(server, monkeypatch, timeout_s=15.0))
+        assert (reply.output, reply.error) == ("yes", None)
+        server.wait_for(lambda it: it.hang_ups == 1)
+
+
+def test_a_cancelled_stream_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    with Hostile([stream("one", "two", between=gate)]) as server:
+        asked = caller(server, monkeypatch)
+        sending = asked.send("hello", on_sent=lambda _: None, on_first_token=lambda _: None)
+        server.wait_for(lambda it: it.in_flight == 1)
+        sending.cancel()
+        server.wait_for(lambda it: it.hang_ups == 1)
+
+
+def test_connections_are_used_again_after_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hostile([stream("yes")]) as server:
+        asked = caller(server, monkeypatch)
+        assert [ask(asked)[0].output for _ in range(5)] == ["yes"] * 5
+        assert server.connections == 1
