@@ -48,10 +48,10 @@ def shown_run() -> str | None:
     """The run that the address names; one just started counts before the browser has heard of it."""
     named = st.query_params.get("run")
     started = cast("str | None", st.session_state.pop("_started", None))
-    if named is None and started is not None:
-        st.query_params["run"] = started
-        return started
-    return named
+    shown = started if named is None else named
+    if shown is not None:
+        st.query_params["run"] = shown  # also where it was named: a link to the page one is on leaves the address be
+    return shown
 
 
 def named_run() -> str | None:

@@ -73,8 +73,9 @@ def _strip(live_run: LiveRun, run: Run, told: Told) -> None:
             _workers(live_run)
         if not run.ended:
             _hold(live_run, run)
-        else:
+        elif _unanswered(run):
             _again(live_run, run)
+        st.button("Edit and run again", key="edit_again", on_click=_edit_again, args=(run,))
         with st.popover("Share", key="share"):
             elements.quiet("Whoever can reach this page sees the run here, while this process keeps it.")
             st.code(session.address(), language=None)
@@ -110,12 +111,13 @@ def _hold(live_run: LiveRun, run: Run) -> None:
 
 
 def _again(live_run: LiveRun, run: Run) -> None:
-    unanswered = _unanswered(run)
-    if unanswered:
-        st.button(
-            f"Retry {unanswered:,} unanswered", key="retry_failed", type="primary", on_click=_retry, args=(live_run,)
-        )
-    st.button("Edit and run again", key="edit_again", on_click=_edit_again, args=(run,))
+    st.button(
+        f"Retry {_unanswered(run):,} unanswered",
+        key="retry_failed",
+        type="primary",
+        on_click=_retry,
+        args=(live_run,),
+    )
 
 
 def _unanswered(run: Run) -> int:

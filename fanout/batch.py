@@ -19,7 +19,7 @@ MOST_WORKERS = 512
 MOST_RETRIES = 20
 MOST_TIMEOUT_S = 3600.0
 STREAM_UP_TO_WORKERS = 16
-"""With `stream=None`, calls stream up to this many workers: a streamed call costs 11 ms of CPU, a plain one 3."""
+"""With `stream=None`, calls stream up to this many workers: a streamed call costs 4 ms of CPU, a plain one 2.4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
