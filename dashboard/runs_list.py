@@ -10,15 +10,23 @@ import time
 
 from dashboard import elements, house, live, pages, wording
 from dashboard.safe import cut, markdown_escape
+from dashboard.units import duration
+from fanout.clock import seconds
 from fanout.live import LiveRun
+from fanout.metrics import wall_ns
 from fanout.run import Run
+
+
+def draw_below() -> float | None:
+    """The list under its heading, below a form."""
+    if house.engine().runs():
+        elements.heading("Runs")
+    return draw_runs()
 
 
 def draw_runs() -> float | None:
     """The list; gives how often it wants to be drawn again."""
     runs = in_order(house.engine().runs())
-    if runs:
-        elements.heading("Runs")
     for each in runs:
         run = each.snapshot()
         pages.link_to_run(run.run_id, _label(run))
@@ -33,5 +41,7 @@ def in_order(runs: tuple[LiveRun, ...]) -> tuple[LiveRun, ...]:
 def _label(run: Run) -> str:
     name = f"**{markdown_escape(cut(run.batch.name, 60))}** · " if run.batch.name else ""
     began = time.strftime("%H:%M:%S", time.localtime(run.opened_at_s))
-    said = markdown_escape(f"{wording.run_state(run)} · {wording.counts_sentence(run)}")
-    return f"{name}{markdown_escape(began)} · {markdown_escape(cut(run.batch.model, 60))} · {said}"
+    facts = [began, cut(run.batch.model, 60), wording.run_state(run), wording.counts_sentence(run)]
+    if run.ended:
+        facts.append(f"{duration(seconds(wall_ns(run)))} at max_workers {run.max_workers}")
+    return name + markdown_escape(" · ".join(facts))

@@ -49,6 +49,7 @@ def _latency(now: SandboxProfile) -> dict[str, Any]:
             600_000.0,
             now.first_token_ms,
             step=50.0,
+            format="%g",
             key=_key("sandbox_first"),
         ),
         "first_token_sigma": st.number_input(

@@ -116,7 +116,7 @@ class LeanStream:
             raise APIError(message=message, request=self.response.request, body=error)
 
     async def _events(self) -> AsyncIterator[bytes]:
-        """The data of each event. One in whose middle the stream ends is dropped, as the standard has it, save `[DONE]`."""
+        """The data of each event. One that is cut off by the end is dropped, as the standard has it, save `[DONE]`."""
         rest = b""
         async for received in self.response.aiter_bytes():
             rest += received
