@@ -292,8 +292,11 @@ class Engine:
     def _hand_over(self, stretch: OpenStretch, start: Start) -> None:
         try:
             self._pool.submit(self._work, stretch, start)
-        except RuntimeError:  # the pool or the interpreter is closing
-            self._ended(stretch, start, None)
+        except RuntimeError:  # the pool or the interpreter is closing: nothing further can start
+            with self._lock:
+                stretch.ended(start, None, self._clock.now_ns())
+                self._end_if_done(stretch)
+            self._stop(stretch.live, "interrupted")
 
     def _work(self, stretch: OpenStretch, start: Start) -> None:
         """In a pool thread: one attempt, from sending to its end."""

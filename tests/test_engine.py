@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,8 @@ from fanout.errors import BadInput, CallFailed, EngineClosed, KeyRefused, RateLi
 from fanout.fold import fold
 from fanout.live import LiveRun
 from tests.hands import WAIT_S, HandCaller, WatchedStore
+
+ROOT = Path(__file__).parent.parent
 
 
 class Bench:
@@ -330,6 +335,31 @@ def test_closing_interrupts_every_run_and_refuses_new_ones() -> None:
     with pytest.raises(EngineClosed):
         bench.start(1)
     assert not [t.name for t in threading.enumerate() if t.name.startswith(("fanout-call", "fanout-timer"))]
+
+
+LEAVES = """
+from tests.hands import HandCaller
+from fanout import Batch, Engine
+
+class Echo(HandCaller):
+    def send(self, prompt, **stamps):
+        sending = super().send(prompt, **stamps)
+        sending.answer(prompt)
+        return sending
+
+engine = Engine(caller_for=lambda batch, clock: Echo())
+live = engine.start(Batch(prompts=["p"] * 20_000, max_workers=4))
+next(live.as_completed())
+print("left", flush=True)
+"""
+
+
+def test_a_script_that_ends_in_the_middle_of_a_run_exits_quietly() -> None:
+    """Nothing further starts, and 20,000 queued calls are given up without a word and without a deep recursion."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "left\n", "")
 
 
 def test_many_workers_and_many_threads_lose_nothing() -> None:
