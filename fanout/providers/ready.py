@@ -234,7 +234,9 @@ def _openai_responses(spec: _Spec, client: httpx2.AsyncClient) -> Model:
     from pydantic_ai.models.openai import OpenAIResponsesModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    return OpenAIResponsesModel(spec.name, provider=OpenAIProvider(openai_client=_openai_client(spec, client)))
+    theirs = _openai_client(spec, client)
+    assert theirs.responses  # imported when first looked at: now, and not in the time of the first call
+    return OpenAIResponsesModel(spec.name, provider=OpenAIProvider(openai_client=theirs))
 
 
 def _anthropic(spec: _Spec, client: httpx2.AsyncClient) -> Model:
@@ -245,6 +247,7 @@ def _anthropic(spec: _Spec, client: httpx2.AsyncClient) -> Model:
     theirs = AsyncAnthropic(
         api_key=spec.secret, base_url=spec.base_url, max_retries=0, timeout=client.timeout, http_client=client
     )
+    assert theirs.beta.messages  # imported when first looked at, as above
     return AnthropicModel(spec.name, provider=AnthropicProvider(anthropic_client=theirs))
 
 
