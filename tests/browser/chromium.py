@@ -1,7 +1,7 @@
 """The system's Chromium, and how it is started so that it asks nothing of anybody.
 
-Comes in: the machine. Goes out: the browser's path, or a skip with a sentence (in CI a failure); its flags. Playwright's
-own browser is never downloaded.
+Comes in: the machine. Goes out: the browser's path, or a skip with a sentence (in CI a failure); its flags.
+Playwright's own browser is never downloaded.
 """
 
 from __future__ import annotations

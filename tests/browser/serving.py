@@ -1,7 +1,7 @@
 """The dashboard as its users start it: `streamlit run dashboard/app.py`, in a process of its own.
 
-Comes in: variables of the environment. Goes out: an address that answers, and what the terminal said. The environment is
-a fresh one: no key, no setting and no Streamlit configuration of whoever runs the tests.
+Comes in: variables of the environment. Goes out: an address that answers, and what the terminal said. The environment
+is a fresh one: no key, no setting and no Streamlit configuration of whoever runs the tests.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 UP_WITHIN_S = 60.0
@@ -95,7 +96,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         raise
 
 
-def _json(url: str) -> dict[str, object]:
+def _json(url: str) -> dict[str, Any]:
     with urllib.request.urlopen(url, timeout=UP_WITHIN_S) as answer:
         return dict(json.load(answer))
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, ViewportSize, expect
 
 from fanout.sandbox.profile import SandboxProfile
 
-WIDE = {"width": 1440, "height": 1000}
-NARROW = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1440, "height": 1000}
+NARROW: ViewportSize = {"width": 390, "height": 844}
 WAIT_MS = 20_000
 """Only ever means failure."""
 
@@ -211,7 +211,10 @@ class Screen:
         table.scroll_into_view_if_needed()
         box = table.bounding_box()
         assert box is not None
-        self.page.mouse.click(box["x"] + x, box["y"] + 35 * (row + 1) + 17, click_count=2 if double else 1)
+        at_x, at_y = box["x"] + x, box["y"] + 35 * (row + 1) + 17
+        self.page.mouse.move(at_x + 2, at_y + 2)  # as a hand does: the table looks under a pointer that moves
+        self.page.mouse.move(at_x, at_y)
+        self.page.mouse.click(at_x, at_y, click_count=2 if double else 1)
 
     # The detail
 
@@ -248,7 +251,7 @@ class Screen:
                 self._painted(scheme)
                 self.page.screenshot(path=self._shots / f"{name}-{width}-{scheme}.png")
         self.page.emulate_media(color_scheme="light")
-        self.page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+        self.page.set_viewport_size(WIDE)
         self._painted("light")
 
     def _painted(self, scheme: str) -> None:
