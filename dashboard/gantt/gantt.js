@@ -66,6 +66,7 @@ class Chart {
     this.chosen = undefined // the selection Python last asked for
     this.clickTimer = 0
     this.frame = 0
+    this.reacting = null // Plotly's promise for the last update
     this.waiting = false // an update came while it could not be drawn
     this.closed = false
     this.costs = { react: 0, decode: 0, paint: 0, updates: 0 }
@@ -187,7 +188,7 @@ class Chart {
     const now = this.now()
     const until = lastTick(model, now, size.narrow)
     const first = !plot.classList.contains("js-plotly-plot")
-    Plotly.react(plot, tracesOf(model, now, until, this.look), layoutOf(model, this.look, size, memory, until, this.viewer.height), this.config)
+    this.reacting = Plotly.react(plot, tracesOf(model, now, until, this.look), layoutOf(model, this.look, size, memory, until, this.viewer.height), this.config)
     this.until = until
     if (first) this.attach()
     this.insert()
@@ -353,7 +354,7 @@ class Chart {
       const mark = stepFrom(this.model, from, key)
       if (mark !== null) this.setCursor(mark)
     } else if (key === "Enter" && this.cursor) this.select(this.cursor.call)
-    else if (key === "Escape") {
+    else if (key === "Escape" && this.cursor) { // without one it is the page's, which closes the detail
       this.setCursor(null)
       this.memory.selected = null
       this.paintMoving()
@@ -423,7 +424,8 @@ class Chart {
     this.sizes.disconnect()
     window.removeEventListener("pointerup", this.onUp, true)
     window.removeEventListener("pointercancel", this.onUp, true)
-    if (window.Plotly && this.plot.classList.contains("js-plotly-plot")) Plotly.purge(this.plot)
+    // Plotly tells of an update a moment later, and fails where the plot was purged by then.
+    this.reacting?.finally(() => Plotly.purge(this.plot))
     this.root.remove()
   }
 }
