@@ -74,6 +74,11 @@ def test_a_row_opens_the_whole_call_with_its_phases_and_escape_closes_it(ended: 
     expect(detail.get_by_text("Answer, simulated by the sandbox")).to_be_visible()
     expect(detail.locator("table.rows")).to_contain_text("waiting for the first token")
     expect(detail.get_by_role("button", name="Copy to clipboard")).to_have_count(2)
+    button = detail.get_by_role("button", name="Copy to clipboard").first.bounding_box()
+    words = detail.locator("pre > div").first.bounding_box()
+    assert button is not None
+    assert words is not None
+    assert words["x"] + words["width"] <= button["x"], "the button lies on the words"
     ended.shoot("detail")
     ended.page.keyboard.press("Escape")
     expect(detail).to_have_count(0)

@@ -38,8 +38,8 @@ def test_the_numbers_agree_with_the_answers_and_with_the_provider(
     assert screen.answered() == counts["answered"] == sum(each["status"] == "answered" for each in results)
     added_up_s, elapsed_s = _seconds(screen.figure("Latencies add up to")), _seconds(screen.figure("Elapsed"))
     assert float(screen.figure("Overlap")) == pytest.approx(added_up_s / elapsed_s, rel=0.02)
-    slowest_s = max(each["latency_s"] for each in results if each["latency_s"])
-    assert _seconds(screen.figure("Slowest call")) == pytest.approx(slowest_s, rel=0.02)
+    slowest_s = max(each["latency_s"] for each in results if each["latency_s"])  # of last attempts; there may be slower
+    assert _seconds(screen.figure("Slowest call")) >= slowest_s * 0.99
     assert _seconds(screen.figure("Lower bound")) <= elapsed_s * 1.01
     tokens = sum(each["usage"]["output_tokens"] or 0 for each in results)
     assert screen.figure("Tokens out") == f"{tokens} tokens"
