@@ -100,13 +100,11 @@ def _move_workers(live_run: LiveRun) -> None:
 
 
 def _hold(live_run: LiveRun, run: Run) -> None:
-    paused = run.state == "paused"
-    st.button(
-        "Continue" if paused else "Pause",
-        key="strip_pause",
-        on_click=live_run.continue_ if paused else live_run.pause,
-        disabled=run.state not in ("running", "paused"),
-    )
+    """Pause or Continue, and Stop. A press may reach us twice where a poll cuts in: each does the same again."""
+    if run.state == "paused":
+        st.button("Continue", key="strip_continue", on_click=live_run.continue_)
+    else:
+        st.button("Pause", key="strip_pause", on_click=live_run.pause, disabled=run.state != "running")
     st.button("Stop", key="strip_stop", on_click=live_run.cancel, disabled=run.state == "stopping")
 
 
@@ -125,6 +123,8 @@ def _unanswered(run: Run) -> int:
 
 
 def _retry(live_run: LiveRun) -> None:
+    if not live_run.ended:
+        return  # this click was delivered before
     session.unsay()
     version = live_run.snapshot().version
     try:
@@ -214,6 +214,9 @@ def _measure(live_run: LiveRun, run: Run, baseline: LiveRun | None) -> None:
 
 
 def _start_baseline(live_run: LiveRun) -> None:
+    going = live.baseline_of(live_run, house.engine().runs())
+    if going is not None and not going.ended:
+        return  # this click was delivered before: its slots are paid for once
     session.forget_pending()
     session.unsay()
     try:

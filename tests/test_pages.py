@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import house
+from dashboard import house, watch
 from fanout import Batch, Engine
 from fanout.calls import Caller
 from fanout.clock import Clock
@@ -246,8 +246,8 @@ def test_pause_continue_and_stop_reach_the_run(engine: Engine, caller: HandCalle
     app.button(key="strip_pause").click()
     _run(app)
     assert store.await_run(live, lambda run: run.state == "paused")
-    assert app.button(key="strip_pause").label == "Continue"
-    app.button(key="strip_pause").click()
+    assert app.button(key="strip_continue").label == "Continue"
+    app.button(key="strip_continue").click()
     _run(app)
     assert live.snapshot().state == "running"
     app.button(key="strip_stop").click()
@@ -284,6 +284,26 @@ def test_measuring_the_speed_up_says_its_price_first(engine: Engine, caller: Han
     baseline = engine.runs()[0]
     assert (baseline.batch.max_workers, baseline.snapshot().baseline_of) == (1, live.run_id)
     assert "One after another" in _said(_run(app))
+
+
+def test_a_click_that_is_delivered_twice_acts_once(engine: Engine, caller: HandCaller, store: WatchedStore) -> None:
+    live = engine.start(Batch(prompts=["a", "b", "c"], max_workers=2, retries=0))
+    for sending in caller.taken(2):
+        sending.fail(ServerFailed("The provider failed inside."))
+    live.cancel()
+    store.await_run(live, lambda run: run.ended)
+    app = _open(live.run_id)
+    retry = app.button(key="retry_failed")
+    retry.click()
+    _run(app)
+    watch._retry(live)
+    assert app.button(key="strip_stop") is not None
+    assert len(live.snapshot().stretches) <= 2
+    live.cancel()
+    store.await_run(live, lambda run: run.ended)
+    for _ in range(2):
+        watch._start_baseline(live)
+    assert [each.snapshot().baseline_of for each in engine.runs()] == [live.run_id, None]
 
 
 def test_edit_and_run_again_brings_the_form_back_filled_in(
