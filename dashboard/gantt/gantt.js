@@ -354,10 +354,11 @@ class Chart {
       const mark = stepFrom(this.model, from, key)
       if (mark !== null) this.setCursor(mark)
     } else if (key === "Enter" && this.cursor) this.select(this.cursor.call)
-    else if (key === "Escape" && this.cursor) { // without one it is the page's, which closes the detail
+    else if (key === "Escape") {
       this.setCursor(null)
       this.memory.selected = null
       this.paintMoving()
+      return // the page hears it too, and closes the detail
     } else return
     event.preventDefault()
     event.stopPropagation()
