@@ -66,7 +66,8 @@ class Metrics:
     """Sum of the service times (sent to received) of all attempts that have both."""
     slowest: Slowest | None
     overlap: float | None
-    """service_s / wall_s: how many calls were in flight on average. Not a speed-up."""
+    """Calls in flight on average: the time that attempts were in flight over wall_s. Once all were received, that is
+    service_s / wall_s; before, what is in flight or was hung up counts too. Not a speed-up."""
     answered_per_s: float | None
     latency: Spread
     """Service time of answered calls."""
@@ -96,7 +97,7 @@ class SpeedUp:
 
 def measure(run: Run, *, now_ns: int | None = None) -> Metrics:
     """All numbers of `run`, in one pass over its calls. What goes on is cut at `now_ns`, else at its last stamp."""
-    found = _tally(run)
+    found = _tally(run, now_ns)
     status, service_ns, wall = found.status, sum(found.services), wall_ns(run, now_ns=now_ns)
     return Metrics(
         calls=len(run.calls),
@@ -113,7 +114,7 @@ def measure(run: Run, *, now_ns: int | None = None) -> Metrics:
         wall_s=seconds(wall),
         service_s=seconds(service_ns),
         slowest=found.slowest,
-        overlap=service_ns / wall if wall and found.services else None,
+        overlap=(service_ns + found.unreceived_ns) / wall if wall and service_ns + found.unreceived_ns else None,
         answered_per_s=status["answered"] * NS_PER_S / wall if wall and status["answered"] else None,
         latency=_spread(found.latencies),
         experienced=_spread(found.experienced),
@@ -134,6 +135,8 @@ class _Tally:
     sent: int = 0
     slowest: Slowest | None = None
     services: list[int] = field(default_factory=list)
+    unreceived_ns: int = 0
+    """Time in flight of attempts that were sent and never answered: still in flight, or hung up."""
     retries: list[int] = field(default_factory=list)
     latencies: list[int] = field(default_factory=list)
     experienced: list[int] = field(default_factory=list)
@@ -142,7 +145,7 @@ class _Tally:
     costs: list[float] = field(default_factory=list)
 
 
-def _tally(run: Run) -> _Tally:
+def _tally(run: Run, now_ns: int | None) -> _Tally:
     """One pass, because 10,000 calls do not fit the processor's cache: each further pass costs as much again."""
     found = _Tally(status=Counter([call.status for call in run.calls]))
     services = found.services
@@ -160,6 +163,8 @@ def _tally(run: Run) -> _Tally:
                 services.append(service_ns)
                 if service_ns > slowest_ns:
                     slowest_ns, slowest_index = service_ns, call.index
+            elif (until_ns := attempt.ended_ns or now_ns) is not None:
+                found.unreceived_ns += max(0, until_ns - sent_ns)
         if len(call.attempts) > 1:
             found.retries.append(_retries(call))
         if call.status == "answered":

@@ -95,6 +95,19 @@ def test_overlap_is_the_sum_of_service_times_over_the_wall_time() -> None:
     assert (metrics.slowest.index, metrics.slowest.latency_s) == (1, 0.3)
 
 
+def test_overlap_counts_what_is_in_flight_and_what_was_hung_up() -> None:
+    started = [
+        *opened(2),
+        began(2),
+        *(ev.Started(at_ns=0, call=call, attempt=1, lane=call) for call in (0, 1)),
+        *(ev.Sent(at_ns=0, call=call, attempt=1) for call in (0, 1)),
+    ]
+    live = measure(fold(started), now_ns=ms(100))
+    assert (live.service_s, live.overlap) == (0.0, pytest.approx(2.0))
+    hung_up = [ev.Cancelled(at_ns=ms(200), call=call, attempt=1) for call in (0, 1)]
+    assert measure(fold([*started, *hung_up, ended(200)])).overlap == pytest.approx(2.0)
+
+
 def test_every_call_is_counted_once() -> None:
     for at_s in (0.0, 0.5, 2.0, 5.0, 500.0):
         run = make_run(n=40, failing=0.2, retrying=0.3, at_s=at_s)
