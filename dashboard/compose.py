@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard import elements, expect, house, inputs, live, session, wording
 from dashboard.gantt import component
-from dashboard.runs_list import draw_below
+from dashboard.runs_list import draw_with_form
 from fanout import Batch
 from fanout.batch import MOST_RETRIES, MOST_TIMEOUT_S
 from fanout.errors import BadInput, FanoutError
@@ -29,7 +29,7 @@ def draw_form() -> None:
     session.prepare_form(ceiling=ceiling)
     runs = house.engine().runs()
     if any(not each.ended for each in runs):
-        live.poll(draw_below, every_s=live.LIST_S, key="runs")
+        live.poll(draw_with_form, every_s=live.LIST_S, key="runs")
     left, right = st.columns([2, 1], gap="large")
     with left:
         prompts = _prompts()
@@ -37,7 +37,7 @@ def draw_form() -> None:
         _settings(ceiling)
         _run(prompts, ceiling)
     if runs and all(each.ended for each in runs):
-        draw_below()
+        draw_with_form()
     component.early(key="gantt_early")
 
 

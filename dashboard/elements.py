@@ -44,14 +44,16 @@ def _figure(figure: Figure) -> str:
     return f"<div{why}><dt>{html_escape(figure.term)}</dt><dd>{html_escape(figure.value)}</dd></div>"
 
 
-def state(word: str, said: str, *, ended: int, of: int) -> None:
-    """How far a run is: a word, a few counts and a bar."""
-    percent = 100 * ended / max(of, 1)
+def state(word: str, said: str, *, answered: int, failed: int, given_up: int, of: int) -> None:
+    """How far a run is: a word, a few counts, and a bar of what was answered, what failed and what was given up."""
+    parts = (("answered", answered), ("failed", failed), ("given-up", given_up))
+    bar = "".join(
+        f'<i class="{name}" style="width:{100 * count / max(of, 1):.1f}%"></i>' for name, count in parts if count
+    )
     st.html(
         f'<div class="state"><b>{html_escape(word)}</b> <span>{html_escape(said)}</span>'
         f'<div class="bar" role="progressbar" aria-label="Prompts that have ended" '
-        f'aria-valuemin="0" aria-valuemax="{of}" aria-valuenow="{ended}">'
-        f'<i style="width:{percent:.1f}%"></i></div></div>'
+        f'aria-valuemin="0" aria-valuemax="{of}" aria-valuenow="{answered + failed + given_up}">{bar}</div></div>'
     )
 
 

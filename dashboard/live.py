@@ -64,8 +64,10 @@ class Told:
     counts: str
     sentence: str
     figures: tuple[Figure, ...]
-    ended: int
-    """Calls that have ended."""
+    answered: int
+    failed: int
+    given_up: int
+    """Calls that were cancelled or not sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +135,9 @@ def _tell(run: Run, now_ns: int) -> Told:
         counts=wording.counts_sentence(run),
         sentence=wording.run_sentence(run, metrics),
         figures=tuple(wording.figures(run, metrics)),
-        ended=metrics.answered + metrics.failed + metrics.cancelled + metrics.not_sent,
+        answered=metrics.answered,
+        failed=metrics.failed,
+        given_up=metrics.cancelled + metrics.not_sent,
     )
 
 

@@ -37,3 +37,8 @@ def link_to_run(run_id: str, label: str) -> None:
 def link_to_form(label: str) -> None:
     """A link to the form."""
     st.page_link(run_page(), label=label)
+
+
+def link_to_runs(label: str) -> None:
+    """A link to the list of all runs."""
+    st.page_link(runs_page(), label=label)

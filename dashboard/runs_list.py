@@ -16,20 +16,36 @@ from fanout.live import LiveRun
 from fanout.metrics import wall_ns
 from fanout.run import Run
 
+SHOWN_WITH_FORM = 5
+"""Runs on the form's page: the form must not be pushed off the screen; the page of runs has them all."""
 
-def draw_below() -> float | None:
-    """The list under its heading, below a form."""
-    if house.engine().runs():
+
+def draw_with_form() -> float | None:
+    """What goes on and the latest of the others under a heading, beside a form."""
+    runs = in_order(house.engine().runs())
+    if runs:
         elements.heading("Runs")
-    return draw_runs()
+    for each in runs[:SHOWN_WITH_FORM]:
+        _link(each)
+    if len(runs) > SHOWN_WITH_FORM:
+        pages.link_to_runs(f"All {len(runs)} runs")
+    return _every_s(runs)
 
 
 def draw_runs() -> float | None:
-    """The list; gives how often it wants to be drawn again."""
+    """The whole list; gives how often it wants to be drawn again."""
     runs = in_order(house.engine().runs())
     for each in runs:
-        run = each.snapshot()
-        pages.link_to_run(run.run_id, _label(run))
+        _link(each)
+    return _every_s(runs)
+
+
+def _link(live_run: LiveRun) -> None:
+    run = live_run.snapshot()
+    pages.link_to_run(run.run_id, _label(run))
+
+
+def _every_s(runs: tuple[LiveRun, ...]) -> float | None:
     return live.LIST_S if any(not each.ended for each in runs) else None
 
 

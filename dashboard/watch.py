@@ -68,7 +68,14 @@ def _draw(live_run: LiveRun) -> float | None:
 def _strip(live_run: LiveRun, run: Run, told: Told) -> None:
     with st.container(key="strip", horizontal=True, vertical_alignment="center", gap="medium"):
         with st.container(key="strip_state", width="stretch"):
-            elements.state(told.state, told.counts, ended=told.ended, of=len(run.calls))
+            elements.state(
+                told.state,
+                told.counts,
+                answered=told.answered,
+                failed=told.failed,
+                given_up=told.given_up,
+                of=len(run.calls),
+            )
         if not run.ended or _unanswered(run):
             _workers(live_run)
         if not run.ended:
@@ -190,7 +197,7 @@ def _gantt(run: Run, measured: Run | None, now_ns: int, *, by_row: bool) -> None
 
 
 def _actions(live_run: LiveRun, run: Run, baseline: LiveRun | None) -> None:
-    if run.ended and run.baseline_of is None:
+    if run.ended and run.baseline_of is None and (baseline is not None or not _unanswered(run)):
         with st.container(horizontal=True, vertical_alignment="center", key="actions"):
             _measure(live_run, run, baseline)
 
