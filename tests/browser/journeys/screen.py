@@ -186,7 +186,14 @@ class Screen:
 
     def figure(self, term: str) -> str:
         """A number of the run, as it stands there."""
-        return self.page.locator(f"dl.figures div:has(> dt:text-is({term!r})) dd").first.inner_text()
+        return self._figure(term).inner_text()
+
+    def figure_is(self, term: str, value: str) -> None:
+        """Wait for a number of the run: it is drawn a moment after the strip."""
+        expect(self._figure(term)).to_have_text(value)
+
+    def _figure(self, term: str) -> Locator:
+        return self.page.locator(f"dl.figures div:has(> dt:text-is({term!r})) dd").first
 
     # The table of answers
 

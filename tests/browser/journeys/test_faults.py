@@ -94,4 +94,4 @@ def test_a_fault_that_passes_is_retried_and_counted_as_a_slot(browse: Browse, pr
     screen.counts("2 of 2 answered")
     screen.says(re.compile("1 call was retried: 3 quota slots used"))
     assert len(provider.asked("once-500 again")) == 2
-    assert screen.figure("Quota slots") == "3"
+    screen.figure_is("Quota slots", "3")

@@ -42,7 +42,7 @@ def test_the_numbers_agree_with_the_answers_and_with_the_provider(
     assert _seconds(screen.figure("Slowest call")) >= slowest_s * 0.99
     assert _seconds(screen.figure("Lower bound")) <= elapsed_s * 1.01
     tokens = sum(each["usage"]["output_tokens"] or 0 for each in results)
-    assert screen.figure("Tokens out") == f"{tokens} tokens"
+    screen.figure_is("Tokens out", f"{tokens} tokens")
     for term in ("Latency p50 / p95", "Experienced p50 / p95", "First token p50 / p95"):
         p50, p95 = screen.figure(term).split(" / ")
         assert 0 < _seconds(p50) <= _seconds(p95)
@@ -54,7 +54,7 @@ def test_an_unknown_price_is_a_dash_with_a_reason_and_never_zero(browse: Browse,
     screen.type_prompts("Reply: one")
     screen.run()
     screen.counts("1 of 1 answered")
-    assert screen.figure("Cost") == "—"
+    screen.figure_is("Cost", "—")
     expect(screen.page.locator("dl.figures div:has(> dt:text-is('Cost'))")).to_have_attribute("title", re.compile("."))
 
 

@@ -43,7 +43,7 @@ def test_the_slider_changes_the_cap_of_a_run_and_kills_nothing(browse: Browse, p
     provider.release("slider")
     screen.counts("12 of 12 answered")
     assert provider.hang_ups == hang_ups
-    assert screen.figure("Quota slots") == "12"
+    screen.figure_is("Quota slots", "12")
     assert len(provider.asked("hold slider")) == 12
 
 
@@ -93,6 +93,6 @@ def test_retry_sends_only_what_failed(browse: Browse, provider: Provider) -> Non
     screen.counts("7 of 7 answered")
     assert len(provider.asked("retry hello")) == 4
     assert len(provider.asked("once-500 retry")) == 6
-    assert screen.figure("Quota slots") == "10"
+    screen.figure_is("Quota slots", "10")
     expect(screen.sentence).to_contain_text("over 2 stretches")
     screen.shoot("retried", tall=1300, schemes=("light",))
