@@ -37,7 +37,7 @@ def test_a_run_survives_refresh_second_tab_and_nobody_looking_and_nothing_is_sen
     back.counts("8 of 8 answered")
     back.rows(8)
     assert len(provider.asked("survival")) == 8
-    assert back.figure("Quota slots") == "8"
+    back.figure_is("Quota slots", "8")
 
 
 def test_two_people_run_two_batches_and_neither_form_is_disturbed(browse: Browse, provider: Provider) -> None:
