@@ -27,7 +27,7 @@ from fanout.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock, seconds
 from fanout.errors import BadInput, Broken, CallFailed, EngineClosed
 from fanout.live import LiveRun
 from fanout.providers.loop import worst_lag_ns
-from fanout.quota import InFlightCeiling
+from fanout.quota.ceiling import InFlightCeiling
 from fanout.schedule import Schedule, Start
 from fanout.store import MemoryStore, Store
 from fanout.stretch import OpenStretch

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fanout.events import Held
-from fanout.quota import Limit
+from fanout.quota.ceiling import Limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

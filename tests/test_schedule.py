@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanout.events import Held
-from fanout.quota import InFlightCeiling
+from fanout.quota.ceiling import InFlightCeiling
 from fanout.schedule import Schedule, Start, Wait
 
 

@@ -1,0 +1,97 @@
+"""An account's quota as a value, for showing: levels, sources, shares, refusals.
+
+Comes in: what a `Gate` knows at an instant. Goes out: frozen records. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fanout.quota.limits import LimitName, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitView:
+    """One limit at one instant; counts of its own unit (requests, tokens, calls)."""
+
+    name: LimitName
+    number: int
+    """What it allows: a minute, a day, or in flight at a time."""
+    source: Source
+    capacity: int
+    """The most that may be taken at one instant."""
+    used: int
+    """Taken and settled, not yet grown back."""
+    reserved: int
+    """Taken by calls that have not ended."""
+    free: int
+    """May be taken now, >= 0. `used + reserved + free` is the capacity, unless an answer cost more than was there."""
+    said_remaining: int | None = None
+    """What the provider last said is left."""
+    said_ns: int | None = None
+    """When it said so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one run has of an account."""
+
+    run_id: str
+    weight: int
+    waiting: int
+    """Calls that have not started."""
+    in_flight: int
+    requests: int
+    """Attempts sent so far."""
+    tokens: int
+    """Used so far, as settled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """One 429 (those of one instant counted together), and what would have avoided it."""
+
+    at_ns: int
+    run_id: str
+    count: int
+    limit: LimitName | None
+    """The limit that refused; None where the provider named none and none of ours was near its end."""
+    wait_s: float
+    why: str
+    """A sentence: what happened."""
+    remedy: str
+    """A sentence: the knob that would have avoided it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """How full a limit was at one instant."""
+
+    at_ns: int
+    name: LimitName
+    free: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountView:
+    """One account and model at one instant."""
+
+    account: str
+    """The provider's address and, where several keys are in use, a fingerprint: never a key."""
+    model: str
+    at_ns: int
+    preset: str | None
+    """The provider whose documents gave the semantics; None: unknown, learning."""
+    limits: tuple[LimitView, ...]
+    shares: tuple[Share, ...]
+    refusals: tuple[Refused, ...]
+    """The newest last."""
+    samples: tuple[Sample, ...]
+    """The last minutes, the newest last."""
+    blocked_until_ns: int | None
+    """Nothing starts before it: a 429's wait."""
+    others_per_minute: tuple[tuple[LimitName, int], ...] = ()
+    """What somebody else uses of these limits, where the provider reports less than our own use explains."""
+    shared_file: bool = False
+    """Whether other processes on this machine share these numbers."""
