@@ -18,6 +18,9 @@ MOST_WORKERS = 512
 """The ceiling of max_workers: past it pool threads cost more than they carry (docs/performance.md)."""
 MOST_RETRIES = 20
 MOST_TIMEOUT_S = 3600.0
+MOST_QUOTA = 10_000_000_000
+"""Of a rate or a cap: far beyond any account's."""
+MOST_WEIGHT = 100
 STREAM_UP_TO_WORKERS = 16
 """With `stream=None`, calls stream up to this many workers: a streamed call costs 4 ms of CPU, a plain one 2.4."""
 
@@ -50,6 +53,20 @@ class Batch:
     """Stream the answers to learn the time to first token; None streams up to 16 workers."""
     name: str | None = None
     """What people call this run."""
+    auto_workers: bool = False
+    """Whether max_workers is a ceiling, under which Little's law sizes the calls in flight (`fanout.tuning.auto`)."""
+    requests_per_minute: int | None = None
+    """Requests this run may start a minute; None is what the account allows. Never more than that."""
+    tokens_per_minute: int | None = None
+    """Tokens (input and output) this run may use a minute; None is what the account allows. Never more than that."""
+    burst: int | None = None
+    """Requests that may start at one instant after a quiet while; None is the account's, or one second's worth."""
+    weight: int = 1
+    """This run's share beside others on the same account, 1 to 100; more than 1 only where the settings allow it."""
+    cap_tokens: int | None = None
+    """Tokens (input and output) after which the run pauses and asks; None is no cap."""
+    cap_usd: float | None = None
+    """Dollars after which the run pauses and asks; None is no cap."""
     sandbox: SandboxProfile | None = None
     """How the sandbox behaves for this batch; only with model `sandbox`, which takes the default for None."""
 
@@ -67,6 +84,14 @@ class Batch:
         _whole("retries", self.retries, low=0, high=MOST_RETRIES)
         if self.stream is not None and not isinstance(self.stream, bool):
             raise BadInput(f"stream must be True, False or None, got {self.stream!r}")
+        if not isinstance(self.auto_workers, bool):
+            raise BadInput(f"auto_workers must be True or False, got {self.auto_workers!r}")
+        for name in ("requests_per_minute", "tokens_per_minute", "burst", "cap_tokens"):
+            if getattr(self, name) is not None:
+                _whole(name, getattr(self, name), low=1, high=MOST_QUOTA)
+        _whole("weight", self.weight, low=1, high=MOST_WEIGHT)
+        if self.cap_usd is not None:
+            _number("cap_usd", self.cap_usd, low=0.0, high=1_000_000.0, above=True)
         if self.sandbox is not None and not isinstance(self.sandbox, SandboxProfile):
             raise BadInput(f"sandbox must be a SandboxProfile, got {type(self.sandbox).__name__}")
         if self.sandbox is not None and self.model != "sandbox":

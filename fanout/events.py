@@ -19,18 +19,53 @@ from fanout.errors import BadInput, CallFailed
 SCHEMA_VERSION = 1
 """Written into every event's JSON; a newer one is refused, not misread."""
 
-Held = Literal["workers", "requests", "input_tokens", "output_tokens", "concurrency", "penalty", "paused"]
-"""What holds the next call back: no free worker, a named quota, the ceiling of the
-process, a 429's penalty, a pause."""
+LimitName = Literal[
+    "requests", "tokens", "input_tokens", "output_tokens", "requests_per_day", "tokens_per_day", "concurrency"
+]
+"""A limit of an account by the name of the wait that it causes; the first four are a minute's."""
+
+Held = Literal[
+    "workers",
+    "requests",
+    "tokens",
+    "input_tokens",
+    "output_tokens",
+    "requests_per_day",
+    "tokens_per_day",
+    "concurrency",
+    "turn",
+    "penalty",
+    "retries",
+    "cap",
+    "paused",
+]
+"""What holds the next call back: no free worker, a named quota, the ceiling on calls in flight, another run's turn at
+a shared quota, a 429's penalty, the budget of retries, the run's own cap, a pause."""
 
 Purpose = Literal["first", "retry", "resume"]
 """Why a stretch began: the first sending, failed prompts sent again, going on after a process ended."""
 
 StopReason = Literal[
-    "finished", "stopped", "key_refused", "model_unknown", "quota_exhausted", "not_ready", "interrupted"
+    "finished",
+    "stopped",
+    "key_refused",
+    "model_unknown",
+    "quota_exhausted",
+    "provider_down",
+    "same_failure",
+    "not_ready",
+    "interrupted",
 ]
-"""Why a stretch ended: all prompts ended; the user stopped it; a failure that every call would share; the model
-could not be made ready; the engine was closed."""
+"""Why a stretch ended: all prompts ended; the user stopped it; a failure that every call would share; nothing but
+faults of the provider in a row; the same refusal of every prompt; the model could not be made ready; the engine was
+closed."""
+
+LimitReason = Literal["user", "auto", "run", "setting", "preset", "header", "learnt"]
+"""Who moved a limit: the user; the automatic max_workers; what the run asked for; `fanout.toml`; the provider's
+documents; a response's headers; 429s."""
+
+Cap = Literal["tokens", "usd"]
+"""What a run's own cap counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,14 +227,38 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitChanged:
-    """A limit moved while the run went on."""
+    """A limit came to be known, or moved, while the run went on; None is unknown."""
 
     kind: ClassVar[str] = "limit_changed"
     at_ns: int
-    limit: Literal["max_workers"]
-    old: int
-    new: int
-    reason: Literal["user"]
+    limit: Literal["max_workers"] | LimitName
+    old: int | None
+    new: int | None
+    reason: LimitReason
+    why: str | None = None
+    """A sentence, where there is more to say than the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapReached:
+    """The run has used what it was allowed: nothing further starts until somebody raises the cap."""
+
+    kind: ClassVar[str] = "cap_reached"
+    at_ns: int
+    cap: Cap
+    used: float
+    """By what has ended, and by the estimate of what is in flight."""
+    allowed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapRaised:
+    """Somebody allowed the run more."""
+
+    kind: ClassVar[str] = "cap_raised"
+    at_ns: int
+    cap: Cap
+    allowed: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +296,8 @@ Event = (
     | Cancelled
     | NotSent
     | LimitChanged
+    | CapReached
+    | CapRaised
     | StopAsked
     | ClientLagged
 )
@@ -259,6 +320,8 @@ KINDS: Mapping[str, type[Event]] = {
         Cancelled,
         NotSent,
         LimitChanged,
+        CapReached,
+        CapRaised,
         StopAsked,
         ClientLagged,
     )

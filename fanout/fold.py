@@ -12,7 +12,7 @@ from typing import Any
 
 from fanout import events as ev
 from fanout.errors import CallFailed
-from fanout.run import Attempt, Call, CallStatus, Hold, Lag, Run, RunState, Step, Stretch
+from fanout.run import Attempt, Call, CallStatus, CapState, Hold, Lag, QuotaStep, Run, RunState, Step, Stretch
 
 
 def fold(events: Iterable[ev.Event]) -> Run:
@@ -36,6 +36,8 @@ class Fold:
         self._calls = [Call(index=i, prompt=prompt) for i, prompt in enumerate(opened.batch.prompts)]
         self._stretches: list[Stretch] = []
         self._limits: list[Step] = []
+        self._quota: list[QuotaStep] = []
+        self._cap: CapState | None = None
         self._holds: list[Hold] = []
         self._lags: list[Lag] = []
         self._state: RunState = "opening"
@@ -75,6 +77,8 @@ class Fold:
                 calls=tuple(self._calls),
                 stretches=tuple(self._stretches),
                 limits=tuple(self._limits),
+                quota=tuple(self._quota),
+                cap=self._cap,
                 holds=tuple(self._holds),
                 lags=tuple(self._lags),
                 stop_reason=self._stop_reason,
@@ -121,7 +125,7 @@ class Fold:
     def _hold_changed(self, event: ev.HoldChanged) -> None:
         self._holds.append(Hold(at_ns=event.at_ns, held_by=event.held_by))
         if self._state in ("running", "paused"):
-            self._state = "paused" if event.held_by == "paused" else "running"
+            self._state = "paused" if event.held_by in ("paused", "cap") else "running"
 
     def _started(self, event: ev.Started) -> None:
         attempt = Attempt(
@@ -189,8 +193,19 @@ class Fold:
         self._end(event.call, event.at_ns, "not_sent")
 
     def _limit_changed(self, event: ev.LimitChanged) -> None:
-        self._limits.append(Step(at_ns=event.at_ns, value=event.new))
-        self._max_workers = event.new
+        if event.limit != "max_workers":
+            self._quota.append(
+                QuotaStep(at_ns=event.at_ns, limit=event.limit, value=event.new, reason=event.reason, why=event.why)
+            )
+        elif event.new is not None:
+            self._limits.append(Step(at_ns=event.at_ns, value=event.new, reason=event.reason, why=event.why))
+            self._max_workers = event.new
+
+    def _cap_reached(self, event: ev.CapReached) -> None:
+        self._cap = CapState(cap=event.cap, used=event.used, allowed=event.allowed)
+
+    def _cap_raised(self, event: ev.CapRaised) -> None:
+        self._cap = None
 
     def _stop_asked(self, event: ev.StopAsked) -> None:
         self._state = "stopping"
@@ -245,6 +260,8 @@ _FOLDERS: dict[type, Callable[[Any, Any], None]] = {
     ev.Cancelled: Fold._cancelled,
     ev.NotSent: Fold._not_sent,
     ev.LimitChanged: Fold._limit_changed,
+    ev.CapReached: Fold._cap_reached,
+    ev.CapRaised: Fold._cap_raised,
     ev.StopAsked: Fold._stop_asked,
     ev.ClientLagged: Fold._client_lagged,
 }

@@ -29,10 +29,16 @@ RunState = Literal["opening", "running", "paused", "stopping", "ended"]
 PhaseName = Literal[
     "workers",
     "requests",
+    "tokens",
     "input_tokens",
     "output_tokens",
+    "requests_per_day",
+    "tokens_per_day",
     "concurrency",
+    "turn",
     "penalty",
+    "retries",
+    "cap",
     "paused",
     "client",
     "first_token",
@@ -134,6 +140,28 @@ class Step:
 
     at_ns: int
     value: int
+    reason: ev.LimitReason = "user"
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaStep:
+    """A limit of the account, as it was known from `at_ns` on; `value` None: unknown from then on."""
+
+    at_ns: int
+    limit: ev.LimitName
+    value: int | None
+    reason: ev.LimitReason
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapState:
+    """A cap that the run has reached, and that nobody has raised yet."""
+
+    cap: ev.Cap
+    used: float
+    allowed: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +233,10 @@ class Run:
     stretches: tuple[Stretch, ...]
     limits: tuple[Step, ...]
     """max_workers over time, first value first."""
+    quota: tuple[QuotaStep, ...]
+    """The account's limits as they came to be known, and moved."""
+    cap: CapState | None
+    """The cap that pauses the run now."""
     holds: tuple[Hold, ...]
     lags: tuple[Lag, ...]
     stop_reason: ev.StopReason | None

@@ -6,16 +6,12 @@ wrong. Knows no time and no provider.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
 from fanout.errors import BadInput
-
-LimitName = Literal[
-    "requests", "tokens", "input_tokens", "output_tokens", "requests_per_day", "tokens_per_day", "concurrency"
-]
-"""A limit by the name of the wait that it causes; the first four are a minute's."""
+from fanout.events import LimitName
 
 RATES: tuple[LimitName, ...] = (
     "requests",
@@ -89,7 +85,7 @@ class Limits:
         return cls(**values)
 
 
-_NUMBERS: Mapping[LimitName, Any] = {
+_NUMBERS: Mapping[LimitName, Callable[[Limits], int | None]] = {
     "requests": lambda limits: limits.requests_per_minute,
     "tokens": lambda limits: limits.tokens_per_minute,
     "input_tokens": lambda limits: limits.input_tokens_per_minute,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fanout.quota.limits import LimitName
+from fanout.events import LimitName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

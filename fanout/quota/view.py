@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fanout.quota.limits import LimitName, Source
+from fanout.events import LimitName
+from fanout.quota.limits import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
