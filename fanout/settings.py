@@ -1,4 +1,4 @@
-"""What an operator decides once: models on offer, ceilings, how many runs are kept, where the sandbox is.
+"""What an operator decides once: models on offer, ceilings, limits of accounts, runs that are kept, where things are.
 
 Comes in: `FANOUT_*` variables, and a `fanout.toml` in the directory one starts from (the variables win). Goes out: one
 frozen, checked `Settings`, or a `BadInput` that names the setting, what it holds and what is expected. Holds no key:
@@ -7,11 +7,16 @@ those are read by the providers' own libraries.
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -23,12 +28,44 @@ from pydantic_settings import (
 
 from fanout.batch import MOST_WORKERS
 from fanout.errors import BadInput
+from fanout.quota.limits import Limits
 
 SETTINGS_FILE = Path("fanout.toml")
 """Read from the working directory; absent is fine."""
 
 OFFERED = ("openai:gpt-6-luna", "anthropic:claude-haiku-5-5", "google:gemini-3.5-flash-lite")
 """Offered beside the sandbox where nobody chose: each provider's small model. Any other can be typed."""
+QUOTA_FILE = "quota.sqlite3"
+
+
+def default_quota_file() -> Path | None:
+    """Where this user's processes share what is left of their quotas; None where the user has no home directory."""
+    try:
+        return _state_directory() / "fanout" / QUOTA_FILE
+    except RuntimeError:  # what Path.home() raises where there is none
+        return None
+
+
+def _state_directory() -> Path:
+    """What the system calls the place for state that outlives a process, of one user on one machine."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return given if given.is_absolute() else Path.home() / ".local" / "state"  # as the XDG specification has it
+
+
+def _limits(value: object) -> object:
+    """A table of `fanout.toml` as Limits."""
+    if not isinstance(value, Mapping):
+        return value
+    limits = Limits.from_json(value)
+    try:
+        ZoneInfo(limits.day_zone)
+    except (ValueError, LookupError, OSError) as exc:
+        raise BadInput(f"day_zone must be a time zone such as Europe/Paris, got {limits.day_zone!r}") from exc
+    return limits
 
 
 class Settings(BaseSettings):
@@ -46,6 +83,14 @@ class Settings(BaseSettings):
     """Calls in flight over all runs of the process."""
     keep_runs: int = Field(default=50, ge=1, le=10_000)
     """Runs that are kept in memory."""
+    limits: Annotated[Mapping[str, Annotated[InstanceOf[Limits], BeforeValidator(_limits)]], NoDecode] = Field(
+        default_factory=dict
+    )
+    """What accounts allow, by model string or by a pattern with * and ?; as JSON in a variable. See `limits_for`."""
+    share_quota: bool = True
+    """Whether this user's processes on this machine share one view of what is left of a quota."""
+    quota_file: Path | None = Field(default_factory=default_quota_file)
+    """The file that they share it in."""
     sandbox_url: str | None = None
     """A sandbox that is already served (`python -m fanout sandbox`); None starts one."""
     allow_remote: bool = False
@@ -57,6 +102,36 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _read_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as exc:
+            raise BadInput(f"must be a JSON object of limits by model: {exc}") from exc
+
+    @field_validator("quota_file")
+    @classmethod
+    def _expand(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser()
+
+    def limits_for(self, model: str) -> Limits:
+        """What is set for this model string: its own table, else that of the longest pattern that fits, else nothing.
+
+        Tables do not add up: the one that is taken is all that is set.
+        """
+        if model in self.limits:
+            return self.limits[model]
+        fitting = [pattern for pattern in self.limits if fnmatchcase(model, pattern)]
+        return self.limits[max(fitting, key=len)] if fitting else Limits()
+
+    @property
+    def shared_quota_file(self) -> Path | None:
+        """The file to share quotas in; None where they are not shared."""
+        return self.quota_file if self.share_quota else None
 
     @classmethod
     def settings_customise_sources(
@@ -76,13 +151,20 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as exc:
-        wrong = exc.errors()[0]
-        name = ".".join(str(part) for part in wrong["loc"]) or "settings"
-        raise BadInput(
-            f"setting {name} (FANOUT_{name.upper()} or {SETTINGS_FILE}): {wrong['msg']}, got {wrong['input']!r}"
-        ) from exc
+        raise BadInput(_sentence(exc.errors()[0])) from exc
     except (SettingsError, ValueError, OSError) as exc:
         raise BadInput(f"{SETTINGS_FILE} cannot be read: {exc}") from exc
+
+
+def _sentence(wrong: Any) -> str:
+    """What pydantic found wrong (its ErrorDetails), as one sentence; our own checks say already what they got."""
+    field, *rest = [str(part) for part in wrong["loc"]] or ["settings"]
+    within = f" of {rest[0]!r}" if rest else ""
+    place = f"setting {field}{within} (FANOUT_{field.upper()} or {SETTINGS_FILE})"
+    ours = wrong.get("ctx", {}).get("error")
+    if isinstance(ours, BadInput):
+        return f"{place}: {ours}"
+    return f"{place}: {wrong['msg']}, got {wrong['input']!r}"
 
 
 def name_sandbox(settings: Settings) -> None:

@@ -11,8 +11,8 @@ from fanout.settings import OFFERED, Settings, name_sandbox, read_settings
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("MODELS", "MAX_WORKERS_CEILING", "MAX_IN_FLIGHT", "KEEP_RUNS", "SANDBOX_URL", "ALLOW_REMOTE"):
-        monkeypatch.delenv(f"FANOUT_{name}", raising=False)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"FANOUT_{name.upper()}", raising=False)
     return tmp_path
 
 
