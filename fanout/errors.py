@@ -8,7 +8,11 @@ as data (`CallFailed.bare`), compared by content, written to JSON and read back.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
+
+FailureKind = Literal["rate", "quota_exhausted", "overload", "transient", "fatal", "ours"]
+"""What a failure asks for: wait for the quota; stop, the quota is gone; back off, they are full; try again; give the
+call up; mend our code."""
 
 
 class FanoutError(Exception):
@@ -31,6 +35,8 @@ class CallFailed(FanoutError):
     False where the request certainly did not reach the provider, so that no quota slot was used.
     """
 
+    kind: ClassVar[FailureKind] = "fatal"
+    """What it asks for."""
     retryable: ClassVar[bool] = False
     """Whether another attempt may end differently."""
     stops_run: ClassVar[bool] = False
@@ -98,67 +104,83 @@ class CallFailed(FanoutError):
 class RateLimited(CallFailed):
     """The provider answered 429: the quota is used up for now. Wait `retry_after_s`, then send again."""
 
+    kind = "rate"
     retryable = True
 
 
 class TimedOut(CallFailed):
     """No complete answer within `timeout_s`."""
 
+    kind = "transient"
     retryable = True
 
 
 class ConnectionFailed(CallFailed):
     """The provider could not be reached (`was_sent` False), or closed the connection before the answer ended."""
 
+    kind = "transient"
     retryable = True
 
 
 class ServerFailed(CallFailed):
     """The provider failed inside (5xx)."""
 
+    kind: ClassVar[FailureKind] = "transient"
     retryable = True
 
 
 class Overloaded(ServerFailed):
     """The provider says it has too much to do (503, 529)."""
 
+    kind = "overload"
+
 
 class Truncated(CallFailed):
     """The answer's stream ended before the provider said that it was complete."""
 
+    kind = "transient"
     retryable = True
 
 
 class BadAnswer(CallFailed):
     """The provider answered something that is not an answer (not JSON, a missing field, nothing at all)."""
 
+    kind = "transient"
     retryable = True
 
 
 class Rejected(CallFailed):
     """The provider refuses this prompt or these settings (400, 422); sending it again changes nothing."""
 
+    kind = "fatal"
+
 
 class QuotaExhausted(CallFailed):
-    """The account has no credit left (402, insufficient_quota). Every further call would fail alike."""
+    """The account has no credit left, has reached its spending limit or has used up its day. Every further call would
+    fail alike."""
 
+    kind = "quota_exhausted"
     stops_run = True
 
 
 class KeyRefused(CallFailed):
     """The provider does not accept the key (401, 403). Every further call would fail alike."""
 
+    kind = "fatal"
     stops_run = True
 
 
 class ModelUnknown(CallFailed):
     """The provider does not know the model (404). Every further call would fail alike."""
 
+    kind = "fatal"
     stops_run = True
 
 
 class Broken(CallFailed):
     """A bug of ours, or a function of yours that raised: kept in the call's row, with its class and message."""
+
+    kind = "ours"
 
 
 FAILURES: Mapping[str, type[CallFailed]] = {
