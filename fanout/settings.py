@@ -58,8 +58,10 @@ def _state_directory() -> Path:
 
 def _limits(value: object) -> object:
     """A table of `fanout.toml` as Limits."""
-    if not isinstance(value, Mapping):
+    if isinstance(value, Limits):
         return value
+    if not isinstance(value, Mapping):
+        raise BadInput(f"expected a table of limits such as requests_per_minute = 600, got {value!r}")
     limits = Limits.from_json(value)
     try:
         ZoneInfo(limits.day_zone)

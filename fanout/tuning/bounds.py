@@ -3,10 +3,12 @@
 Comes in: a `Run`, or latencies. Goes out: lower bounds of the makespan and which one binds; expected seconds, None
 where no latency is known. Knows no clock and draws no random numbers: the same input gives the same answer.
 
-    makespan >= max(longest call, sum of latencies / max_workers)
+    makespan >= max(longest call, sum of latencies / max_workers,
+                    (requests - burst) / request rate, (tokens - burst) / token rate)
 
 Once the slider has moved, the second term is the earliest time at which max_workers integrated over time reaches the
-sum. Each stretch has its own bounds; those of the run are their sums.
+sum; so are the others as a limit changes (`fanout.tuning.rates`). A limit that nobody knew has no term. Each stretch
+has its own bounds; those of the run are their sums.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from typing import Literal, NamedTuple
 from fanout.clock import NS_PER_S, seconds
 from fanout.metrics import wall_ns
 from fanout.run import Attempt, Call, Run, Stretch
+from fanout.tuning import rates
 
-BoundName = Literal["longest_call", "workers"]
+BoundName = Literal["longest_call", "workers", "requests", "tokens", "input_tokens", "output_tokens"]
 
 MOST_SIMULATED = 1_000
 """Calls that an estimate plays through; the rest counts as mean latency / max_workers each."""
@@ -45,7 +48,7 @@ class Bounds:
     """How close the run came to what was possible with these latencies."""
 
     bounds: tuple[Bound, ...]
-    """One per limit, each summed over the stretches."""
+    """One per limit that is known, each summed over the stretches; the longest call and the workers come first."""
     lower_s: float
     """The stretches' largest bounds, added up: no schedule is faster."""
     binds: BoundName | None
@@ -63,18 +66,21 @@ def bounds(run: Run, *, now_ns: int | None = None) -> Bounds:
     for call in run.calls:
         for way in _ways(call, now_ns):
             ways[way.stretch].append(way)
-    totals: dict[BoundName, int] = {"longest_call": 0, "workers": 0}
+    used = {name: rates.uses(run, name) for name in rates.known_rates(run)}
+    totals: dict[BoundName, int] = {"longest_call": 0, "workers": 0, **dict.fromkeys(used, 0)}
     held = dict(totals)
     for stretch in run.stretches:
         terms = _terms_ns(run, stretch, ways[stretch.number], now_ns)
+        for name, of_stretches in used.items():
+            terms[name] = rates.earliest_ns(run, stretch, name, of_stretches[stretch.number])
         binding: BoundName = max(terms, key=lambda name: terms[name])
         held[binding] += terms[binding]
-        totals = {name: total_ns + terms[name] for name, total_ns in totals.items()}
+        totals = {bound: total_ns + terms[bound] for bound, total_ns in totals.items()}
     binds: BoundName = max(held, key=lambda name: held[name])
     lower_ns, wall = sum(held.values()), wall_ns(run, now_ns=now_ns)
     longest = max((way for one in ways.values() for way in one), key=lambda way: way.way_ns, default=None)
     return Bounds(
-        bounds=tuple(Bound(name=name, seconds=seconds(total_ns)) for name, total_ns in totals.items()),
+        bounds=tuple(Bound(name=bound, seconds=seconds(total_ns)) for bound, total_ns in totals.items()),
         lower_s=seconds(lower_ns),
         binds=binds if lower_ns else None,
         wall_s=seconds(wall),
@@ -99,23 +105,37 @@ def makespan_s(latencies_s: Iterable[float], max_workers: int, *, free_s: Sequen
     return end_s
 
 
-def estimate(n: int, max_workers: int, latencies_s: Sequence[float]) -> float | None:
+def estimate(
+    n: int,
+    max_workers: int,
+    latencies_s: Sequence[float],
+    *,
+    requests_per_minute: int | None = None,
+    burst: int | None = None,
+) -> float | None:
     """The seconds that `n` calls are expected to take, when they take as long as those known; None if none is.
 
-    List scheduling of `n` latencies spread like the known ones, in a mixed order that is always the same.
+    List scheduling of `n` latencies spread like the known ones, in a mixed order that is always the same. Under
+    `requests_per_minute` the last call starts at (n - burst) / rate, and then takes as long as calls take on average;
+    `burst` None is one second's worth.
     """
-    return _expected(n, max_workers, sorted(latencies_s), free_s=())
+    expected_s = _expected(n, max_workers, sorted(latencies_s), free_s=())
+    if expected_s is None or requests_per_minute is None:
+        return expected_s
+    rate_per_s = requests_per_minute / rates.S_PER_MINUTE
+    at_once = rates.burst_for(rate_per_s) if burst is None else burst
+    return _at_the_quota(expected_s, max(0.0, n - at_once) / rate_per_s, latencies_s)
 
 
 def remaining_s(run: Run, now_ns: int) -> float | None:
     """The seconds that the run has to go if its calls go on as those answered; None where nobody can tell.
 
     Nobody can tell before the first answer, in a pause or a stop, and once all that is left has been in flight
-    longer than any call that was answered.
+    longer than any call that was answered. Never less than the limits that are known need to let the rest start.
     """
     if run.state != "running":
         return None
-    known = sorted(_answered_s(run))
+    known = sorted(answered_s(run))
     if not known:
         return None
     waiting = sum(call.status in ("queued", "backing_off") for call in run.calls)
@@ -123,7 +143,25 @@ def remaining_s(run: Run, now_ns: int) -> float | None:
     left = [_left_s(call.attempts[-1], now_ns, known, longest_s) for call in run.calls if call.status == "running"]
     if not waiting and not any(left):
         return None
-    return _expected(waiting, run.max_workers, known, free_s=left)
+    expected_s = _expected(waiting, run.max_workers, known, free_s=left)
+    starts_s = rates.least_s(run, waiting)
+    return expected_s if expected_s is None or starts_s is None else _at_the_quota(expected_s, starts_s, known)
+
+
+def answered_s(run: Run) -> list[float]:
+    """Service times of answered calls: of all of them, or of every n-th in a longer run."""
+    return [
+        seconds(last.received_ns - last.sent_ns)
+        for call in run.calls[:: 1 + len(run.calls) // MOST_SAMPLED]
+        if call.status == "answered"
+        and (last := call.attempts[-1]).sent_ns is not None
+        and last.received_ns is not None
+    ]
+
+
+def _at_the_quota(expected_s: float, starts_s: float, latencies_s: Sequence[float]) -> float:
+    """What is expected where the quota lets the last call start after `starts_s`; 0 is: it does not hold it back."""
+    return max(expected_s, starts_s + sum(latencies_s) / len(latencies_s)) if starts_s else expected_s
 
 
 def _expected(n: int, max_workers: int, known: Sequence[float], *, free_s: Sequence[float]) -> float | None:
@@ -139,17 +177,6 @@ def _sample(known: Sequence[float], n: int) -> list[float]:
     spread = [known[int((place + 0.5) * len(known) / n)] for place in range(n)]
     order = sorted(range(n), key=lambda place: (place * _GOLDEN) % 1.0)
     return [spread[place] for place in order]
-
-
-def _answered_s(run: Run) -> list[float]:
-    """Service times of answered calls: of all of them, or of every n-th in a longer run."""
-    return [
-        seconds(last.received_ns - last.sent_ns)
-        for call in run.calls[:: 1 + len(run.calls) // MOST_SAMPLED]
-        if call.status == "answered"
-        and (last := call.attempts[-1]).sent_ns is not None
-        and last.received_ns is not None
-    ]
 
 
 def _left_s(attempt: Attempt, now_ns: int, known: Sequence[float], longest_s: Sequence[float]) -> float:

@@ -1,0 +1,97 @@
+"""How much of a run its quota decides: how long it held, how many workers it can use, when it lets the rest end.
+
+Comes in: a `Run` and an instant on its clock. Goes out: a `QuotaBound`, each number None where nobody can tell. Knows
+no clock of its own and no words.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from fanout.clock import NS_PER_S, seconds
+from fanout.events import Held
+from fanout.run import Run
+from fanout.tuning.auto import workers_for
+from fanout.tuning.bounds import answered_s
+from fanout.tuning.rates import QUOTA_HOLDS, Allowed, allowed, least_s
+
+PACE_NS = 30 * NS_PER_S
+"""The present pace is that of the last half minute ..."""
+PACED_CALLS = 16
+"""... or of the last 16 answers, where these reach further back."""
+FEWEST_PACED = 3
+"""Answers below which there is no pace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaBound:
+    """What the quota did to a run, and what it allows."""
+
+    share: float
+    """Of the wall time, the share in which a quota held the next call: 0 to 1."""
+    by: Held | None
+    """What of the quota held longest; None where it never did."""
+    rate: Allowed | None
+    """The calls a second that the known limits allow; None where none is known."""
+    workers_suffice: int | None
+    """Workers that this rate keeps busy: 1.25 x rate x mean latency. More gain nothing."""
+    earliest_s: float | None
+    """Seconds from now before which the limits let the last waiting call start: 0 where they do not hold it back."""
+    pace_s: float | None
+    """Seconds from now until all are answered, at the pace of the last answers."""
+
+
+def quota_bound(run: Run, now_ns: int) -> QuotaBound:
+    """What goes on is cut at `now_ns`."""
+    held = _held_ns(run, now_ns)
+    wall_ns = sum(max(0, (stretch.ended_ns or now_ns) - stretch.began_ns) for stretch in run.stretches)
+    rate = allowed(run)
+    latencies_s = answered_s(run)
+    waiting = sum(call.status in ("queued", "backing_off") for call in run.calls)
+    return QuotaBound(
+        share=sum(held.values()) / wall_ns if wall_ns else 0.0,
+        by=held.most_common(1)[0][0] if held else None,
+        rate=rate,
+        workers_suffice=(
+            workers_for(rate_per_s=rate.rate_per_s, latency_s=sum(latencies_s) / len(latencies_s))
+            if rate is not None and latencies_s
+            else None
+        ),
+        earliest_s=least_s(run, waiting) if waiting else None,
+        pace_s=_pace_s(run, now_ns),
+    )
+
+
+def _held_ns(run: Run, now_ns: int) -> Counter[Held]:
+    """How long each part of the quota held the next call, within stretches; only what held at all."""
+    found: Counter[Held] = Counter()
+    for hold, following in zip(run.holds, [*run.holds[1:], None][: len(run.holds)], strict=True):
+        if hold.held_by is None or hold.held_by not in QUOTA_HOLDS:
+            continue
+        until_ns = now_ns if following is None else following.at_ns
+        for stretch in run.stretches:
+            ended_ns = now_ns if stretch.ended_ns is None else stretch.ended_ns
+            length_ns = min(until_ns, ended_ns) - max(hold.at_ns, stretch.began_ns)
+            if length_ns > 0:
+                found[hold.held_by] += length_ns
+    return found
+
+
+def _pace_s(run: Run, now_ns: int) -> float | None:
+    """What is left over the pace of the last answers; None in a pause, in a stop and before there is a pace."""
+    if run.state != "running":
+        return None
+    began_ns = run.stretches[-1].began_ns
+    answers = sorted(
+        call.ended_ns[-1] for call in run.calls if call.status == "answered" and call.ended_ns[-1] >= began_ns
+    )
+    left = sum(call.status in ("queued", "backing_off", "running") for call in run.calls)
+    if len(answers) < FEWEST_PACED or not left:
+        return None
+    lately = sum(at_ns > now_ns - PACE_NS for at_ns in answers)
+    count = min(len(answers), max(lately, PACED_CALLS))
+    since_ns = answers[-count - 1] if count < len(answers) else began_ns
+    if count == lately:
+        since_ns = max(since_ns, now_ns - PACE_NS)
+    return left * seconds(now_ns - since_ns) / count if now_ns > since_ns else None
