@@ -90,12 +90,61 @@ def _quota(now: SandboxProfile) -> dict[str, Any]:
     return {
         "requests_per_minute": _limit("Requests a minute", now.requests_per_minute, "sandbox_rpm"),
         "tokens_per_minute": _limit("Tokens a minute", now.tokens_per_minute, "sandbox_tpm"),
+        "burst": _limit(
+            "Requests at once after a quiet while (burst)", now.burst, "sandbox_burst", unset="a minute's worth"
+        ),
+        "token_burst": _limit(
+            "Tokens at once after a quiet while", now.token_burst, "sandbox_token_burst", unset="a minute's worth"
+        ),
+        "requests_per_day": _limit("Requests a day", now.requests_per_day, "sandbox_rpd"),
+        "max_in_flight": _limit("Calls in flight above which others are refused", now.max_in_flight, "sandbox_flight"),
         "capacity": _limit("Calls in flight above which latency grows", now.capacity, "sandbox_capacity"),
+        "other_user_share": _share(
+            "Another user takes, %",
+            now.other_user_share,
+            "sandbox_others",
+            most=90.0,
+            why="Of the requests and tokens a minute, on the same key, all the time.",
+        ),
+        **_quota_modes(now),
     }
 
 
-def _limit(label: str, now: int | None, key: str) -> int | None:
-    return st.number_input(label, 1, 100_000_000, now, step=1, key=_key(key), placeholder="no limit")
+def _quota_modes(now: SandboxProfile) -> dict[str, Any]:
+    return {
+        "headers": not _mode(
+            "Headers off",
+            not now.headers,
+            "sandbox_headers_off",
+            "No answer tells what is left, and no refusal how long to wait.",
+        ),
+        "hard_window": _mode(
+            "Hard window",
+            now.hard_window,
+            "sandbox_hard_window",
+            "Limits hold for whole minutes from the first request, and nothing refills before a minute's end.",
+        ),
+        "rejected_burn": _mode(
+            "Rejected calls burn quota",
+            now.rejected_burn,
+            "sandbox_burn",
+            "A refused call counts towards the requests a minute like any other.",
+        ),
+        "charge_max_tokens": _mode(
+            "Charge the longest answer asked for",
+            now.charge_max_tokens,
+            "sandbox_charge_max",
+            "A call with a limit on its answer takes that many tokens, however short the answer is.",
+        ),
+    }
+
+
+def _limit(label: str, now: int | None, key: str, *, unset: str = "no limit") -> int | None:
+    return st.number_input(label, 1, 100_000_000, now, step=1, key=_key(key), placeholder=unset)
+
+
+def _mode(label: str, now: bool, key: str, why: str) -> bool:
+    return st.checkbox(label, now, key=_key(key), help=why)
 
 
 def _faults(now: SandboxProfile) -> dict[str, Any]:
@@ -107,8 +156,8 @@ def _faults(now: SandboxProfile) -> dict[str, Any]:
     }
 
 
-def _share(label: str, now: float, key: str) -> float | None:
-    percent = st.number_input(label, 0.0, 100.0, now * 100, step=1.0, format="%g", key=_key(key))
+def _share(label: str, now: float, key: str, *, most: float = 100.0, why: str | None = None) -> float | None:
+    percent = st.number_input(label, 0.0, most, min(most, now * 100), step=1.0, format="%g", key=_key(key), help=why)
     return None if percent is None else percent / 100
 
 

@@ -1,18 +1,14 @@
-"""The simulated account's arithmetic, on instants that the test chooses."""
+"""What one limit of the simulated account allows, on instants that the test chooses."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.sandbox.bucket import NS_PER_MINUTE, NS_PER_S, Account, TokenBucket, duration
-from fanout.sandbox.profile import SandboxProfile
-
-
-def _headers(account: Account, *, tokens: int, at_ns: int) -> dict[str, str]:
-    admission = account.admit(tokens=tokens, at_ns=at_ns)
-    return {name.decode(): value.decode() for name, value in admission.headers}
+from fanout.sandbox.bucket import NS_PER_MINUTE, NS_PER_S, PPM, Allowance, FixedWindow, TokenBucket
 
 
 def test_a_full_bucket_gives_its_minute_at_once_and_then_one_at_a_time() -> None:
@@ -41,22 +37,66 @@ def test_taking_what_is_not_there_is_a_bug() -> None:
         bucket.take(1, at_ns=1)
 
 
+Asked = Sequence[tuple[int, int]]
+"""Requests: after which pause, and at what cost."""
+
 _ASKED = st.lists(st.tuples(st.integers(0, NS_PER_MINUTE), st.integers(1, 50)), min_size=1, max_size=60)
+_OTHERS_PPM = st.integers(0, 9 * PPM // 10)
 
 
-@given(per_minute=st.integers(1, 1000), asked=_ASKED)
-def test_no_window_gets_more_than_the_burst_and_its_refill(per_minute: int, asked: list[tuple[int, int]]) -> None:
-    bucket, now_ns, taken = TokenBucket(per_minute=per_minute, at_ns=0), 0, []
+def _taken(allowance: Allowance, asked: Asked) -> list[tuple[int, int]]:
+    """When how much was taken, where everybody takes what they can get."""
+    now_ns, taken = 0, []
     for pause_ns, cost in asked:
         now_ns += pause_ns
-        if bucket.wait_ns(cost, at_ns=now_ns) == 0:
-            bucket.take(cost, at_ns=now_ns)
+        if allowance.wait_ns(cost, at_ns=now_ns) == 0:
+            allowance.take(cost, at_ns=now_ns)
             taken.append((now_ns, cost))
+    return taken
+
+
+@given(per_minute=st.integers(1, 1000), capacity=st.integers(1, 1000), others_ppm=_OTHERS_PPM, asked=_ASKED)
+def test_no_window_gets_more_than_the_burst_and_the_refill_that_others_leave(
+    per_minute: int, capacity: int, others_ppm: int, asked: Asked
+) -> None:
+    bucket = TokenBucket(per_minute=per_minute, capacity=capacity, at_ns=0, others_ppm=others_ppm)
+    taken = _taken(bucket, asked)
     for first in range(len(taken)):
         got = 0
         for at_ns, cost in taken[first:]:
             got += cost
-            assert (got - per_minute) * NS_PER_MINUTE <= (at_ns - taken[first][0]) * per_minute
+            refilled = (at_ns - taken[first][0]) * per_minute * (PPM - others_ppm)
+            assert (got - capacity) * NS_PER_MINUTE * PPM <= refilled
+
+
+def test_a_burst_starts_at_once_and_the_rest_at_the_rate() -> None:
+    bucket = TokenBucket(per_minute=600, capacity=20, at_ns=0)
+    taken = _taken(bucket, [(0, 1)] * 30 + [(NS_PER_S // 10 - 1, 1), (1, 1)] + [(NS_PER_S // 20, 1)] * 4)
+    assert [at_ns for at_ns, _ in taken] == [0] * 20 + [n * NS_PER_S // 10 for n in (1, 2, 3)]
+    assert bucket.reset_ns(at_ns=3 * NS_PER_S // 10) == 2 * NS_PER_S
+
+
+@given(per_minute=st.integers(1, 1000), others_ppm=_OTHERS_PPM, pauses_ns=st.lists(st.integers(0, 10**12)))
+def test_however_often_one_looks_the_others_have_taken_exactly_their_share(
+    per_minute: int, others_ppm: int, pauses_ns: list[int]
+) -> None:
+    looked_at = TokenBucket(per_minute=per_minute, at_ns=0, others_ppm=others_ppm)
+    left_alone = TokenBucket(per_minute=per_minute, at_ns=0, others_ppm=others_ppm)
+    for bucket in (looked_at, left_alone):
+        bucket.take(per_minute, at_ns=0)
+    now_ns = 0
+    for pause_ns in pauses_ns:
+        now_ns += pause_ns
+        looked_at.remaining(at_ns=now_ns)
+    assert looked_at.reset_ns(at_ns=now_ns) == left_alone.reset_ns(at_ns=now_ns)
+    assert left_alone.reset_ns(at_ns=0) >= looked_at.reset_ns(at_ns=now_ns)
+
+
+def test_a_share_of_nine_tenths_refills_in_ten_minutes() -> None:
+    bucket = TokenBucket(per_minute=60, at_ns=0, others_ppm=9 * PPM // 10)
+    bucket.take(60, at_ns=0)
+    assert bucket.reset_ns(at_ns=0) == 10 * NS_PER_MINUTE
+    assert (bucket.remaining(at_ns=5 * NS_PER_MINUTE), bucket.limit) == (30, 60)
 
 
 @given(per_minute=st.integers(1, 1000), asked=_ASKED)
@@ -75,72 +115,58 @@ def test_the_wait_is_exact_to_the_nanosecond(per_minute: int, asked: list[tuple[
         bucket.take(cost, at_ns=now_ns)
 
 
-def test_an_account_says_what_is_left_and_when_it_is_full() -> None:
-    account = Account(SandboxProfile(requests_per_minute=60, tokens_per_minute=6000), at_ns=0)
-    assert _headers(account, tokens=100, at_ns=0) == {
-        "x-ratelimit-limit-requests": "60",
-        "x-ratelimit-remaining-requests": "59",
-        "x-ratelimit-reset-requests": "1s",
-        "x-ratelimit-limit-tokens": "6000",
-        "x-ratelimit-remaining-tokens": "5900",
-        "x-ratelimit-reset-tokens": "1s",
-    }
+@given(limit=st.integers(1, 300), others_ppm=_OTHERS_PPM, asked=_ASKED)
+def test_no_hard_window_gets_more_than_the_limit_less_what_others_take(
+    limit: int, others_ppm: int, asked: Asked
+) -> None:
+    window = FixedWindow(limit=limit, period_ns=NS_PER_MINUTE, start_ns=0, others_ppm=others_ppm)
+    got: dict[int, int] = {}
+    for at_ns, cost in _taken(window, asked):
+        got[at_ns // NS_PER_MINUTE] = got.get(at_ns // NS_PER_MINUTE, 0) + cost
+    ours = max(1, limit * (PPM - others_ppm) // PPM)
+    assert all(taken <= ours <= limit for taken in got.values())
 
 
-def test_a_refused_request_takes_nothing_from_any_limit() -> None:
-    account = Account(SandboxProfile(requests_per_minute=60, tokens_per_minute=100), at_ns=0)
-    account.admit(tokens=80, at_ns=0)
-    refused = account.admit(tokens=50, at_ns=0)
-    assert refused.refusal is not None
-    assert (refused.refusal.resource, refused.refusal.used, refused.refusal.requested) == ("tokens", 80, 50)
-    assert _headers(account, tokens=20, at_ns=0)["x-ratelimit-remaining-requests"] == "58"
+@given(limit=st.integers(1, 300), start_ns=st.integers(0, 10**15), asked=_ASKED)
+def test_who_waits_for_the_next_window_is_let_in_and_not_a_nanosecond_before(
+    limit: int, start_ns: int, asked: Asked
+) -> None:
+    window, now_ns = FixedWindow(limit=limit, period_ns=NS_PER_MINUTE, start_ns=start_ns), start_ns
+    for pause_ns, cost in asked:
+        now_ns += pause_ns
+        wait_ns = window.wait_ns(cost, at_ns=now_ns)
+        if wait_ns is None:
+            assert cost > limit
+            continue
+        if wait_ns > 0:
+            assert window.wait_ns(cost, at_ns=now_ns + wait_ns - 1) == 1
+        now_ns += wait_ns
+        window.take(cost, at_ns=now_ns)
 
 
-def test_who_waits_as_told_is_admitted() -> None:
-    account = Account(SandboxProfile(requests_per_minute=7, tokens_per_minute=1000), at_ns=0)
-    now_ns = 0
-    for _ in range(30):
-        admission = account.admit(tokens=333, at_ns=now_ns)
-        if admission.refusal is not None:
-            told = dict(admission.headers)
-            now_ns += int(told[b"retry-after-ms"]) * 1_000_000
-            assert int(told[b"retry-after"]) * 1000 >= int(told[b"retry-after-ms"])
-            assert account.admit(tokens=333, at_ns=now_ns).refusal is None
+def test_a_hard_window_does_not_refill_before_its_end() -> None:
+    window = FixedWindow(limit=10, period_ns=NS_PER_MINUTE, start_ns=NS_PER_S)
+    window.take(10, at_ns=2 * NS_PER_S)
+    assert window.remaining(at_ns=NS_PER_MINUTE) == 0
+    assert window.reset_ns(at_ns=NS_PER_MINUTE) == NS_PER_S
+    assert window.remaining(at_ns=NS_PER_MINUTE + NS_PER_S) == 10
+    assert window.reset_ns(at_ns=NS_PER_MINUTE + NS_PER_S) == NS_PER_MINUTE
 
 
-def test_a_request_larger_than_the_limit_is_told_not_to_come_again() -> None:
-    account = Account(SandboxProfile(tokens_per_minute=100), at_ns=0)
-    told = _headers(account, tokens=101, at_ns=0)
-    assert told["x-should-retry"] == "false"
-    assert "retry-after" not in told
-
-
-def test_without_limits_nothing_is_said_of_them() -> None:
-    admission = Account(SandboxProfile(), at_ns=0).admit(tokens=10**9, at_ns=0)
-    assert admission.refusal is None
-    assert admission.headers == ()
+def test_taking_what_a_window_has_not_is_a_bug() -> None:
+    window = FixedWindow(limit=1, period_ns=NS_PER_MINUTE, start_ns=0)
+    window.take(1, at_ns=0)
+    with pytest.raises(ValueError, match="has 0 left"):
+        window.take(1, at_ns=1)
 
 
 @pytest.mark.parametrize(
-    ("ms", "spelled"),
-    [
-        (0, "0s"),
-        (1, "1ms"),
-        (120, "120ms"),
-        (1000, "1s"),
-        (1500, "1.5s"),
-        (6000, "6s"),
-        (60_000, "1m0s"),
-        (360_000, "6m0s"),
-        (3_600_000, "1h0m0s"),
-        (61_001, "1m1.001s"),
-        (10_000, "10s"),
-    ],
+    "allowance", [TokenBucket(per_minute=3, at_ns=0), FixedWindow(limit=3, period_ns=NS_PER_MINUTE, start_ns=0)]
 )
-def test_a_duration_is_spelled_as_openai_spells_it(ms: int, spelled: str) -> None:
-    assert duration(ms * 1_000_000) == spelled
-
-
-def test_a_duration_is_rounded_up_never_down() -> None:
-    assert duration(1) == "1ms"
-    assert duration(999_000_001) == "1s"
+def test_burning_ends_at_nothing(allowance: Allowance) -> None:
+    for left in (2, 1, 0, 0, 0):
+        allowance.burn(at_ns=0)
+        assert allowance.remaining(at_ns=0) == left
+    wait_ns = allowance.wait_ns(1, at_ns=0)
+    assert wait_ns is not None
+    assert allowance.wait_ns(1, at_ns=wait_ns) == 0

@@ -1,6 +1,6 @@
 """A provider of our own on loopback, OpenAI-compatible, with latency, quota and faults: no key needed.
 
-    asked -> answers, draws, bucket -> provider -> wire
+    asked -> answers, draws, account -> provider -> wire
 
 `server` has the routes, `serve` the socket, `process` the child process that the app starts. All answers are simulated.
 """

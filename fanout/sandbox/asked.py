@@ -50,9 +50,15 @@ class Asked:
     instructions: str
     text: str
     """All that was sent, the conversation before it too: latency is drawn from it."""
-    max_tokens: int
+    max_tokens: int | None
+    """The longest answer that was asked for, however long; None where none was named."""
     stream: bool
     include_usage: bool
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens the answer may have."""
+        return MAX_OUTPUT_TOKENS if self.max_tokens is None else min(self.max_tokens, MAX_OUTPUT_TOKENS)
 
     @property
     def prompt_tokens(self) -> int:
@@ -156,7 +162,7 @@ def _asked(
     items: list[object],
     param: str,
     instructions: str,
-    max_tokens: int,
+    max_tokens: int | None,
     include_usage: bool,
 ) -> Asked:
     stream = values.get("stream", False)
@@ -207,15 +213,15 @@ def _content(content: object, param: str) -> str:
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def _limit(values: Mapping[str, object], *names: str) -> int:
+def _limit(values: Mapping[str, object], *names: str) -> int | None:
     for name in names:
         value = values.get(name)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise Rejection(f"'{name}' must be a whole number of at least 1.", param=name)
-        return min(value, MAX_OUTPUT_TOKENS)
-    return MAX_OUTPUT_TOKENS
+        return value
+    return None
 
 
 def _refuse_forms(form: object, param: str) -> None:

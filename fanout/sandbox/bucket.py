@@ -1,171 +1,161 @@
-"""The simulated account's quota: token buckets in exact integers, on an instant that is given.
+"""What one limit of the simulated account still allows: a token bucket or a fixed window, in exact integers.
 
-Comes in: what a request costs, and when. Goes out: `Admission`, that it may pass or when it might, and the rate-limit
-headers that say so honestly. Knows no HTTP beyond the spelling of those headers, and no clock.
+Comes in: what a request costs, and an instant that is given. Goes out: how long until it passes, and what is left.
+Knows no clock, and not what it counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
-
-from fanout.sandbox.profile import SandboxProfile
+from typing import Protocol
 
 NS_PER_MINUTE = 60_000_000_000
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+NS_PER_DAY = 24 * 60 * NS_PER_MINUTE
 
-Resource = Literal["requests", "tokens"]
+PPM = 1_000_000
+"""Shares are counted in millionths: a float's share would not add up over a million refills."""
+
+
+class Allowance(Protocol):
+    """What one limit still allows. Instants that go back are taken for the latest one."""
+
+    @property
+    def limit(self) -> int:
+        """What the account is told: so many a minute, or a day."""
+
+    @property
+    def capacity(self) -> int:
+        """The most that one request may cost."""
+
+    def wait_ns(self, cost: int, *, at_ns: int) -> int | None:
+        """How long until `cost` is there: 0 now, None never (more than the capacity)."""
+
+    def take(self, cost: int, *, at_ns: int) -> None:
+        """Take what `wait_ns` said is there."""
+
+    def burn(self, *, at_ns: int) -> None:
+        """Take one, or what is left of one; never below nothing, so that a wait told afterwards holds."""
+
+    def remaining(self, *, at_ns: int) -> int:
+        """Whole ones there now."""
+
+    def used(self, *, at_ns: int) -> int:
+        """Whole ones gone, by whomever."""
+
+    def reset_ns(self, *, at_ns: int) -> int:
+        """How long until all is there again, if nobody takes."""
 
 
 class TokenBucket:
-    """Holds at most `per_minute` tokens, full at first, and gains as many a minute, continuously.
+    """Holds at most `capacity` tokens (a minute's worth where not given), full at first, and refills continuously.
 
-    The level is counted in 1/60,000,000,000 of a token, so that one nanosecond's gain is a whole number and no
-    sequence of calls rounds anything away.
+    Of its rate of `per_minute`, another user takes `others_ppm` millionths as they come: that much it does not gain.
+    The level is counted in 1/60,000,000,000,000,000 of a token (nanoseconds of a minute times millionths), so that one
+    nanosecond's gain is a whole number and no sequence of calls rounds anything away.
     """
 
-    __slots__ = ("_at_ns", "_level", "per_minute")
+    __slots__ = ("_at_ns", "_gain", "_level", "capacity", "limit")
 
-    def __init__(self, *, per_minute: int, at_ns: int) -> None:
-        self.per_minute = per_minute
-        self._level = per_minute * NS_PER_MINUTE
+    _ONE = NS_PER_MINUTE * PPM
+
+    def __init__(self, *, per_minute: int, at_ns: int, capacity: int | None = None, others_ppm: int = 0) -> None:
+        self.limit = per_minute
+        self.capacity = per_minute if capacity is None else capacity
+        self._gain = per_minute * (PPM - others_ppm)  # of the level, a nanosecond
+        self._level = self.capacity * self._ONE
         self._at_ns = at_ns
 
     def _refill(self, at_ns: int) -> None:
-        gained = max(0, at_ns - self._at_ns) * self.per_minute
-        self._level = min(self.per_minute * NS_PER_MINUTE, self._level + gained)
+        gained = max(0, at_ns - self._at_ns) * self._gain
+        self._level = min(self.capacity * self._ONE, self._level + gained)
         self._at_ns = max(self._at_ns, at_ns)
 
     def wait_ns(self, cost: int, *, at_ns: int) -> int | None:
         """How long until `cost` tokens are there: 0 now, None never (more than the bucket holds)."""
-        if cost > self.per_minute:
+        if cost > self.capacity:
             return None
         self._refill(at_ns)
-        missing = cost * NS_PER_MINUTE - self._level
-        return max(0, -(-missing // self.per_minute))
+        return max(0, -(-(cost * self._ONE - self._level) // self._gain))
 
     def take(self, cost: int, *, at_ns: int) -> None:
         """Take `cost` tokens that `wait_ns` said are there."""
         self._refill(at_ns)
-        if cost * NS_PER_MINUTE > self._level:
+        if cost * self._ONE > self._level:
             raise ValueError(f"{cost} tokens asked of a bucket that holds {self.remaining(at_ns=at_ns)}")
-        self._level -= cost * NS_PER_MINUTE
+        self._level -= cost * self._ONE
+
+    def burn(self, *, at_ns: int) -> None:
+        """Take one token, or what is left of one."""
+        self._refill(at_ns)
+        self._level = max(0, self._level - self._ONE)
 
     def remaining(self, *, at_ns: int) -> int:
         """Whole tokens there now."""
         self._refill(at_ns)
-        return self._level // NS_PER_MINUTE
+        return self._level // self._ONE
+
+    def used(self, *, at_ns: int) -> int:
+        """Tokens that are missing from the full bucket."""
+        return self.capacity - self.remaining(at_ns=at_ns)
 
     def reset_ns(self, *, at_ns: int) -> int:
         """How long until the bucket is full, if nobody takes."""
         self._refill(at_ns)
-        missing = self.per_minute * NS_PER_MINUTE - self._level
-        return -(-missing // self.per_minute)
+        return -(-(self.capacity * self._ONE - self._level) // self._gain)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """Which limit a request did not pass, and how long until it would."""
+class FixedWindow:
+    """Allows `limit` in each window of `period_ns`, counted from `start_ns`; what is left at its end is lost.
 
-    resource: Resource
-    per_minute: int
-    used: int
-    requested: int
-    wait_ns: int | None
-    """None where it never would: the request alone is larger than the limit."""
+    Another user has taken `others_ppm` millionths at each window's first instant, in whole ones and never the last one:
+    spread over the window, an account that hurried would leave that user nothing.
+    """
 
+    __slots__ = ("_left", "_number", "_period_ns", "_start_ns", "capacity", "limit")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """What the account said to one request, with the headers that tell it."""
+    def __init__(self, *, limit: int, period_ns: int, start_ns: int, others_ppm: int = 0) -> None:
+        self.limit = limit
+        self.capacity = max(1, limit * (PPM - others_ppm) // PPM)
+        self._period_ns = period_ns
+        self._start_ns = start_ns
+        self._number = 0
+        self._left = self.capacity
 
-    refusal: Refusal | None
-    headers: tuple[tuple[bytes, bytes], ...]
+    def _turn(self, at_ns: int) -> None:
+        number = (at_ns - self._start_ns) // self._period_ns
+        if number > self._number:
+            self._number, self._left = number, self.capacity
 
+    def wait_ns(self, cost: int, *, at_ns: int) -> int | None:
+        """0 where this window has `cost` left; else how long until the next one; None where no window has it."""
+        if cost > self.capacity:
+            return None
+        self._turn(at_ns)
+        return 0 if cost <= self._left else self.reset_ns(at_ns=at_ns)
 
-_UNLIMITED = Admission(refusal=None, headers=())
+    def take(self, cost: int, *, at_ns: int) -> None:
+        """Take `cost` that `wait_ns` said this window has left."""
+        self._turn(at_ns)
+        if cost > self._left:
+            raise ValueError(f"{cost} asked of a window that has {self._left} left")
+        self._left -= cost
 
+    def burn(self, *, at_ns: int) -> None:
+        """Take one, if one is left."""
+        self._turn(at_ns)
+        self._left = max(0, self._left - 1)
 
-class Account:
-    """One key's requests and tokens a minute: a request passes every limit or takes from none."""
+    def remaining(self, *, at_ns: int) -> int:
+        """What this window has left."""
+        self._turn(at_ns)
+        return self._left
 
-    __slots__ = ("_requests", "_tokens")
+    def used(self, *, at_ns: int) -> int:
+        """What is gone of the limit in this window."""
+        return self.limit - self.remaining(at_ns=at_ns)
 
-    def __init__(self, profile: SandboxProfile, *, at_ns: int) -> None:
-        self._requests = _bucket(profile.requests_per_minute, at_ns)
-        self._tokens = _bucket(profile.tokens_per_minute, at_ns)
-
-    def admit(self, *, tokens: int, at_ns: int) -> Admission:
-        """Ask every limit, then book every limit, at one instant. A refused request takes nothing."""
-        if self._requests is None and self._tokens is None:
-            return _UNLIMITED
-        refusal = self._refusal(tokens, at_ns)
-        if refusal is None:
-            for _, bucket, cost in self._costs(tokens):
-                bucket.take(cost, at_ns=at_ns)
-        return Admission(refusal=refusal, headers=self._headers(tokens, refusal, at_ns))
-
-    def _costs(self, tokens: int) -> Iterator[tuple[Resource, TokenBucket, int]]:
-        if self._requests is not None:
-            yield "requests", self._requests, 1
-        if self._tokens is not None:
-            yield "tokens", self._tokens, tokens
-
-    def _refusal(self, tokens: int, at_ns: int) -> Refusal | None:
-        worst: Refusal | None = None
-        for resource, bucket, cost in self._costs(tokens):
-            wait_ns = bucket.wait_ns(cost, at_ns=at_ns)
-            if wait_ns == 0:
-                continue
-            used = bucket.per_minute - bucket.remaining(at_ns=at_ns)
-            refusal = Refusal(
-                resource=resource, per_minute=bucket.per_minute, used=used, requested=cost, wait_ns=wait_ns
-            )
-            if worst is None or _longer(wait_ns, worst.wait_ns):
-                worst = refusal
-        return worst
-
-    def _headers(self, tokens: int, refusal: Refusal | None, at_ns: int) -> tuple[tuple[bytes, bytes], ...]:
-        headers: list[tuple[bytes, bytes]] = []
-        for resource, bucket, _ in self._costs(tokens):
-            name = resource.encode()
-            headers.append((b"x-ratelimit-limit-" + name, b"%d" % bucket.per_minute))
-            headers.append((b"x-ratelimit-remaining-" + name, b"%d" % bucket.remaining(at_ns=at_ns)))
-            headers.append((b"x-ratelimit-reset-" + name, duration(bucket.reset_ns(at_ns=at_ns)).encode()))
-        if refusal is not None:
-            headers.extend(_retry_headers(refusal.wait_ns))
-        return tuple(headers)
-
-
-def _bucket(per_minute: int | None, at_ns: int) -> TokenBucket | None:
-    return None if per_minute is None else TokenBucket(per_minute=per_minute, at_ns=at_ns)
-
-
-def _longer(wait_ns: int | None, other_ns: int | None) -> bool:
-    return other_ns is not None and (wait_ns is None or wait_ns > other_ns)
-
-
-def _retry_headers(wait_ns: int | None) -> tuple[tuple[bytes, bytes], ...]:
-    """Rounded up, so that who waits as told is not refused again for a fraction."""
-    if wait_ns is None:
-        return ((b"x-should-retry", b"false"),)
-    return (
-        (b"retry-after", b"%d" % -(-wait_ns // NS_PER_S)),
-        (b"retry-after-ms", b"%d" % -(-wait_ns // NS_PER_MS)),
-    )
-
-
-def duration(ns: int) -> str:
-    """A duration as OpenAI's headers spell it, rounded up to a millisecond: 0s, 120ms, 1.5s, 6m0s, 1h0m0s."""
-    ms = -(-ns // NS_PER_MS)
-    if 0 < ms < 1000:
-        return f"{ms}ms"
-    seconds, ms = divmod(ms, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{seconds}.{ms:03}".rstrip("0").rstrip(".") if ms else str(seconds)
-    if hours:
-        return f"{hours}h{minutes}m{text}s"
-    return f"{minutes}m{text}s" if minutes else f"{text}s"
+    def reset_ns(self, *, at_ns: int) -> int:
+        """How long until this window ends."""
+        self._turn(at_ns)
+        return self._start_ns + (self._number + 1) * self._period_ns - at_ns

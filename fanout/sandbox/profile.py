@@ -14,6 +14,16 @@ from typing import Any, Self
 
 from fanout.errors import BadInput
 
+_COUNTS = (
+    "requests_per_minute",
+    "tokens_per_minute",
+    "requests_per_day",
+    "burst",
+    "token_burst",
+    "max_in_flight",
+    "capacity",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxProfile:
@@ -33,6 +43,24 @@ class SandboxProfile:
     """Requests the simulated account may send a minute; None is no limit."""
     tokens_per_minute: int | None = None
     """Tokens (prompt and answer) a minute; None is no limit."""
+    requests_per_day: int | None = None
+    """Requests in 24 hours from the account's first one; None is no limit."""
+    burst: int | None = None
+    """Requests that may start at one instant after a quiet while; None is a minute's worth."""
+    token_burst: int | None = None
+    """Tokens that may be used at one instant after a quiet while, and the most of one request; None as above."""
+    max_in_flight: int | None = None
+    """Calls in flight above which a further one is refused; None is no limit."""
+    headers: bool = True
+    """Whether responses tell of the limits and a 429 says when to come again; its words do either way."""
+    hard_window: bool = False
+    """The limits a minute hold for fixed minutes from the account's first request, and do not refill in between."""
+    rejected_burn: bool = False
+    """A refused request is taken off the requests a minute as well."""
+    other_user_share: float = 0.0
+    """Share of the requests and tokens a minute that another user of the same key takes, 0 to 0.9."""
+    charge_max_tokens: bool = False
+    """The token limit is charged with the longest answer asked for, where one was, and not with the answer's own."""
     error_rate: float = 0.0
     """Share of requests answered with a 500, 0 to 1."""
     hang_rate: float = 0.0
@@ -51,10 +79,26 @@ class SandboxProfile:
             _number(name, getattr(self, name), low=0, high=1)
         if self.error_rate + self.hang_rate + self.truncation_rate > 1:
             raise BadInput("error_rate, hang_rate and truncation_rate together exceed 1: lower one of them")
-        for name in ("requests_per_minute", "tokens_per_minute", "capacity"):
+        _number("other_user_share", self.other_user_share, low=0, high=0.9)
+        for name in _COUNTS:
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), low=1, high=100_000_000)
         _whole("seed", self.seed, low=0, high=2**63 - 1)
+        for name in ("headers", "hard_window", "rejected_burn", "charge_max_tokens"):
+            if not isinstance(getattr(self, name), bool):
+                raise BadInput(f"sandbox {name} must be true or false, got {getattr(self, name)!r}")
+        self._check_burst("burst", "requests_per_minute")
+        self._check_burst("token_burst", "tokens_per_minute")
+
+    def _check_burst(self, name: str, limit: str) -> None:
+        if getattr(self, name) is None:
+            return
+        if getattr(self, limit) is None:
+            raise BadInput(f"sandbox {name} goes with {limit}: set that as well, or leave {name} out")
+        if self.hard_window:
+            raise BadInput(
+                f"sandbox {name} goes with a limit that refills, not with a hard window: leave one of them out"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """The profile as a JSON object."""

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Literal
 
+from fanout.sandbox.account import Account
 from fanout.sandbox.asked import Stream, error_body
-from fanout.sandbox.bucket import Account, Refusal
 from fanout.sandbox.draws import Fault, Latency, fault, latency
 from fanout.sandbox.profile import SandboxProfile
+from fanout.sandbox.spelling import limit_headers, refusal_body
 from fanout.sandbox.wire import Headers, Wire
 
 MAX_ACCOUNTS = 1024  # of one provider; the oldest is forgotten first, so that a stranger's keys cannot fill the memory
@@ -83,13 +84,14 @@ class Provider:
         return drawn.grown(in_flight=self.tally.in_flight, capacity=self.profile.capacity)
 
     @contextmanager
-    def in_flight(self) -> Iterator[None]:
-        """Counts one request as in flight."""
+    def in_flight(self, account: Account) -> Iterator[None]:
+        """Counts one request as in flight, from when its account admitted it."""
         self.tally.change_load(1)
         try:
             yield
         finally:
             self.tally.change_load(-1)
+            account.release()
 
 
 class Exchange:
@@ -107,9 +109,10 @@ class Exchange:
 
     async def whole(self, body: Callable[[], bytes], *, text: str, cost_tokens: int, tokens: int) -> None:
         """Answer in one piece, when the last of `tokens` is due."""
-        if not await self._admitted(cost_tokens):
+        account = await self._admitted(cost_tokens)
+        if account is None:
             return
-        with self._provider.in_flight():
+        with self._provider.in_flight(account):
             pace, going_wrong = self._provider.pace(text), self._provider.next_fault()
             if going_wrong == "error" or going_wrong == "hang":
                 await self._fail(going_wrong, pace)
@@ -124,9 +127,10 @@ class Exchange:
 
     async def streamed(self, stream: Callable[[], Stream], *, text: str, cost_tokens: int) -> None:
         """Answer in events, each when its token is due."""
-        if not await self._admitted(cost_tokens):
+        account = await self._admitted(cost_tokens)
+        if account is None:
             return
-        with self._provider.in_flight():
+        with self._provider.in_flight(account):
             pace, going_wrong = self._provider.pace(text), self._provider.next_fault()
             if going_wrong == "error" or going_wrong == "hang":
                 await self._fail(going_wrong, pace)
@@ -134,14 +138,17 @@ class Exchange:
                 await self._send_events(stream(), pace, truncated=going_wrong == "truncation")
                 self._provider.tally.add("truncated" if going_wrong else "answered")
 
-    async def _admitted(self, cost_tokens: int) -> bool:
-        admission = self._provider.account(self._key).admit(tokens=cost_tokens, at_ns=self._provider.now_ns())
-        self._headers = (*self._headers, *admission.headers)
+    async def _admitted(self, cost_tokens: int) -> Account | None:
+        """The account that admitted it; None where it did not, and the client has been told."""
+        account = self._provider.account(self._key)
+        admission = account.admit(tokens=cost_tokens, at_ns=self._provider.now_ns())
+        if self._provider.profile.headers:
+            self._headers = (*self._headers, *limit_headers(admission))
         if admission.refusal is None:
-            return True
+            return account
         self._provider.tally.add("refused")
-        await self._wire.json(429, _refusal_body(admission.refusal, self._model), self._headers)
-        return False
+        await self._wire.json(429, refusal_body(admission.refusal, self._model), self._headers)
+        return None
 
     async def _fail(self, going_wrong: Fault, pace: Latency) -> None:
         if going_wrong == "hang":
@@ -172,19 +179,3 @@ class Exchange:
                 ready = b""
             ready += token
         await self._wire.end(ready if truncated else ready + stream.closing)
-
-
-def _refusal_body(refusal: Refusal, model: str) -> bytes:
-    short = {"requests": "RPM", "tokens": "TPM"}[refusal.resource]
-    limit = f"on {refusal.resource} per min ({short}): Limit {refusal.per_minute}"
-    if refusal.wait_ns is None:
-        message = (
-            f"Request too large for {model} in the Fanout sandbox {limit}, Requested {refusal.requested}."
-            " The input or output tokens must be reduced in order to run successfully."
-        )
-    else:
-        message = (
-            f"Rate limit reached for {model} in the Fanout sandbox {limit}, Used {refusal.used}, Requested"
-            f" {refusal.requested}. Please try again in {refusal.wait_ns / 1e9:.3f}s."
-        )
-    return error_body(message, kind=refusal.resource, code="rate_limit_exceeded")

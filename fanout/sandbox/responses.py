@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from itertools import count
 
-from fanout.sandbox.asked import MAX_OUTPUT_TOKENS, Asked, Reply, Stream
+from fanout.sandbox.asked import Asked, Reply, Stream
 
 _Object = dict[str, object]
 
@@ -64,7 +64,7 @@ def _response(asked: Asked, reply: Reply, *, status: str, output: list[_Object])
         "error": None,
         "incomplete_details": None,
         "instructions": None,
-        "max_output_tokens": None if asked.max_tokens == MAX_OUTPUT_TOKENS else asked.max_tokens,
+        "max_output_tokens": asked.max_tokens,
         "metadata": {},
         "model": asked.model,
         "output": output,

@@ -111,7 +111,7 @@ async def _completion(
     number = next(sandbox.numbers)
     reply = reply_to(asked, seed=provider.profile.seed, number=number)
     exchange = Exchange(provider, wire, key=key, model=asked.model, arrived_ns=arrived_ns, number=number)
-    cost = asked.prompt_tokens + len(reply.tokens)
+    cost = cost_of(asked, reply, charge_max_tokens=provider.profile.charge_max_tokens)
     if asked.stream:
         await exchange.streamed(lambda: stream(asked, reply), text=asked.text, cost_tokens=cost)
     else:
@@ -137,9 +137,16 @@ def reply_to(asked: Asked, *, seed: int, number: int) -> Reply:
     return Reply(
         number=number,
         created_s=int(time.time()),
-        tokens=tuple(pieces[: asked.max_tokens]),
-        complete=len(pieces) <= asked.max_tokens,
+        tokens=tuple(pieces[: asked.most_tokens]),
+        complete=len(pieces) <= asked.most_tokens,
     )
+
+
+def cost_of(asked: Asked, reply: Reply, *, charge_max_tokens: bool) -> int:
+    """Tokens that the account is charged when a request arrives; it gets none of them back."""
+    if charge_max_tokens and asked.max_tokens is not None:
+        return asked.prompt_tokens + asked.max_tokens
+    return asked.prompt_tokens + len(reply.tokens)
 
 
 def _key(scope: Scope) -> str:
