@@ -12,6 +12,7 @@ from typing import Protocol
 
 from fanout.errors import CallFailed
 from fanout.events import Usage
+from fanout.quota.report import RateReport
 
 Stamp = Callable[[int], None]
 """Is told an instant (`at_ns` of the monotonic clock), from any thread, at most once; returns at once."""
@@ -27,6 +28,8 @@ class Reply:
     error: CallFailed | None = None
     usage: Usage = Usage()
     cost_usd: float | None = None
+    report: RateReport = RateReport()
+    """What the response said of limits, whether it was an answer or not."""
 
 
 class Sending(Protocol):

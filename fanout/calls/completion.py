@@ -63,17 +63,18 @@ class Completion:
 
     async def _attempt(self, asker: Asker, prompt: str, on_sent: Stamp, on_first_token: Stamp) -> Reply:
         now_ns = self._clock.now_ns
-        try:
-            answer = await asker.ask(
-                prompt, on_sent=lambda: on_sent(now_ns()), on_first_token=lambda: on_first_token(now_ns())
-            )
-        except CallFailed as failure:
-            return Reply(received_ns=now_ns(), error=failure)
+        asked = await asker.ask(
+            prompt, on_sent=lambda: on_sent(now_ns()), on_first_token=lambda: on_first_token(now_ns())
+        )
+        received_ns, answer = now_ns(), asked.answer
+        if answer is None:
+            return Reply(received_ns=received_ns, error=asked.failure, report=asked.report)
         return Reply(
-            received_ns=now_ns(),
+            received_ns=received_ns,
             output=answer.text,
             usage=Usage(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens),
             cost_usd=answer.cost_usd,
+            report=asked.report,
         )
 
     def _warm(self) -> Asker:

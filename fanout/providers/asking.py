@@ -1,4 +1,4 @@
-"""One question to one model: a prompt goes in, the answer's text, tokens and cost come out, or a CallFailed is raised.
+"""One question to one model: a prompt goes in; the answer's text, tokens and cost come out, or a failure as a value.
 
 Runs on the loop thread, in a task per attempt. One request leaves per question: no retry here, none in the SDK. It
 knows neither runs nor workers.
@@ -7,10 +7,12 @@ knows neither runs nor workers.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic_ai import direct
+from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import (
     InstructionPart,
     ModelMessage,
@@ -34,9 +36,11 @@ from fanout.providers.failures import (
     truncated_answer,
     withheld_answer,
 )
+from fanout.providers.headers import NOTHING, Headers, report
 from fanout.providers.prices import Prices, counted
 from fanout.providers.ready import ReadyModel
 from fanout.providers.transport import Wire, wire
+from fanout.quota.report import RateReport
 
 Told = Callable[[], None]
 """Is told that something happened now; on the loop thread, at most once; must not block it."""
@@ -50,6 +54,16 @@ class Answer:
     input_tokens: int | None
     output_tokens: int | None
     cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a question came to: an answer or a failure, never both."""
+
+    answer: Answer | None = None
+    failure: CallFailed | None = None
+    report: RateReport = NOTHING
+    """What the response said of limits."""
 
 
 class Asker:
@@ -80,8 +94,8 @@ class Asker:
         self._parameters = ModelRequestParameters(instruction_parts=parts)
         self._prices = Prices()
 
-    async def ask(self, prompt: str, *, on_sent: Told, on_first_token: Told) -> Answer:
-        """The answer to `prompt`; raises CallFailed. Cancelling the task hangs up on the provider.
+    async def ask(self, prompt: str, *, on_sent: Told, on_first_token: Told) -> Asked:
+        """What `prompt` came to. Cancelling the task hangs up on the provider.
 
         `timeout_s` is from sending to the last byte, whatever the provider trickles in between.
         """
@@ -93,10 +107,21 @@ class Asker:
         try:
             async with deadline:
                 response = await self._response(prompt, on_first_token)
-            return self._answer(response)
+            return Asked(answer=self._answer(response), report=self._said(seen))
         except Exception as exc:
-            failure = failure_of(exc, self._circumstances(seen, deadline.expired()))
-        raise failure  # out here, so that only the cause that failure_of let through hangs on it
+            said = self._said(seen, exc)
+            return Asked(failure=failure_of(exc, self._circumstances(seen, said, deadline.expired())), report=said)
+
+    def _said(self, seen: Wire, error: Exception | None = None) -> RateReport:
+        """What the response said of limits; an error in the midst of a stream has a status and a body of its own."""
+        status_code, body = seen.status_code, None
+        headers: Headers = () if seen.headers is None else seen.headers.raw
+        if isinstance(error, ModelHTTPError):
+            status_code, body = error.status_code, error.body
+            headers = headers or error.headers or ()
+        if status_code is None:
+            return NOTHING
+        return report(headers, provider=self.ready.provider, status_code=status_code, body=body, now_s=time.time())
 
     async def _response(self, prompt: str, on_first_token: Told) -> ModelResponse:
         request = ModelRequest(parts=[UserPromptPart(prompt)], instructions=self._instructions)
@@ -134,7 +159,7 @@ class Asker:
             cost_usd=self._prices.cost_usd(response) if self.ready.priced else None,
         )
 
-    def _circumstances(self, seen: Wire, timed_out: bool) -> Circumstances:
+    def _circumstances(self, seen: Wire, said: RateReport, timed_out: bool) -> Circumstances:
         return Circumstances(
             timeout_s=self._timeout_s,
             model=self.ready.model.model_name,
@@ -144,6 +169,8 @@ class Asker:
             was_sent=seen.left,
             content_type=seen.content_type,
             timed_out=timed_out,
+            provider=self.ready.provider,
+            said=said,
         )
 
 

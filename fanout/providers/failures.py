@@ -47,11 +47,17 @@ from fanout.errors import (
     TimedOut,
     Truncated,
 )
+from fanout.events import LimitName
+from fanout.providers import used_up
+from fanout.providers.bodies import DAYS, is_about_spending
+from fanout.quota.report import RateReport
 
 MOST_WORDS = 2_000
 """Characters kept of what a provider says."""
 MOST_COMPLAINT = 200
 """Characters of a parser's complaint in a sentence."""
+WORTH_WAITING_S = 60.0
+"""A day's limit of which more comes back this soon stops no run."""
 STRUCK = "[key]"
 
 
@@ -72,6 +78,10 @@ class Circumstances:
     """Of the answer, once its headers have come; None before."""
     timed_out: bool = False
     """Whether our own clock ended the attempt."""
+    provider: str = ""
+    """Who was asked, as `account.speaker` names it."""
+    said: RateReport = RateReport()
+    """What the response said of limits."""
 
 
 def failure_of(error: BaseException, at: Circumstances) -> CallFailed:
@@ -168,9 +178,17 @@ def _timed_out(at: Circumstances) -> CallFailed:
 
 def _answered(error: ModelHTTPError, at: Circumstances) -> CallFailed:
     status = error.status_code
-    kind = _kind(error)
-    sentence = f"The provider answered {status}: {_reason(kind, error, at)}"
-    return kind(sentence, provider_words=words_of(error.body), status_code=status, retry_after_s=error.retry_after)
+    wait_s = _wait_s(error, at)
+    kind = _kind(error, wait_s, at)
+    sentence = f"The provider answered {status}: {_reason(kind, error, wait_s, at)}"
+    return kind(sentence, provider_words=words_of(error.body), status_code=status, retry_after_s=wait_s)
+
+
+def _wait_s(error: ModelHTTPError, at: Circumstances) -> float | None:
+    """The best wait known, in seconds."""
+    if at.said.retry_after_s is not None or _spent_day(at) is not None:
+        return at.said.retry_after_s  # what Gemini asks to wait for a spent day is the minute's wait
+    return error.retry_after
 
 
 # pydantic-ai's categories first: they know the providers' codes (an exhausted balance is a 429 here, a 400 there).
@@ -185,18 +203,30 @@ _BY_CATEGORY: tuple[tuple[type[ModelAPIError], type[CallFailed]], ...] = (
 )
 
 
-def _kind(error: ModelHTTPError) -> type[CallFailed]:
-    for category, kind in _BY_CATEGORY:
-        if isinstance(error, category):
-            return kind
+def _kind(error: ModelHTTPError, wait_s: float | None, at: Circumstances) -> type[CallFailed]:
+    kind = next((kind for category, kind in _BY_CATEGORY if isinstance(error, category)), None)
+    if kind is RateLimited:
+        day_is_over = _spent_day(at) is not None and (wait_s is None or wait_s > WORTH_WAITING_S)
+        return QuotaExhausted if day_is_over or is_about_spending(error.body) else RateLimited
+    if kind is not None:
+        return kind
     if error.status_code == 408:
         return TimedOut
     return ServerFailed if error.status_code >= 500 else Rejected
 
 
-def _reason(kind: type[CallFailed], error: ModelHTTPError, at: Circumstances) -> str:
+def _spent_day(at: Circumstances) -> LimitName | None:
+    return at.said.exhausted if at.said.exhausted in DAYS else None
+
+
+def _reason(kind: type[CallFailed], error: ModelHTTPError, wait_s: float | None, at: Circumstances) -> str:
     if kind is RateLimited:
-        return f"its limit is used up for now. {_wait(error.retry_after)}"
+        return used_up.for_now(at.said.exhausted, wait_s)
+    if kind is QuotaExhausted:
+        day = _spent_day(at)
+        if day is not None:
+            return used_up.for_the_day(day, wait_s, provider=at.provider)
+        return used_up.SPENDING if is_about_spending(error.body) else used_up.NO_CREDIT
     if kind is ModelUnknown:
         near = f", perhaps {error.suggested_model_id}" if error.suggested_model_id else ""
         return f"it knows no model {at.model!r} at {at.address}. Check the name{near} and the base URL."
@@ -208,18 +238,11 @@ def _reason(kind: type[CallFailed], error: ModelHTTPError, at: Circumstances) ->
 
 
 _REASONS: Mapping[type[CallFailed], str] = {
-    QuotaExhausted: "the account has no credit left. Add credit, or use another key.",
     Overloaded: "it has too much to do. Send it again later, or lower max_workers.",
     ServerFailed: "it failed inside. Send it again.",
     TimedOut: "it gave up waiting. Send it again.",
     Rejected: "it refuses this prompt or these settings. Change them; sending it again changes nothing.",
 }
-
-
-def _wait(retry_after_s: float | None) -> str:
-    if retry_after_s is None:
-        return "It did not say how long to wait: send it again later, or lower max_workers."
-    return f"It asks to wait {retry_after_s:{'.3g' if retry_after_s < 100 else '.0f'}} s."
 
 
 def words_of(body: object) -> str | None:

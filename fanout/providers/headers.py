@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fanout.events import LimitName
+from fanout.providers.bodies import refusal_of
 from fanout.providers.numbers import count, milliseconds, span_s
-from fanout.providers.refusals import refusal_of
 from fanout.quota.report import RateReport, Reading
 
 Headers = Mapping[str, str] | Iterable[tuple[bytes, bytes]]

@@ -26,6 +26,7 @@ from pydantic_ai.settings import ModelSettings
 
 from fanout.errors import BadInput
 from fanout.providers import models
+from fanout.providers.account import speaker
 from fanout.providers.loop import LoopThread, shared_loop
 from fanout.providers.transport import behind_proxy, http_client, shared_tls
 from fanout.sandbox.profile import SandboxProfile
@@ -45,6 +46,8 @@ class ReadyModel:
     loop: LoopThread
     address: str
     """Host and port of its provider."""
+    provider: str
+    """Who speaks there, as `account.speaker` names it."""
     settings: ModelSettings
     """What every request of it needs."""
     client_is_ours: bool
@@ -161,10 +164,12 @@ def _built(spec: _Spec, loop: LoopThread) -> ReadyModel:
             settings["max_retries"] = 0
     else:
         model = builder(spec, _client(spec, loop))
+    address = _address(model, spec)
     return ReadyModel(
         model=model,
         loop=loop,
-        address=_address(model, spec),
+        address=address,
+        provider=models.SANDBOX if spec.model == models.SANDBOX else speaker(spec.provider, address),
         settings=settings,
         client_is_ours=builder is not None,
         says_when_complete=builder is not None,

@@ -30,22 +30,33 @@ TRANSFER_TIMEOUT_S = 3600.0
 
 
 class Wire:
-    """What the wire saw of one attempt: told by the client's hooks, read when the attempt has failed."""
+    """What the wire saw of one attempt: told by the client's hooks, read when the attempt has ended."""
 
-    __slots__ = ("_on_leaving", "content_type", "left")
+    __slots__ = ("_on_leaving", "headers", "left", "status_code")
 
     def __init__(self, on_leaving: Callable[[], None]) -> None:
         self._on_leaving = on_leaving
         self.left = False
         """Whether the request was handed to the wire."""
-        self.content_type: str | None = None
-        """The answer's content type once its headers have come ("" where it named none)."""
+        self.status_code: int | None = None
+        """The response's, once its headers have come."""
+        self.headers: httpx2.Headers | None = None
+        """The response's, successful or not."""
+
+    @property
+    def content_type(self) -> str | None:
+        """The response's content type once its headers have come ("" where it named none)."""
+        return None if self.headers is None else self.headers.get("content-type", "")
 
     def leave(self) -> None:
         """The request goes out now; `on_leaving` is called the first time."""
         if not self.left:
             self.left = True
             self._on_leaving()
+
+    def arrive(self, response: httpx2.Response) -> None:
+        """The response's headers have come."""
+        self.status_code, self.headers = response.status_code, response.headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +192,7 @@ async def _leaves(request: httpx2.Request) -> None:
 async def _headers_came(response: httpx2.Response) -> None:
     attempt = wire.get()
     if attempt is not None:
-        attempt.content_type = response.headers.get("content-type", "")
+        attempt.arrive(response)
 
 
 def behind_proxy(url: str) -> bool:

@@ -16,6 +16,18 @@ from fanout.quota.report import Reading
 
 MOST_WORDS = 2_000
 """Characters of an error's message that are read."""
+SPENT = "enforced_spend_limit_reached"
+"""Anthropic's code, in an error of the type that its rate limits have."""
+_SPENDING_CODES = frozenset(
+    {
+        SPENT,
+        "billing_hard_limit_reached",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+    }
+)
+"""The others are OpenAI's: developers.openai.com/api/docs/guides/error-codes."""
 DAYS: tuple[LimitName, ...] = ("requests_per_day", "tokens_per_day")
 
 
@@ -44,9 +56,7 @@ class Refusal:
 
 def refusal_of(body: object, *, now_s: float) -> Refusal:
     """What `body` says; `now_s` is the wall time of its arrival."""
-    if isinstance(body, list) and len(body) == 1:  # Google's OpenAI-compatible API
-        body = body[0]
-    inner = body.get("error", body) if isinstance(body, Mapping) else body
+    inner = _error_in(body)
     words = inner.get("message") if isinstance(inner, Mapping) else inner
     words = words[:MOST_WORDS] if isinstance(words, str) else ""
     details = inner.get("details") if isinstance(inner, Mapping) else None
@@ -66,6 +76,22 @@ def refusal_of(body: object, *, now_s: float) -> Refusal:
         readings=tuple((name, reading) for name, reading in named if reading.limit is not None),
         by_quota_id=first is not None,
     )
+
+
+def is_about_spending(body: object) -> bool:
+    """Whether the error says that the account may spend no more, though it is sent as a limit's refusal."""
+    inner = _error_in(body)
+    if not isinstance(inner, Mapping):
+        return isinstance(inner, str) and SPENT in inner[:MOST_WORDS]
+    details = inner.get("details")
+    codes = (inner.get("code"), inner.get("type"), details.get("error_code") if isinstance(details, Mapping) else None)
+    return any(isinstance(code, str) and code in _SPENDING_CODES for code in codes)
+
+
+def _error_in(body: object) -> object:
+    if isinstance(body, list) and len(body) == 1:  # Google's OpenAI-compatible API
+        body = body[0]
+    return body.get("error", body) if isinstance(body, Mapping) else body
 
 
 def _violations(violations: object) -> Iterator[tuple[LimitName, Reading]]:
