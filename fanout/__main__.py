@@ -52,6 +52,13 @@ def run(
     max_output_tokens: Annotated[int | None, typer.Option(help="Tokens an answer may have.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds one attempt may take.")] = 60.0,
     retries: Annotated[int, typer.Option(help="Further attempts after a failure that may pass.")] = 2,
+    rpm: Annotated[int | None, typer.Option(help="Requests a minute; never more than the account allows.")] = None,
+    tpm: Annotated[int | None, typer.Option(help="Tokens a minute; never more than the account allows.")] = None,
+    burst: Annotated[int | None, typer.Option(help="Requests that may start at once after a quiet while.")] = None,
+    auto_workers: Annotated[bool, typer.Option("--auto-workers", help="Size them up to max-workers.")] = False,
+    weight: Annotated[int, typer.Option(help="The share beside other runs on the same account, 1 to 100.")] = 1,
+    cap_tokens: Annotated[int | None, typer.Option(help="Stop after as many tokens, input and output.")] = None,
+    cap_usd: Annotated[float | None, typer.Option(help="Stop after as many dollars.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: one object a prompt, a summary last.")] = False,
 ) -> None:
     """Send every prompt of FILE, and print each result as it arrives."""
@@ -67,6 +74,13 @@ def run(
         max_output_tokens=max_output_tokens,
         timeout_s=timeout,
         retries=retries,
+        requests_per_minute=rpm,
+        tokens_per_minute=tpm,
+        burst=burst,
+        auto_workers=auto_workers,
+        weight=weight,
+        cap_tokens=cap_tokens,
+        cap_usd=cap_usd,
     )
     print(prompts.sentence, file=sys.stderr)
     settings = read_settings()

@@ -1,30 +1,49 @@
 """A run on a terminal: results as they arrive, a progress bar, a summary.
 
-Comes in: a LiveRun. Goes out: lines on a stream, and the exit code. Decides nothing about calls. Prompts, answers and
-errors are hostile text: control characters, which a terminal would obey, are shown as what they are.
+Comes in: a LiveRun. Goes out: lines on a stream, and the exit code. Decides nothing about calls, but for one thing: a
+run that pauses at its cap is stopped, because nobody is here to ask. Prompts, answers and errors are hostile text:
+control characters, which a terminal would obey, are shown as what they are.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Literal, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fanout.events import Held
 from fanout.export import result_json
 from fanout.live import LiveRun
 from fanout.metrics import Metrics, measure
-from fanout.run import Result, Run
+from fanout.run import ENDED, CapState, Result, Run, result_of
 from fanout.tuning.bounds import bounds
 
 Order = Literal["input", "completion"]
 
 ALL_ANSWERED, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
+
+LOOK_EVERY_S = 0.05
+"""How often the run is looked at: a pause at a cap wakes nobody who waits for results."""
+
+_HELD: Mapping[Held, str] = {
+    "requests": "waiting for the request limit",
+    "tokens": "waiting for the token limit",
+    "input_tokens": "waiting for the input token limit",
+    "output_tokens": "waiting for the output token limit",
+    "requests_per_day": "waiting for the next day's requests",
+    "tokens_per_day": "waiting for the next day's tokens",
+    "concurrency": "waiting for calls in flight to end",
+    "turn": "waiting for its turn beside other runs",
+    "penalty": "waiting after a 429",
+    "retries": "waiting for its budget of retries",
+}
+"""What the bar says of a hold; of no free worker it says nothing, that is how it should be."""
 
 
 def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO) -> int:
@@ -44,7 +63,10 @@ def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO) -> int:
     _print_summary(live, as_json=as_json, out=out)
     if interrupted:
         return INTERRUPTED
-    answered = all(result.status == "answered" for result in live.snapshot().results())
+    run = live.snapshot()
+    if run.cap is not None and run.stop_reason == "stopped":
+        print(_at_cap(run, run.cap), file=sys.stderr, flush=True)
+    answered = all(result.status == "answered" for result in run.results())
     return ALL_ANSWERED if answered else SOME_FAILED
 
 
@@ -68,7 +90,7 @@ _DIRECTIONS = frozenset({0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 
 
 
 def _print_results(live: LiveRun, progress: Progress, *, order: Order, as_json: bool, out: TextIO) -> None:
-    bar = progress.add_task("", total=len(live.batch.prompts), failed="")
+    bar = progress.add_task("", total=len(live.batch.prompts), failed="", held="")
     failed = 0
     for result in _ordered(live, progress, bar, order):
         failed += result.status != "answered"
@@ -81,7 +103,7 @@ def _ordered(live: LiveRun, progress: Progress, bar: Any, order: Order) -> Itera
     """Results in the order asked for, each as early as that order allows."""
     early: dict[int, Result] = {}
     place = 0
-    for result in live.as_completed():
+    for result in _completed(live, progress, bar):
         progress.advance(bar)
         if order == "completion":
             yield result
@@ -90,6 +112,50 @@ def _ordered(live: LiveRun, progress: Progress, bar: Any, order: Order) -> Itera
         while place in early:
             yield early.pop(place)
             place += 1
+
+
+def _completed(live: LiveRun, progress: Progress, bar: Any) -> Iterator[Result]:
+    """Results as they come, until the run has ended; it is stopped where it pauses at its cap."""
+    seen, version = 0, -1
+    while True:
+        ended = live.wait(LOOK_EVERY_S)
+        run = live.snapshot()
+        if run.version == version:
+            if _is_at_cap(run):
+                live.cancel()
+            continue
+        version = run.version
+        progress.update(bar, held=held_words(run))
+        fresh = [call for call in run.calls if call.status in ENDED and (call.completed or 0) >= seen]
+        seen += len(fresh)
+        yield from (result_of(call) for call in sorted(fresh, key=lambda call: call.completed or 0))
+        if ended:
+            return
+
+
+def _is_at_cap(run: Run) -> bool:
+    """Whether the cap pauses the run and nothing is in flight whose end might show that it used less."""
+    paused = run.cap is not None and run.state == "paused"
+    return paused and not any(call.status == "running" for call in run.calls)
+
+
+def held_words(run: Run) -> str:
+    """What holds the next call back, where that is a limit; empty otherwise."""
+    held_by = run.holds[-1].held_by if run.holds and not run.ended else None
+    return "" if held_by is None else _HELD.get(held_by, "")
+
+
+def _at_cap(run: Run, cap: CapState) -> str:
+    """What was used, the cap, what is left and what to do."""
+    left = sum(call.status != "answered" for call in run.calls)
+    if cap.cap == "usd":
+        used = f"${cap.used:.4g} of ${cap.allowed:.4g}"
+    else:
+        used = f"{cap.used:,.0f} of {cap.allowed:,.0f} tokens"
+    return (
+        f"Stopped at its cap: {used} used, {left:,} of {len(run.calls):,} prompts left. "
+        f"Run again with a higher --cap-{cap.cap}."
+    )
 
 
 def _line(result: Result) -> str:
@@ -110,6 +176,7 @@ def _print_summary(live: LiveRun, *, as_json: bool, out: TextIO) -> None:
             "max_workers": run.max_workers,
             "stop_reason": run.stop_reason,
             "stop_error": None if run.stop_error is None else str(run.stop_error),
+            "cap": None if run.cap is None else asdict(run.cap),
             **asdict(measure(run)),
             "lower_bound_s": found.lower_s,
         }
@@ -151,6 +218,7 @@ def _progress() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[failed]}"),
+        TextColumn("{task.fields[held]}"),
         console=console,
         transient=True,
         disable=not console.is_terminal,

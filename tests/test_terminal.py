@@ -1,0 +1,128 @@
+"""A run on a terminal that meets its limits: it says what it waits for, and stops at its cap."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from fanout import events as ev
+from fanout.batch import Batch
+from fanout.clock import VirtualClock
+from fanout.fold import fold
+from fanout.live import LiveRun
+from fanout.quota.view import AccountView
+from fanout.store import MemoryStore
+from fanout.terminal import follow, held_words
+
+
+@dataclass
+class StoppingHands:
+    """An engine that can only stop, and remembers how often it was asked to."""
+
+    stopped: list[str] = field(default_factory=list)
+
+    def cancel(self, live: LiveRun) -> None:
+        self.stopped.append(live.run_id)
+        waiting = [call.index for call in live.snapshot().calls if call.status == "queued"]
+        live.record.add(
+            ev.StopAsked(at_ns=9, reason="stopped"), *(ev.Cancelled(at_ns=9, call=index) for index in waiting)
+        )
+        live.record.add(ev.StretchEnded(at_ns=9, stretch=0, reason="stopped"))
+
+    def set_max_workers(self, live: LiveRun, max_workers: int) -> None: ...
+    def pause(self, live: LiveRun) -> None: ...
+    def continue_(self, live: LiveRun) -> None: ...
+    def retry_failed(self, live: LiveRun) -> int:
+        return 0
+
+    def quota_of(self, live: LiveRun) -> AccountView | None: ...
+
+
+def opened(n: int) -> list[ev.Event]:
+    batch = Batch(prompts=["prompt"] * n)
+    return [
+        ev.RunOpened(at_ns=0, run_id="r", batch=batch, opened_at_s=0.0),
+        ev.StretchBegan(at_ns=0, stretch=0, purpose="first", max_workers=2, calls=tuple(range(n))),
+    ]
+
+
+def answered(call: int) -> list[ev.Event]:
+    return [
+        ev.Started(at_ns=1, call=call, attempt=1, lane=0),
+        ev.Sent(at_ns=1, call=call, attempt=1),
+        ev.Succeeded(at_ns=2, call=call, attempt=1, output=f"answer {call}", received_ns=2),
+    ]
+
+
+def live_run(events: Sequence[ev.Event], hands: StoppingHands) -> LiveRun:
+    first = events[0]
+    assert isinstance(first, ev.RunOpened)
+    live = LiveRun(first, hands=hands, store=MemoryStore(), clock=VirtualClock())
+    live.record.add(*events[1:])
+    return live
+
+
+def at_cap(cap: ev.Cap, used: float, allowed: float) -> list[ev.Event]:
+    return [ev.CapReached(at_ns=3, cap=cap, used=used, allowed=allowed), ev.HoldChanged(at_ns=3, held_by="cap")]
+
+
+def test_a_run_that_pauses_at_its_cap_is_stopped_and_says_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    hands, out = StoppingHands(), io.StringIO()
+    live = live_run([*opened(5), *answered(0), *answered(1), *at_cap("tokens", 1040, 1000)], hands)
+    assert follow(live, order="input", as_json=False, out=out) == 1
+    assert hands.stopped == ["r"]
+    assert [line.split()[1] for line in out.getvalue().splitlines()] == ["answered"] * 2 + ["cancelled"] * 3
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "Stopped at its cap: 1,040 of 1,000 tokens used, 3 of 5 prompts left. Run again with a higher --cap-tokens."
+    )
+
+
+def test_a_cap_in_dollars_names_dollars_and_the_summary_holds_it(capsys: pytest.CaptureFixture[str]) -> None:
+    out = io.StringIO()
+    live = live_run([*opened(2), *answered(0), *at_cap("usd", 0.512, 0.5)], StoppingHands())
+    assert follow(live, order="completion", as_json=True, out=out) == 1
+    assert "$0.512 of $0.5 used, 1 of 2 prompts left. Run again with a higher --cap-usd." in capsys.readouterr().err
+    summary = json.loads(out.getvalue().splitlines()[-1])["summary"]
+    assert summary["cap"] == {"cap": "usd", "used": 0.512, "allowed": 0.5}
+
+
+def test_a_run_whose_cap_was_raised_goes_on_to_its_end() -> None:
+    hands = StoppingHands()
+    events = [*opened(1), *at_cap("tokens", 1040, 1000), ev.CapRaised(at_ns=4, cap="tokens", allowed=2000)]
+    ended = ev.StretchEnded(at_ns=6, stretch=0, reason="finished")
+    live = live_run([*events, ev.HoldChanged(at_ns=4, held_by=None), *answered(0), ended], hands)
+    assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 0
+    assert hands.stopped == []
+
+
+def test_results_in_completion_order_are_in_completion_order() -> None:
+    out = io.StringIO()
+    ended = ev.StretchEnded(at_ns=6, stretch=0, reason="finished")
+    live = live_run([*opened(3), *answered(2), *answered(0), *answered(1), ended], StoppingHands())
+    follow(live, order="completion", as_json=False, out=out)
+    assert [line.split()[0] for line in out.getvalue().splitlines()] == ["3", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("held_by", "words"),
+    [
+        ("tokens", "waiting for the token limit"),
+        ("requests_per_day", "waiting for the next day's requests"),
+        ("turn", "waiting for its turn beside other runs"),
+        ("workers", ""),
+        ("paused", ""),
+        (None, ""),
+    ],
+)
+def test_the_bar_says_which_limit_a_run_waits_for(held_by: ev.Held | None, words: str) -> None:
+    run = fold([*opened(3), ev.HoldChanged(at_ns=3, held_by=held_by)])
+    assert held_words(run) == words
+
+
+def test_the_bar_of_a_run_that_has_ended_waits_for_nothing() -> None:
+    ended = ev.StretchEnded(at_ns=6, stretch=0, reason="finished")
+    assert held_words(fold([*opened(1), ev.HoldChanged(at_ns=1, held_by="tokens"), *answered(0), ended])) == ""
