@@ -23,14 +23,19 @@ from typing import Self
 from fanout import events as ev
 from fanout.batch import MOST_WORKERS, Batch
 from fanout.calls import Caller, Reply
+from fanout.calls.completion import Completion
 from fanout.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock, seconds
+from fanout.dispatch import Dispatch, account_of_batch, no_limits
 from fanout.errors import BadInput, Broken, CallFailed, EngineClosed
 from fanout.live import LiveRun
 from fanout.providers.loop import worst_lag_ns
+from fanout.quota.account import Account
 from fanout.quota.ceiling import InFlightCeiling
+from fanout.quota.limits import Limits
+from fanout.quota.view import AccountView
 from fanout.schedule import Schedule, Start
 from fanout.store import MemoryStore, Store
-from fanout.stretch import OpenStretch
+from fanout.stretch import OpenStretch, workers_wanted
 
 CLOSING_S = 5.0
 """How long `close` waits for calls in flight to hang up."""
@@ -42,13 +47,6 @@ SPARE_THREADS = 8
 """Threads beyond the ceiling, for runs that warm up while the ceiling is reached."""
 
 _LOG = logging.getLogger(__name__)
-
-
-def completion_caller(batch: Batch, clock: Clock) -> Caller:
-    """The caller that asks the batch's model. Raises BadInput where the model string cannot be used."""
-    from fanout.calls.completion import Completion  # late: it imports pydantic-ai
-
-    return Completion(batch, clock=clock)
 
 
 class Engine:
@@ -67,11 +65,16 @@ class Engine:
         keep_runs: int = 50,
         store: Store | None = None,
         clock: Clock | None = None,
-        caller_for: Callable[[Batch, Clock], Caller] = completion_caller,
+        caller_for: Callable[[Batch, Clock], Caller] = Completion,
         jitter: Callable[[], float] = random.random,
         lag_ns: Callable[[], int] = worst_lag_ns,
+        limits_for: Callable[[str], Limits] = no_limits,
+        account_for: Callable[[Batch], Account] = account_of_batch,
     ) -> None:
-        """`max_in_flight`: calls in flight at most over all runs. `keep_runs`: runs remembered; the oldest ended go."""
+        """`max_in_flight`: calls in flight at most over all runs. `keep_runs`: runs remembered; the oldest ended go.
+
+        `limits_for` tells what the settings allow of a model; `account_for` whose quota a batch uses.
+        """
         if not 1 <= max_in_flight <= MOST_WORKERS:
             raise BadInput(f"max_in_flight must be from 1 to {MOST_WORKERS}, got {max_in_flight!r}")
         if keep_runs < 1:
@@ -84,6 +87,9 @@ class Engine:
         self._lag_asked_ns = 0
         self._keep_runs = keep_runs
         self._ceiling = InFlightCeiling(max_in_flight)
+        self._dispatch = Dispatch(
+            limits_for=limits_for, account_for=account_for, wall_offset_ns=time.time_ns() - self._clock.now_ns()
+        )
         self._pool = ThreadPoolExecutor(max_in_flight + SPARE_THREADS, thread_name_prefix="fanout-call")
         # Protects the stretches, the ceiling and everything below: workers, the timer and callers change them.
         self._lock = threading.Condition()
@@ -114,6 +120,7 @@ class Engine:
         `baseline_of`: the run whose speed-up this one measures.
         """
         caller = self._caller_for(batch, self._clock)
+        admitted = self._dispatch.admit(batch)
         opened = ev.RunOpened(
             at_ns=self._clock.now_ns(),
             run_id=secrets.token_hex(8),
@@ -126,6 +133,7 @@ class Engine:
             live = LiveRun(opened, hands=self, store=self._store, clock=self._clock)
             self._runs[live.run_id] = live
             self._callers[live.run_id] = caller
+            self._dispatch.join(live.run_id, batch, admitted, opened.at_ns)
             self._queue(live, calls=tuple(range(len(batch.prompts))), purpose="first")
             self._forget_oldest()
         return live
@@ -139,6 +147,11 @@ class Engine:
         """The run of this id, None where it is not remembered."""
         with self._lock:
             return self._runs.get(run_id)
+
+    def quota(self) -> tuple[AccountView, ...]:
+        """Every account and model that this engine uses or has used, now."""
+        with self._lock:
+            return self._dispatch.views(self._going, self._clock.now_ns())
 
     def close(self) -> None:
         """Stop every run (`interrupted`), hang up, and wait a bounded time. A second call does nothing."""
@@ -167,7 +180,7 @@ class Engine:
                 return
             stretch = self._going.get(live.run_id)
             if stretch is not None:
-                stretch.schedule.max_workers = max_workers
+                stretch.move_workers(max_workers)
             live.record.add(
                 ev.LimitChanged(
                     at_ns=self._clock.now_ns(), limit="max_workers", old=old, new=max_workers, reason="user"
@@ -187,7 +200,13 @@ class Engine:
         with self._lock:
             if live.run_id in self._going:
                 self._going[live.run_id].schedule.continue_()
+                self._going[live.run_id].raise_cap(self._clock.now_ns())
         self._pump()
+
+    def quota_of(self, live: LiveRun) -> AccountView | None:
+        """The account that this run uses, now."""
+        with self._lock:
+            return self._dispatch.view(live.run_id, self._going, self._clock.now_ns())
 
     def cancel(self, live: LiveRun) -> None:
         """Stop the run, because the user says so."""
@@ -215,10 +234,11 @@ class Engine:
             live=live,
             caller=self._callers[live.run_id],
             schedule=Schedule(
-                max_workers=run.max_workers,
-                limits=(self._ceiling,),
+                max_workers=workers_wanted(run),
+                limits=(self._ceiling, self._dispatch.turns(live.run_id)),
                 attempts={call: len(run.calls[call].attempts) for call in calls},
             ),
+            turns=self._dispatch.turns(live.run_id),
             calls=calls,
             purpose=purpose,
             jitter=self._jitter,
@@ -271,6 +291,7 @@ class Engine:
         """Under the lock: runs beyond `keep_runs`, the oldest that have ended first."""
         ended = [run_id for run_id in self._runs if run_id not in self._going]
         for run_id in ended[: max(0, len(self._runs) - self._keep_runs)]:
+            self._dispatch.leave(run_id)
             del self._runs[run_id], self._callers[run_id]
             self._store.forget(run_id)
 
@@ -278,13 +299,12 @@ class Engine:
 
     def _pump(self) -> None:
         """Start whatever may start now, over all runs in turn; set the timer for what may start later."""
-        starts: list[tuple[OpenStretch, Start]] = []
         with self._lock:
-            turn = [stretch for stretch in self._going.values() if stretch.began]
-            while turn:
-                found = [(stretch, stretch.next(self._clock.now_ns())) for stretch in turn]
-                starts += [(stretch, start) for stretch, start in found if start is not None]
-                turn = [stretch for stretch, start in found if start is not None]
+            began = [stretch for stretch in self._going.values() if stretch.began]
+            starts = self._dispatch.book(began, self._clock.now_ns)
+            self._dispatch.tell_changes(began, self._clock.now_ns())
+            for stretch in began:
+                self._end_if_done(stretch)  # what a day's limit stopped, with nothing in flight
             self._set_timer()
         for stretch, start in starts:
             self._hand_over(stretch, start)

@@ -25,6 +25,7 @@ from fanout.events import (
     Succeeded,
 )
 from fanout.fold import Fold
+from fanout.quota.view import AccountView
 from fanout.run import ENDED, Call, Result, Run, result_of
 from fanout.store import Store
 
@@ -37,6 +38,7 @@ class Hands(Protocol):
     def continue_(self, live: LiveRun) -> None: ...  # noqa: D102
     def cancel(self, live: LiveRun) -> None: ...  # noqa: D102
     def retry_failed(self, live: LiveRun) -> int: ...  # noqa: D102
+    def quota_of(self, live: LiveRun) -> AccountView | None: ...  # noqa: D102
 
 
 CALL_ENDINGS = (Succeeded, Failed, Cancelled, NotSent)
@@ -151,8 +153,12 @@ class LiveRun:
         """Start nothing further; what is in flight goes on."""
         self._hands.pause(self)
 
+    def quota(self) -> AccountView | None:
+        """The account that the run uses, now: its limits, who shares it; None once the run is no longer remembered."""
+        return self._hands.quota_of(self)
+
     def continue_(self) -> None:
-        """After a pause: start again."""
+        """After a pause: start again. At a cap: allow as much again as the cap allowed at first."""
         self._hands.continue_(self)
 
     def cancel(self) -> None:

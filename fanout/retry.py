@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fanout.clock import nanoseconds
+from fanout.clock import NS_PER_S, nanoseconds
 from fanout.errors import CallFailed, RateLimited
+from fanout.events import StopReason
 
 BASE_S = 0.5
 """Longest wait after the first failure, in seconds; doubles with each further one."""
@@ -79,3 +80,75 @@ def backoff_s(failures: int, *, jitter: float) -> float:
     """
     doublings: int = min(max(failures, 1) - 1, 32)
     return jitter * min(CAP_S, BASE_S * float(2**doublings))
+
+
+# What many failures together say
+
+
+FAULTS_IN_A_ROW = 20
+"""Faults of the provider without one answer between them, of at least 5 calls: it is down."""
+CALLS_IN_A_ROW = 5
+SAME_REFUSALS = 5
+"""Calls refused in the same words before any was answered: the settings are wrong, not the prompts."""
+
+
+class Streak:
+    """A circuit breaker over one stretch: what was answered, and what has failed since. Counts, no time."""
+
+    def __init__(self) -> None:
+        self._answered = False
+        self._faults = 0
+        self._calls: set[int] = set()
+        self._words: str | None = None
+        self._refused: set[int] = set()
+
+    def answered(self) -> None:
+        """An answer came: the provider is there, and it takes the settings."""
+        self._answered = True
+        self._faults = 0
+        self._calls.clear()
+
+    def failed(self, call: int, error: CallFailed) -> StopReason | None:
+        """Why the run should stop now, if this failure is one too many."""
+        if error.kind in ("transient", "overload"):
+            self._faults += 1
+            self._calls.add(call)
+            if self._faults >= FAULTS_IN_A_ROW and len(self._calls) >= CALLS_IN_A_ROW:
+                return "provider_down"
+        elif error.kind == "fatal" and not self._answered:
+            words = f"{error.status_code} {error.provider_words or error.sentence}"
+            if words != self._words:
+                self._words = words
+                self._refused.clear()
+            self._refused.add(call)
+            if len(self._refused) >= SAME_REFUSALS:
+                return "same_failure"
+        return None
+
+
+BUDGET_AT_FIRST = 10
+BUDGET_SHARE = 0.2
+"""Retries allowed for each answer: an outage of a part of the provider must not double its load."""
+BEYOND_EVERY_NS = NS_PER_S
+"""Once the budget is used up, one retry in this time."""
+
+
+class RetryBudget:
+    """How soon a call may be sent again when many fail: a budget that answers refill (as Finagle's `RetryBudget`)."""
+
+    def __init__(self) -> None:
+        self._left = float(BUDGET_AT_FIRST)
+        self._next_ns = 0
+
+    def answered(self) -> None:
+        """An answer pays a fifth of a retry."""
+        self._left = min(100.0, self._left + BUDGET_SHARE)
+
+    def ready_ns(self, wanted_ns: int) -> int:
+        """When a retry that wants to start at `wanted_ns` may: then, or in its turn once the budget is used up."""
+        if self._left >= 1:
+            self._left -= 1
+            return wanted_ns
+        ready_ns = max(wanted_ns, self._next_ns)
+        self._next_ns = ready_ns + BEYOND_EVERY_NS
+        return ready_ns

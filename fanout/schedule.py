@@ -6,7 +6,7 @@ latencies, and a test by hand, and they cannot disagree.
 
 A call is in exactly one of four places: `fresh` (in the order it was added), `backing off` (until an instant), `in
 flight` (it holds a lane), or gone. The order of the questions in `next` is the order of the answers a user gets:
-paused, nothing to do, no free worker, a 429's penalty, a limit by name.
+paused, nothing to do, no free worker, a limit by name.
 """
 
 from __future__ import annotations
@@ -41,12 +41,6 @@ class Wait:
     """What holds the next call back; None where no call is ready to start."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Flight:
-    lane: int
-    started_ns: int
-
-
 class Schedule:
     """The calls of one stretch and the order in which they may start. Not thread-safe: its owner holds a lock."""
 
@@ -59,15 +53,11 @@ class Schedule:
         self._attempts = dict(attempts or {})
         self._fresh: deque[int] = deque()
         self._backing_off: list[tuple[int, int, int]] = []  # (ready_ns, order, call), a heap
-        self._in_flight: dict[int, _Flight] = {}
+        self._in_flight: dict[int, int] = {}  # call -> lane
         self._free_lanes: list[int] = []  # a heap, so that the lowest row is taken first
         self._lanes = 0
         self._order = 0
         self._paused = False
-        self._blocked_until_ns: int | None = None
-        self._allowed: int | None = None  # in flight at most, since a 429; None: no 429 holds us down
-        self._reduced_ns = 0  # when _allowed was last lowered
-        self._answered_since = 0  # calls answered since _allowed last moved
 
     def __repr__(self) -> str:
         state = " paused" if self._paused else ""
@@ -103,36 +93,19 @@ class Schedule:
             return Wait(until_ns=self._backing_off[0][0] if self._backing_off else None, held_by=None)
         if self.in_flight >= self.max_workers:
             return Wait(until_ns=None, held_by="workers")
-        return self._penalty(at_ns) or self._ask(at_ns) or self._start(at_ns)
-
-    def answered(self, call: int, *, at_ns: int) -> None:
-        """The call was answered: it gives its lane back, and what a 429 took away grows again."""
-        self._grow(self._in_flight[call])
-        self.ended(call, at_ns=at_ns)
+        return self._ask(at_ns) or self._start(at_ns)
 
     def ended(self, call: int, *, at_ns: int) -> None:
         """The call gives its lane back and is gone."""
-        heapq.heappush(self._free_lanes, self._in_flight.pop(call).lane)
+        heapq.heappush(self._free_lanes, self._in_flight.pop(call))
         for limit in self._limits:
-            limit.give_back(at_ns)
+            limit.give_back(call, at_ns)
 
     def again(self, call: int, *, at_ns: int, ready_ns: int) -> None:
         """The call gives its lane back and comes again at `ready_ns`, ahead of fresh calls."""
         self.ended(call, at_ns=at_ns)
         self._order += 1
         heapq.heappush(self._backing_off, (ready_ns, self._order, call))
-
-    def refused(self, call: int, *, at_ns: int, until_ns: int) -> None:
-        """After a 429: nothing starts before `until_ns`, and then half as many at a time as were in flight.
-
-        Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989): one more for each round of
-        answers, half for each round of refusals. Calls that were in flight together are one round.
-        """
-        self._blocked_until_ns = max(until_ns, self._blocked_until_ns or until_ns)
-        if self._in_flight[call].started_ns >= self._reduced_ns:
-            self._allowed = max(1, self.in_flight // 2)
-            self._reduced_ns = at_ns
-            self._answered_since = 0
 
     def pause(self) -> None:
         """Nothing starts until `continue_`; what is in flight goes on."""
@@ -150,49 +123,37 @@ class Schedule:
         return waiting
 
     def _ready(self, at_ns: int) -> bool:
-        return bool(self._fresh) or (bool(self._backing_off) and self._backing_off[0][0] <= at_ns)
-
-    def _penalty(self, at_ns: int) -> Wait | None:
-        if self._blocked_until_ns is not None and at_ns < self._blocked_until_ns:
-            return Wait(until_ns=self._blocked_until_ns, held_by="penalty")
-        if self._allowed is not None and self.in_flight >= self._allowed:
-            return Wait(until_ns=None, held_by="penalty")
-        return None
-
-    def _grow(self, flight: _Flight) -> None:
-        """One more at a time after as many answers as are allowed, two at least; free again at max_workers."""
-        if self._allowed is None or flight.started_ns < self._reduced_ns:
-            return
-        self._answered_since += 1
-        if self._answered_since >= max(2, self._allowed):
-            self._answered_since = 0
-            self._allowed += 1
-            if self._allowed >= self.max_workers:
-                self._allowed = None
+        return bool(self._fresh) or self._comes_again(at_ns)
 
     def _ask(self, at_ns: int) -> Wait | None:
         """The limit that lets the call go last, if any does not let it go now. Nothing is booked."""
+        call = self._backing_off[0][2] if self._comes_again(at_ns) else self._fresh[0]
         latest: Wait | None = None
         for limit in self._limits:
-            until_ns = limit.ask(at_ns)
-            if until_ns is None:
-                return Wait(until_ns=None, held_by=limit.held_by)
-            if until_ns > at_ns and (latest is None or until_ns > (latest.until_ns or 0)):
-                latest = Wait(until_ns=until_ns, held_by=limit.held_by)
+            hold = limit.ask(call, at_ns)
+            if hold is None:
+                continue
+            if hold.until_ns is None:
+                return Wait(until_ns=None, held_by=hold.held_by)
+            if latest is None or hold.until_ns > (latest.until_ns or 0):
+                latest = Wait(until_ns=hold.until_ns, held_by=hold.held_by)
         return latest
 
     def _start(self, at_ns: int) -> Start:
-        for limit in self._limits:
-            limit.book(at_ns)
         call = self._take(at_ns)
+        for limit in self._limits:
+            limit.book(call, at_ns)
         lane = self._lane()
-        self._in_flight[call] = _Flight(lane=lane, started_ns=at_ns)
+        self._in_flight[call] = lane
         self._attempts[call] = self._attempts.get(call, 0) + 1
         return Start(call=call, attempt=self._attempts[call], lane=lane)
 
+    def _comes_again(self, at_ns: int) -> bool:
+        return bool(self._backing_off) and self._backing_off[0][0] <= at_ns
+
     def _take(self, at_ns: int) -> int:
         """The next call: one whose backoff is over goes before a fresh one, since it has waited longest."""
-        if self._backing_off and self._backing_off[0][0] <= at_ns:
+        if self._comes_again(at_ns):
             return heapq.heappop(self._backing_off)[2]
         return self._fresh.popleft()
 

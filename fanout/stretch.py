@@ -11,16 +11,32 @@ from collections.abc import Callable
 from fanout import events as ev
 from fanout import retry
 from fanout.calls import Caller, Reply, Sending
+from fanout.clock import NS_PER_S
 from fanout.errors import CallFailed, KeyRefused, ModelUnknown, QuotaExhausted
 from fanout.live import LiveRun
-from fanout.schedule import Schedule, Start
+from fanout.quota.meters import DAILY, Change
+from fanout.quota.refusals import day_is_over, words_for
+from fanout.quota.turns import Turns
+from fanout.run import Run
+from fanout.schedule import Schedule, Start, Wait
+from fanout.tuning.auto import size
 
 _STOP_REASONS: dict[type[CallFailed], ev.StopReason] = {
     KeyRefused: "key_refused",
     ModelUnknown: "model_unknown",
     QuotaExhausted: "quota_exhausted",
 }
+WAITS_FOR_MIDNIGHT_NS = 60 * NS_PER_S
+"""A day's limit that ends within it is waited for; a longer one stops the run."""
+AUTO_EVERY_NS = 2 * NS_PER_S
+"""How often at most the automatic max_workers is sized again."""
 _BY_HAND: frozenset[ev.StopReason] = frozenset({"stopped", "interrupted"})
+
+
+def workers_wanted(run: Run) -> int:
+    """The max_workers that the user set last, whatever the automatic one made of it."""
+    by_hand = [step.value for step in run.limits if step.reason == "user"]
+    return by_hand[-1] if by_hand else run.max_workers
 
 
 class OpenStretch:
@@ -32,6 +48,7 @@ class OpenStretch:
         live: LiveRun,
         caller: Caller,
         schedule: Schedule,
+        turns: Turns,
         calls: tuple[int, ...],
         purpose: ev.Purpose,
         jitter: Callable[[], float],
@@ -39,6 +56,9 @@ class OpenStretch:
         self.live = live
         self.caller = caller
         self.schedule = schedule
+        self.turns = turns
+        self.ceiling = schedule.max_workers
+        """Where the user set max_workers; the automatic one stays below."""
         self.began = False
         self.stop_reason: ev.StopReason | None = None
         self.wake_ns: int | None = None
@@ -52,6 +72,10 @@ class OpenStretch:
         self._failures: dict[int, int] = {}  # those that count against retries, by call
         self._refused_ns: dict[int, int] = {}  # when a call last failed, by call
         self._last_answer_ns: int | None = None
+        self._streak = retry.Streak()
+        self._budget = retry.RetryBudget()
+        self._sized_ns = 0
+        self._latency_ns = self._latencies = 0
         self._held_by: ev.Held | None = None
         schedule.add(calls)
         live.record.add(ev.StretchOpened(at_ns=live.now_ns(), stretch=self._number))
@@ -72,6 +96,7 @@ class OpenStretch:
                 max_workers=self.schedule.max_workers,
                 calls=self._calls,
             ),
+            *self._limits_known(at_ns),
             ev.HoldChanged(at_ns=at_ns, held_by=None),
         )
 
@@ -82,6 +107,7 @@ class OpenStretch:
             self.live.record.add(ev.Started(at_ns=at_ns, call=answer.call, attempt=answer.attempt, lane=answer.lane))
             return answer
         self.wake_ns = answer.until_ns
+        self._read_hold(answer, at_ns)
         if answer.held_by != self._held_by:
             self._held_by = answer.held_by
             self.live.record.add(ev.HoldChanged(at_ns=at_ns, held_by=answer.held_by))
@@ -90,6 +116,10 @@ class OpenStretch:
     def ended(self, start: Start, reply: Reply | None, at_ns: int) -> None:
         """The attempt came to this; None: it was cancelled."""
         self.sendings.pop(start.call, None)
+        if reply is not None:
+            self.turns.observe(start.call, reply.report, at_ns)
+        if self._was_not_sent(start, reply):
+            self.turns.unsent(start.call, at_ns)
         if reply is None:
             self.schedule.ended(start.call, at_ns=at_ns)
             self.live.record.add(ev.Cancelled(at_ns=at_ns, call=start.call, attempt=start.attempt))
@@ -116,7 +146,10 @@ class OpenStretch:
 
     def _answered(self, start: Start, reply: Reply, at_ns: int) -> None:
         self._last_answer_ns = at_ns
-        self.schedule.answered(start.call, at_ns=at_ns)
+        self._streak.answered()
+        self._budget.answered()
+        self.turns.answered(start.call, reply.usage, reply.cost_usd, at_ns)
+        self.schedule.ended(start.call, at_ns=at_ns)
         self.live.record.add(
             ev.Succeeded(
                 at_ns=at_ns,
@@ -128,10 +161,14 @@ class OpenStretch:
                 cost_usd=reply.cost_usd,
             )
         )
+        self._size_workers(start.call, reply, at_ns)
 
     def _failed(self, start: Start, reply: Reply, error: CallFailed, at_ns: int) -> None:
         """Again later, or the end of this call, or of the whole run."""
         decided = self._verdict(start.call, error, at_ns)
+        stops = self._streak.failed(start.call, error)
+        if stops is not None and self.stop_reason is None:
+            decided = retry.GiveUp(stops_run=False)
         if isinstance(decided, retry.Again) and self.stop_reason is None:
             self._again(start, reply, error, decided, at_ns)
             return
@@ -141,11 +178,18 @@ class OpenStretch:
         )
         if isinstance(decided, retry.GiveUp) and decided.stops_run and self.stop_reason is None:
             self.give_up(_STOP_REASONS[type(error)], at_ns, error)
+        elif stops is not None and self.stop_reason is None:
+            self.give_up(stops, at_ns, error)
 
     def _again(self, start: Start, reply: Reply, error: CallFailed, decided: retry.Again, at_ns: int) -> None:
+        ready_ns = decided.ready_ns
         if decided.everyone_waits:
-            self.schedule.refused(start.call, at_ns=at_ns, until_ns=decided.ready_ns)
-        self.schedule.again(start.call, at_ns=at_ns, ready_ns=decided.ready_ns)
+            gate = self.turns.gate
+            words = words_for(gate, reply.report, error, batch=self.live.batch, at_ns=at_ns)
+            self.turns.refused(start.call, reply.report, until_ns=ready_ns, at_ns=at_ns, words=words)
+        else:
+            ready_ns = self._budget.ready_ns(ready_ns)
+        self.schedule.again(start.call, at_ns=at_ns, ready_ns=ready_ns)
         self.live.record.add(
             ev.Retrying(
                 at_ns=at_ns,
@@ -153,7 +197,7 @@ class OpenStretch:
                 attempt=start.attempt,
                 error=error,
                 received_ns=reply.received_ns,
-                ready_ns=decided.ready_ns,
+                ready_ns=ready_ns,
                 reason=decided.reason,
             )
         )
@@ -171,3 +215,81 @@ class OpenStretch:
             retries=self.live.batch.retries,
             jitter=self._jitter(),
         )
+
+    # The quota
+
+    def move_workers(self, max_workers: int) -> None:
+        """The user moved max_workers: from now on the automatic one stays below it."""
+        self.ceiling = self.schedule.max_workers = max_workers
+
+    def raise_cap(self, at_ns: int) -> None:
+        """Allow as much again as the cap allowed at first."""
+        raised = self.turns.raise_cap()
+        if raised is not None:
+            self.live.record.add(ev.CapRaised(at_ns=at_ns, cap=raised.cap, allowed=raised.allowed))
+
+    def tell_change(self, change: Change, at_ns: int) -> None:
+        """A limit of the account came to be known, or moved."""
+        self.live.record.add(
+            ev.LimitChanged(
+                at_ns=at_ns,
+                limit=change.name,
+                old=change.old,
+                new=change.new,
+                reason=change.source,
+                why=change.why,
+            )
+        )
+
+    def _limits_known(self, at_ns: int) -> list[ev.Event]:
+        """The limits as they stand when the stretch begins: the run's own, and the account's."""
+        batch = self.live.batch
+        told: list[ev.Event] = [
+            ev.LimitChanged(at_ns=at_ns, limit=name, old=None, new=known.meter.amount, reason=known.source)
+            for name, known in self.turns.gate.meters
+        ]
+        own: tuple[tuple[ev.LimitName, int | None], ...] = (
+            ("requests", batch.requests_per_minute),
+            ("tokens", batch.tokens_per_minute),
+        )
+        for name, number in own:
+            if number is not None:
+                told.append(ev.LimitChanged(at_ns=at_ns, limit=name, old=None, new=number, reason="run"))
+        return told
+
+    def _read_hold(self, answer: Wait, at_ns: int) -> None:
+        """A cap that is reached asks; a day's limit that is used up for hours stops the run."""
+        if answer.held_by == "cap" and self.live.snapshot().cap is None:
+            spent = self.turns.spent()
+            if spent is not None:
+                self.live.record.add(ev.CapReached(at_ns=at_ns, cap=spent.cap, used=spent.used, allowed=spent.allowed))
+        if answer.held_by in DAILY and answer.until_ns is not None and self.stop_reason is None:
+            wait_ns = answer.until_ns - at_ns
+            if wait_ns > WAITS_FOR_MIDNIGHT_NS:
+                self.give_up("quota_exhausted", at_ns, day_is_over(self.turns.gate, answer.held_by, wait_ns=wait_ns))
+
+    def _was_not_sent(self, start: Start, reply: Reply | None) -> bool:
+        if reply is None:
+            return self.live.record.call(start.call).attempts[-1].sent_ns is None
+        return reply.error is not None and not reply.error.was_sent
+
+    def _size_workers(self, call: int, reply: Reply, at_ns: int) -> None:
+        """Auto: as many workers as the quota's rate and the latency seen keep busy, up to the user's max_workers."""
+        sent_ns = self.live.record.call(call).attempts[-1].sent_ns
+        if not self.live.batch.auto_workers or sent_ns is None:
+            return
+        self._latency_ns += reply.received_ns - sent_ns
+        self._latencies += 1
+        rate_per_s = self.turns.rate_per_s()
+        if rate_per_s is None or self._latencies < 3 or at_ns - self._sized_ns < AUTO_EVERY_NS:
+            return
+        self._sized_ns = at_ns
+        latency_s = self._latency_ns / self._latencies / NS_PER_S
+        sized = size(rate_per_s=rate_per_s, latency_s=latency_s, ceiling=self.ceiling, now=self.schedule.max_workers)
+        if sized is not None:
+            old, self.schedule.max_workers = self.schedule.max_workers, sized.max_workers
+            self.live.record.add(
+                ev.LimitChanged(
+                    at_ns=at_ns, limit="max_workers", old=old, new=sized.max_workers, reason="auto", why=sized.why
+                )
+            )

@@ -203,7 +203,7 @@ def step(schedule: Schedule, verb: str, number: int, at_ns: int, flying: dict[in
 def ended(schedule: Schedule, verb: str, call: int, attempt: int, at_ns: int) -> list[ev.Event]:
     received_ns = max(0, at_ns - 1)
     if verb == "answer":
-        schedule.answered(call, at_ns=at_ns)
+        schedule.ended(call, at_ns=at_ns)
         return [ev.Succeeded(at_ns=at_ns, call=call, attempt=attempt, output="x", received_ns=received_ns)]
     error = ServerFailed("x")
     decided = verdict(error, at_ns=at_ns, counted=attempt, retries=3, jitter=1e-8)

@@ -6,29 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.events import Held
-from fanout.quota.ceiling import InFlightCeiling
+from fanout.quota.ceiling import Hold, InFlightCeiling
 from fanout.schedule import Schedule, Start, Wait
 
 
 class EachSecond:
     """A limit for the tests: one start each 1,000 ns."""
 
-    held_by: Held = "requests"
-
     def __init__(self) -> None:
         self.free_ns = 0
         self.booked: list[int] = []
 
-    def ask(self, at_ns: int) -> int:
-        return max(at_ns, self.free_ns)
+    def ask(self, call: int, at_ns: int) -> Hold | None:
+        return None if at_ns >= self.free_ns else Hold(until_ns=self.free_ns, held_by="requests")
 
-    def book(self, at_ns: int) -> None:
+    def book(self, call: int, at_ns: int) -> None:
         assert at_ns >= self.free_ns
         self.free_ns = at_ns + 1_000
         self.booked.append(at_ns)
 
-    def give_back(self, at_ns: int) -> None:
+    def give_back(self, call: int, at_ns: int) -> None:
         pass
 
 
@@ -49,7 +46,7 @@ def test_calls_start_in_order_on_the_lowest_free_lane_up_to_max_workers() -> Non
     made = schedule(3)
     assert starts(made, 0) == [Start(call=0, attempt=1, lane=0), Start(call=1, attempt=1, lane=1)]
     assert made.next(0) == Wait(until_ns=None, held_by="workers")
-    made.answered(0, at_ns=5)
+    made.ended(0, at_ns=5)
     assert starts(made, 5) == [Start(call=2, attempt=1, lane=0)]
     assert repr(made) == "<Schedule 2 in flight of 2, 0 fresh, 0 backing off>"
 
@@ -65,7 +62,7 @@ def test_a_call_that_backs_off_holds_no_worker_and_goes_before_fresh_ones() -> N
     starts(made, 0)
     made.again(0, at_ns=10, ready_ns=100)
     assert starts(made, 10) == [Start(call=1, attempt=1, lane=0)]
-    made.answered(1, at_ns=100)
+    made.ended(1, at_ns=100)
     assert starts(made, 100) == [Start(call=0, attempt=2, lane=0)]
 
 
@@ -75,49 +72,6 @@ def test_it_asks_again_when_the_first_backoff_ends() -> None:
     made.again(0, at_ns=10, ready_ns=100)
     assert made.next(99) == Wait(until_ns=100, held_by=None)
     assert made.next(100) == Start(call=0, attempt=2, lane=0)
-
-
-def refuse(made: Schedule, call: int, *, at_ns: int, until_ns: int) -> None:
-    made.refused(call, at_ns=at_ns, until_ns=until_ns)
-    made.again(call, at_ns=at_ns, ready_ns=until_ns)
-
-
-def test_a_429_blocks_everyone_then_lets_half_as_many_go() -> None:
-    made = schedule(9, max_workers=4)
-    starts(made, 0)
-    for call in (0, 1, 2):  # refused together: one round, halved once
-        refuse(made, call, at_ns=10, until_ns=1_000)
-    made.answered(3, at_ns=20)  # sent before the refusal: says nothing about it
-    assert made.next(20) == Wait(until_ns=1_000, held_by="penalty")
-    assert [start.call for start in starts(made, 1_000)] == [0, 1]
-    assert made.next(1_000) == Wait(until_ns=None, held_by="penalty")
-
-
-def test_what_a_429_took_away_grows_by_one_for_each_round_of_answers() -> None:
-    made = schedule(20, max_workers=4)
-    starts(made, 0)
-    refuse(made, 0, at_ns=10, until_ns=10)
-    for call in (1, 2, 3):
-        made.ended(call, at_ns=10)
-    flying = [start.call for start in starts(made, 10)]
-    most = []
-    for at_ns in range(11, 20):
-        most.append(len(flying))
-        made.answered(flying.pop(0), at_ns=at_ns)
-        flying += [start.call for start in starts(made, at_ns)]
-    assert most == [2, 2, 3, 3, 3, 4, 4, 4, 4]
-
-
-def test_refusals_round_after_round_come_down_to_one_at_a_time() -> None:
-    made = schedule(8, max_workers=8)
-    at_ns, most = 0, []
-    for _ in range(5):
-        flying = [start.call for start in starts(made, at_ns)]
-        most.append(len(flying))
-        for call in flying:
-            refuse(made, call, at_ns=at_ns + 1, until_ns=at_ns + 10)
-        at_ns += 10
-    assert most == [8, 4, 2, 1, 1]
 
 
 def test_a_pause_wins_over_everything() -> None:
@@ -145,7 +99,7 @@ def test_two_schedules_share_a_ceiling() -> None:
     second.add([0])
     assert len(starts(first, 0)) == 2
     assert second.next(0) == Wait(until_ns=None, held_by="concurrency")
-    first.answered(0, at_ns=1)
+    first.ended(0, at_ns=1)
     assert len(starts(second, 1)) == 1
     assert repr(ceiling) == "<InFlightCeiling 2 of 2 in flight>"
 
@@ -169,7 +123,7 @@ def test_attempts_go_on_counting_over_stretches() -> None:
 Step = tuple[str, int]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["answer", "again", "end", "refuse", "workers", "pause", "continue", "time"]),
+        st.sampled_from(["answer", "again", "end", "workers", "pause", "continue", "time"]),
         st.integers(0, 50),
     ),
     max_size=80,
@@ -200,15 +154,13 @@ def apply(made: Schedule, verb: str, number: int, at_ns: int, flying: dict[int, 
         made.pause()
     elif verb == "continue":
         made.continue_()
-    elif flying and verb in ("answer", "again", "end", "refuse"):
+    elif flying and verb in ("answer", "again", "end"):
         call = sorted(flying)[number % len(flying)]
         del flying[call]
-        if verb == "refuse":
-            refuse(made, call, at_ns=at_ns, until_ns=at_ns + number)
-        elif verb == "again":
+        if verb == "again":
             made.again(call, at_ns=at_ns, ready_ns=at_ns + number)
         else:
-            (made.answered if verb == "answer" else made.ended)(call, at_ns=at_ns)
+            made.ended(call, at_ns=at_ns)
             gone.append(call)
 
 
@@ -219,7 +171,7 @@ def drain(made: Schedule, at_ns: int, flying: dict[int, int], gone: list[int]) -
             flying[start.call] = start.lane
         if flying:
             call, _ = flying.popitem()
-            made.answered(call, at_ns=at_ns)
+            made.ended(call, at_ns=at_ns)
             gone.append(call)
             continue
         answer = made.next(at_ns)
@@ -242,4 +194,4 @@ def test_a_shared_ceiling_is_never_exceeded(most: int, data: st.DataObject) -> N
             flying += [(made, start.call) for start in starts(made, 0)]
         assert ceiling.in_flight == len(flying) <= most
         made, call = flying.pop(data.draw(st.integers(0, len(flying) - 1)))
-        made.answered(call, at_ns=0)
+        made.ended(call, at_ns=0)

@@ -1,4 +1,4 @@
-"""What a limit is, and the ceiling on calls in flight that stands over all runs of a process.
+"""What the schedule asks before a call starts, and the ceiling on calls in flight over all runs of a process.
 
 Pure bookkeeping on instants that are given: `ask` every limit, then `book` every limit, at one instant; `give_back`
 when the call ends. Nothing here waits: the schedule says until when, the engine does. Not thread-safe: the engine's
@@ -7,36 +7,39 @@ lock stands over every limit that runs share.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from fanout.events import Held
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Why a call may not start now."""
+
+    until_ns: int | None
+    """Ask again then; None: when somebody has given back."""
+    held_by: Held
+
+
 class Limit(Protocol):
-    """Something that may hold a call back."""
+    """Something that may hold a call back. A call is named by its index in the batch."""
 
-    @property
-    def held_by(self) -> Held:
-        """The name of the wait that it causes."""
+    def ask(self, call: int, at_ns: int) -> Hold | None:
+        """None where the call may start at this instant. Nothing is booked."""
         ...
 
-    def ask(self, at_ns: int) -> int | None:
-        """The earliest instant >= at_ns at which one call may start; None where first somebody must give back."""
-        ...
-
-    def book(self, at_ns: int) -> None:
+    def book(self, call: int, at_ns: int) -> None:
         """Take the place that `ask` found at this very instant."""
         ...
 
-    def give_back(self, at_ns: int) -> None:
-        """The call that booked has ended."""
+    def give_back(self, call: int, at_ns: int) -> None:
+        """The attempt that was booked has ended."""
         ...
 
 
 class InFlightCeiling:
     """At most `most` calls in flight, over all schedules that share it."""
-
-    held_by: Held = "concurrency"
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -45,14 +48,14 @@ class InFlightCeiling:
     def __repr__(self) -> str:
         return f"<InFlightCeiling {self.in_flight} of {self.most} in flight>"
 
-    def ask(self, at_ns: int) -> int | None:
+    def ask(self, call: int, at_ns: int) -> Hold | None:
         """Now while there is room, otherwise when somebody gives back."""
-        return at_ns if self.in_flight < self.most else None
+        return None if self.in_flight < self.most else Hold(until_ns=None, held_by="concurrency")
 
-    def book(self, at_ns: int) -> None:
+    def book(self, call: int, at_ns: int) -> None:
         """One more in flight."""
         self.in_flight += 1
 
-    def give_back(self, at_ns: int) -> None:
+    def give_back(self, call: int, at_ns: int) -> None:
         """One less in flight."""
         self.in_flight -= 1

@@ -1,0 +1,124 @@
+"""Who may start next over all runs: the gates of the process, each run's turns at its gate, in the order of their tags.
+
+Comes in: batches, the stretches that go on. Goes out: starts for the engine to carry out, what responses taught written
+into the runs, accounts as values. No thread and no lock of its own: the engine calls every method under its lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from fanout.batch import Batch
+from fanout.errors import BadInput
+from fanout.quota.account import Account
+from fanout.quota.gate import Gate
+from fanout.quota.gates import Gates, view_of
+from fanout.quota.limits import Limits
+from fanout.quota.turns import Turns
+from fanout.quota.view import AccountView
+from fanout.schedule import Start
+from fanout.stretch import OpenStretch
+
+
+def account_of_batch(batch: Batch) -> Account:
+    """Whose quota the batch uses."""
+    from fanout.providers.account import account_of
+
+    return account_of(batch.model, sandbox=batch.sandbox)
+
+
+def no_limits(model: str) -> Limits:
+    """Nothing is known of any model: limits are learnt."""
+    return Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """Whose quota a batch may use, and what the settings allow of it."""
+
+    account: Account
+    limits: Limits
+
+
+class Dispatch:
+    """The gates, and every remembered run's turns."""
+
+    def __init__(
+        self,
+        *,
+        limits_for: Callable[[str], Limits],
+        account_for: Callable[[Batch], Account],
+        wall_offset_ns: int,
+    ) -> None:
+        self._limits_for = limits_for
+        self._account_for = account_for
+        self._gates = Gates(wall_offset_ns=wall_offset_ns)
+        self._turns: dict[str, Turns] = {}
+
+    def admit(self, batch: Batch) -> Admitted:
+        """Pass a batch that asks for no more than the settings allow. Raises BadInput otherwise. Needs no lock."""
+        limits = self._limits_for(batch.model)
+        asked = (
+            ("requests_per_minute", batch.requests_per_minute, limits.requests_per_minute),
+            ("tokens_per_minute", batch.tokens_per_minute, limits.tokens_per_minute),
+            ("burst", batch.burst, limits.burst),
+            ("weight", batch.weight, limits.max_weight),
+        )
+        for name, wanted, allowed in asked:
+            if wanted is not None and allowed is not None and wanted > allowed:
+                raise BadInput(
+                    f"{name} must be at most {allowed:,} for {batch.model}, as the settings say, got {wanted:,}"
+                )
+        return Admitted(account=self._account_for(batch), limits=limits)
+
+    def join(self, run_id: str, batch: Batch, admitted: Admitted, at_ns: int) -> None:
+        """The run takes its turns at its account's gate from now on."""
+        gate = self._gates.at(admitted.account, admitted.limits, at_ns)
+        self._turns[run_id] = Turns(batch, run_id=run_id, gate=gate, at_ns=at_ns)
+
+    def leave(self, run_id: str) -> None:
+        """The run is forgotten."""
+        self._turns.pop(run_id).leave()
+
+    def turns(self, run_id: str) -> Turns:
+        """The run's turns."""
+        return self._turns[run_id]
+
+    def book(self, stretches: Iterable[OpenStretch], now_ns: Callable[[], int]) -> list[tuple[OpenStretch, Start]]:
+        """Ask the run whose turn it is and book what may start, until nobody may start anything."""
+        starts: list[tuple[OpenStretch, Start]] = []
+        self._gates.new_round()
+        line = list(stretches)
+        while line:
+            stretch = min(line, key=lambda one: one.turns.tag)
+            start = stretch.next(now_ns())
+            if start is None:
+                line.remove(stretch)
+            else:
+                starts.append((stretch, start))
+        return starts
+
+    def tell_changes(self, stretches: Iterable[OpenStretch], at_ns: int) -> None:
+        """What responses taught of an account is written into every run on it."""
+        going = tuple(stretches)
+        for gate in self._gates.all():
+            for change in gate.changes():
+                for stretch in going:
+                    if stretch.turns.gate is gate:
+                        stretch.tell_change(change, at_ns)
+
+    def views(self, going: Mapping[str, OpenStretch], at_ns: int) -> tuple[AccountView, ...]:
+        """Every account and model that is or was used. `going`: what goes on, by run."""
+        return tuple(view_of(gate, waiting=_waiting(going), at_ns=at_ns) for gate in self._gates.all())
+
+    def view(self, run_id: str, going: Mapping[str, OpenStretch], at_ns: int) -> AccountView | None:
+        """The account of this run; None where it is not remembered."""
+        turns = self._turns.get(run_id)
+        gate: Gate | None = None if turns is None else turns.gate
+        return None if gate is None else view_of(gate, waiting=_waiting(going), at_ns=at_ns)
+
+
+def _waiting(going: Mapping[str, OpenStretch]) -> dict[str, int]:
+    """Calls that have not started, by run."""
+    return {run_id: stretch.schedule.queued for run_id, stretch in going.items()}

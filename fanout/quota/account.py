@@ -1,0 +1,21 @@
+"""Whose quota a run uses: a provider's account and a model of it, as one value.
+
+Comes in: nothing; `fanout.providers.account` makes it of a model string and the environment. Equal accounts share
+limits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What shares one quota: equal accounts do. It names no key, at most a short fingerprint of one."""
+
+    account: str
+    """For showing: the provider's host, and a fingerprint of the key where there is one."""
+    model: str
+    provider: str
+    """Who speaks, as its documents know it: openai, anthropic, google, groq, cerebras, mistral, azure; `compatible` for
+    a server that is none of these and speaks OpenAI's API; else the model string's prefix."""

@@ -1,0 +1,276 @@
+"""All limits of one account and model at one instant, and whose turn it is among the runs that share them.
+
+Comes in: what a run wants to send and what it used. Goes out: now, or until when and by which limit; the changes that
+responses and 429s made to the limits. A reservation asks every limit and then books every limit, at one instant.
+
+Whose turn it is: start-time fair queueing (Goyal, Vin and Cheng, 1996). Each run has a tag; the one with the smallest
+goes first, and a start moves its tag on by what it costs the scarcest limit, over the run's weight. While the run whose
+turn it is waits for a limit, nobody behind it overtakes, so a call that needs much is not starved by calls that need
+little. A run that comes back from a pause has no credit: its tag is at least that of whoever was served last.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from fanout.events import LimitName
+from fanout.quota.account import Account
+from fanout.quota.ceiling import Hold
+from fanout.quota.estimate import Cost
+from fanout.quota.learning import LearntRate
+from fanout.quota.limits import Limits
+from fanout.quota.meters import DAILY, Change, Known, Meters
+from fanout.quota.report import RateReport
+from fanout.quota.view import Refused, Sample
+
+NOTHING_KNOWN_NS = 1_000_000
+"""What a call costs in turns where no limit is known: all alike."""
+SAMPLE_EVERY_NS = 1_000_000_000
+SAMPLES_KEPT = 600
+REFUSALS_KEPT = 200
+SAME_REFUSAL_NS = 1_000_000_000
+"""Refusals within it are one line."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Sharer:
+    """One run at this gate."""
+
+    weight: int = 1
+    tag: int = 0
+    """Virtual time of its next start, in ns of the scarcest limit."""
+    in_flight: int = 0
+    requests: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reservation:
+    """What one attempt took, until it is settled."""
+
+    run_id: str
+    cost: Cost
+    booked_ns: int
+    names: set[LimitName]
+    """The limits it was taken of."""
+    totals: dict[LimitName, int]
+    """Of each limit, what had been taken in all once this was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    """The run whose turn it is, and what it waits for."""
+
+    run_id: str
+    until_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Gate:
+    """One account and model. Not thread-safe: its owner holds a lock over every method."""
+
+    account: Account
+    limits: Limits
+    meters: Meters
+    preset: str | None = None
+    learnt: LearntRate = field(default_factory=LearntRate)
+    runs: dict[str, Sharer] = field(default_factory=dict)
+    virtual: int = 0
+    """The tag of whoever was served last."""
+    in_flight: int = 0
+    blocked_until_ns: int | None = None
+    refusals: deque[Refused] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
+    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT * 3))
+    _outstanding: set[Reservation] = field(default_factory=set)
+    _changes: list[Change] = field(default_factory=list)
+    _head: _Head | None = None
+    _sampled_ns: int = -SAMPLE_EVERY_NS
+
+    def __repr__(self) -> str:
+        return f"<Gate {self.account.account} {self.account.model}, {self.in_flight} in flight, {len(self.runs)} runs>"
+
+    # Runs
+
+    def join(self, run_id: str, *, weight: int) -> None:
+        """A run shares this account from now on; it comes without credit and without debt."""
+        sharer = self.runs.setdefault(run_id, Sharer())
+        sharer.weight = min(weight, self.limits.max_weight)
+        sharer.tag = max(sharer.tag, self.virtual)
+
+    def forget(self, run_id: str) -> None:
+        """A run that will not come back."""
+        self.runs.pop(run_id, None)
+
+    def tag(self, run_id: str) -> int:
+        """Where the run stands in line: the smallest goes first."""
+        return max(self.virtual, self.runs[run_id].tag)
+
+    def new_round(self) -> None:
+        """The runs are about to be asked, in the order of their tags."""
+        self._head = None
+
+    # One call
+
+    def ask(self, run_id: str, cost: Cost, at_ns: int) -> Hold | None:
+        """None where a call of this run may start now."""
+        if self.blocked_until_ns is not None and at_ns < self.blocked_until_ns:
+            return Hold(until_ns=self.blocked_until_ns, held_by="penalty")
+        if self.limits.max_in_flight is not None and self.in_flight >= self.limits.max_in_flight:
+            return Hold(until_ns=None, held_by="concurrency")
+        head = self._head
+        if head is not None and head.run_id != run_id and at_ns < head.until_ns:
+            return Hold(until_ns=head.until_ns, held_by="turn")
+        wait_ns, by = self.meters.wait_ns(cost, at_ns)
+        if by is None:
+            return None
+        if by == "requests" and self.learnt.grow(at_ns):
+            self._take_over_learnt(at_ns, why="calls wait, and nothing was refused for 3 s")
+            wait_ns, _ = self.meters.wait_ns(cost, at_ns)
+        self._head = _Head(run_id=run_id, until_ns=at_ns + wait_ns)
+        return Hold(until_ns=at_ns + wait_ns, held_by=by) if wait_ns else None
+
+    def book(self, run_id: str, cost: Cost, at_ns: int) -> Reservation:
+        """Take `cost` off every limit. The caller has asked at this very instant."""
+        sharer = self.runs[run_id]
+        self.virtual = max(self.virtual, sharer.tag)
+        sharer.tag = self.virtual + self._turn_ns(cost) // sharer.weight
+        sharer.in_flight += 1
+        sharer.requests += 1
+        self.in_flight += 1
+        self.learnt.started(at_ns)
+        self.meters.take(cost, at_ns)
+        known = self.meters.known
+        booked = Reservation(
+            run_id=run_id,
+            cost=cost,
+            booked_ns=at_ns,
+            names=set(known),
+            totals={name: each.total for name, each in known.items()},
+        )
+        self._outstanding.add(booked)
+        self._sample(at_ns)
+        return booked
+
+    def settle(self, booked: Reservation, used: Cost, at_ns: int) -> None:
+        """The attempt has ended and used this much; a second time does nothing."""
+        if booked not in self._outstanding:
+            return
+        self._outstanding.discard(booked)
+        self.in_flight -= 1
+        self.meters.settle(booked.cost, used, frozenset(booked.names), at_ns)
+        sharer = self.runs.get(booked.run_id)
+        if sharer is not None:
+            sharer.in_flight -= 1
+            sharer.tokens += used.tokens
+            sharer.tag += (self._turn_ns(used) - self._turn_ns(booked.cost)) // sharer.weight
+        self._sample(at_ns)
+
+    # What responses teach
+
+    def observe(self, booked: Reservation, report: RateReport, at_ns: int) -> None:
+        """Take in what the response to this attempt said. Before `settle`."""
+        alone = len(self._outstanding) == 1
+        for name, reading in report.readings:
+            if reading.limit is not None:
+                self._learn(name, reading.limit, at_ns)
+            known = self.meters.known.get(name)
+            if known is not None:
+                since = known.total - booked.totals.get(name, 0)
+                self.meters.read(name, reading, booked_ns=booked.booked_ns, since=since, alone=alone, at_ns=at_ns)
+
+    def refused(
+        self, booked: Reservation, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]
+    ) -> None:
+        """A 429: nobody starts before `until_ns`. `words` say why it came and what would have avoided it."""
+        self.blocked_until_ns = max(until_ns, self.blocked_until_ns or until_ns)
+        if not self._told(report) and self.learnt.refused(started_ns=booked.booked_ns, at_ns=at_ns):
+            self._take_over_learnt(at_ns, why="the provider refused and did not say its limit")
+        self._note_refusal(booked, report, until_ns=until_ns, at_ns=at_ns, words=words)
+
+    def changes(self) -> tuple[Change, ...]:
+        """What moved since this was last asked."""
+        moved, self._changes = tuple(self._changes), []
+        return moved
+
+    def rate_per_s(self, cost: Cost) -> float | None:
+        """Calls of this cost a second that the limits of a minute allow; None where none is known."""
+        rates = [
+            1e9 / known.meter.cost_ns(cost.of(name))
+            for name, known in self.meters
+            if name not in DAILY and known.meter.cost_ns(cost.of(name)) > 0
+        ]
+        return min(rates, default=None)
+
+    def suspect(self, report: RateReport, at_ns: int) -> LimitName | None:
+        """The limit that a 429 is about: the one it names, else the one its headers or ours say is used up."""
+        if report.exhausted is not None:
+            return report.exhausted
+        for name, reading in report.readings:
+            if reading.remaining is not None and reading.remaining <= reading.rounded_to - 1:
+                return name
+        lowest: tuple[float, LimitName | None] = (0.1, None)
+        for name, known in self.meters:
+            lowest = min(lowest, (known.meter.free(at_ns) / known.meter.capacity, name), key=lambda pair: pair[0])
+        return lowest[1]
+
+    def _told(self, report: RateReport) -> bool:
+        """Whether the response itself explains its refusal, so that the limits need not be guessed lower."""
+        return any(reading.limit is not None for _, reading in report.readings) or report.exhausted in DAILY
+
+    def _learn(self, name: LimitName, amount: int, at_ns: int) -> None:
+        known: Known | None = self.meters.known.get(name)
+        change = self.meters.learn(name, amount, "header", at_ns)
+        if change is None:
+            return
+        self._changes.append(change)
+        if known is None:
+            for booked in self._outstanding:  # taken of the provider's, so taken of ours
+                booked.names.add(name)
+                units = booked.cost.of(name)
+                self.meters.known[name].reserved += units
+                self.meters.known[name].meter.take(units, at_ns)
+                self.meters.known[name].total += units
+                booked.totals[name] = self.meters.known[name].total
+
+    def _take_over_learnt(self, at_ns: int, *, why: str) -> None:
+        if self.learnt.per_minute is not None:
+            change = self.meters.learn("requests", self.learnt.per_minute, "learnt", at_ns, why=why)
+            if change is not None:
+                self._changes.append(change)
+            for booked in self._outstanding:
+                if "requests" not in booked.names:
+                    booked.names.add("requests")
+                    self.meters.known["requests"].reserved += booked.cost.requests
+                    booked.totals["requests"] = self.meters.known["requests"].total
+
+    def _turn_ns(self, cost: Cost) -> int:
+        return self.meters.cost_ns(cost) or NOTHING_KNOWN_NS
+
+    def _note_refusal(
+        self, booked: Reservation, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]
+    ) -> None:
+        limit, count = self.suspect(report, at_ns), 1
+        last = self.refusals[-1] if self.refusals else None
+        if last is not None and last.run_id == booked.run_id and at_ns - last.at_ns < SAME_REFUSAL_NS:
+            count += self.refusals.pop().count
+        self.refusals.append(
+            Refused(
+                at_ns=at_ns if last is None or count == 1 else last.at_ns,
+                run_id=booked.run_id,
+                count=count,
+                limit=limit,
+                wait_s=max(0, until_ns - at_ns) / 1e9,
+                why=words[0],
+                remedy=words[1],
+            )
+        )
+
+    def _sample(self, at_ns: int) -> None:
+        if at_ns - self._sampled_ns < SAMPLE_EVERY_NS:
+            return
+        self._sampled_ns = at_ns
+        for name, known in self.meters:
+            self.samples.append(
+                Sample(at_ns=at_ns, name=name, free=max(0, known.meter.free(at_ns)), capacity=known.meter.capacity)
+            )

@@ -1,0 +1,111 @@
+"""Every gate of the process by its account, and each as a value for showing.
+
+Comes in: accounts, what the settings allow of them. Goes out: `Gate`s, and `AccountView`s of them. Not thread-safe: the
+engine's lock stands over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fanout.quota.account import Account
+from fanout.quota.gate import Gate
+from fanout.quota.limits import Limits
+from fanout.quota.meters import Meters
+from fanout.quota.presets import BY_THE_SECOND_S, preset_for
+from fanout.quota.view import AccountView, LimitView, Share
+
+
+class Gates:
+    """One gate per account and model, for as long as the process lives."""
+
+    def __init__(self, *, wall_offset_ns: int) -> None:
+        """`wall_offset_ns`: ns since 1970 at instant 0 of the clock."""
+        self._wall_offset_ns = wall_offset_ns
+        self._gates: dict[Account, Gate] = {}
+
+    def __repr__(self) -> str:
+        return f"<Gates of {len(self._gates)} accounts>"
+
+    def at(self, account: Account, limits: Limits, at_ns: int) -> Gate:
+        """The gate of this account; the first caller's limits hold."""
+        gate = self._gates.get(account)
+        if gate is None:
+            preset = preset_for(account.provider)
+            gate = self._gates[account] = Gate(
+                account=account,
+                limits=limits,
+                meters=Meters(
+                    limits,
+                    burst_s=BY_THE_SECOND_S if preset is None else preset.burst_s,
+                    at_ns=at_ns,
+                    wall_offset_ns=self._wall_offset_ns,
+                ),
+                preset=None if preset is None else preset.title,
+            )
+        return gate
+
+    def all(self) -> tuple[Gate, ...]:
+        """In the order in which they were first used."""
+        return tuple(self._gates.values())
+
+    def new_round(self) -> None:
+        """All runs are about to be asked, in the order of their tags."""
+        for gate in self._gates.values():
+            gate.new_round()
+
+
+def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountView:
+    """The gate at this instant. `waiting`: calls that have not started, by run."""
+    limits = []
+    for name, known in gate.meters:
+        free = max(0, known.meter.free(at_ns))
+        limits.append(
+            LimitView(
+                name=name,
+                number=gate.meters.amount(name) or known.meter.amount,
+                source=known.source,
+                capacity=known.meter.capacity,
+                used=max(0, known.meter.capacity - free - known.reserved),
+                reserved=known.reserved,
+                free=free,
+                said_remaining=known.said_remaining,
+                said_ns=known.said_ns,
+            )
+        )
+    if gate.limits.max_in_flight is not None:
+        most = gate.limits.max_in_flight
+        limits.append(
+            LimitView(
+                name="concurrency",
+                number=most,
+                source="setting",
+                capacity=most,
+                used=0,
+                reserved=gate.in_flight,
+                free=max(0, most - gate.in_flight),
+            )
+        )
+    blocked_ns = gate.blocked_until_ns
+    return AccountView(
+        account=gate.account.account,
+        model=gate.account.model,
+        at_ns=at_ns,
+        preset=gate.preset,
+        limits=tuple(limits),
+        shares=tuple(
+            Share(
+                run_id=run_id,
+                weight=sharer.weight,
+                waiting=waiting.get(run_id, 0),
+                in_flight=sharer.in_flight,
+                requests=sharer.requests,
+                tokens=sharer.tokens,
+            )
+            for run_id, sharer in gate.runs.items()
+        ),
+        refusals=tuple(gate.refusals),
+        samples=tuple(gate.samples),
+        blocked_until_ns=blocked_ns if blocked_ns is not None and blocked_ns > at_ns else None,
+        others_per_minute=tuple((name, others) for name, known in gate.meters if (others := known.others_per_minute())),
+    )

@@ -1,0 +1,212 @@
+"""The limits of one account as they are known now, and what responses teach about them.
+
+Comes in: `Limits` of the settings, readings of responses. Goes out: waits over all limits at one instant, and
+the changes that were made, each with its reason. Knows no run and no turn: `gate` does.
+
+A reading is of the past: between the booking of its call and now the limit has grown back, and calls were booked after
+it. So what a response that says `remaining` means for now is `remaining + rate x (now - booked) - booked since`. That
+may lower the level at any time; it raises it only while nothing else is in flight, or where the limit was not known
+before: readings are late and rounded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from fanout.events import LimitName
+from fanout.quota.bucket import NS_PER_MINUTE, Bucket, Day, Meter
+from fanout.quota.estimate import Cost
+from fanout.quota.limits import RATES, Limits, Source
+from fanout.quota.report import Reading
+
+DAILY: frozenset[LimitName] = frozenset({"requests_per_day", "tokens_per_day"})
+OTHERS_WINDOW_NS = NS_PER_MINUTE
+OTHERS_SHARE = 0.05
+"""Of a limit: less unexplained use than that is rounding."""
+FEWEST_READINGS = 8
+"""Before somebody else's use is spoken of."""
+SAFETY = 1
+"""Requests kept back of a burst of more than 8: two requests that left a while apart may arrive together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A limit came to be known, or moved."""
+
+    name: LimitName
+    old: int | None
+    new: int
+    source: Source
+    why: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Known:
+    """One limit, and what is known of it."""
+
+    meter: Meter
+    source: Source
+    most: int | None = None
+    """What the settings allow: headers lower it, never raise it."""
+    fixed_burst: bool = False
+    total: int = 0
+    """Taken so far, settled; only differences of it mean something."""
+    reserved: int = 0
+    said_remaining: int | None = None
+    said_ns: int | None = None
+    readings: int = 0
+    _shadow: tuple[int, int, int] | None = None  # (free, total, at_ns) at the last reading
+    _unexplained: deque[tuple[int, int]] = field(default_factory=deque)  # (at_ns, units) of the last minute
+
+    def explain(self, free: int, at_ns: int) -> None:
+        """A reading means that `free` is there now: what our own use does not explain is somebody else's."""
+        if self._shadow is not None:
+            before, total, then_ns = self._shadow
+            grown = (at_ns - then_ns) // max(1, self.meter.cost_ns(1))
+            expected = min(self.meter.capacity, before + grown) - (self.total - total)
+            self._unexplained.append((at_ns, expected - free))
+        self._shadow = (free, self.total, at_ns)
+        while self._unexplained and self._unexplained[0][0] < at_ns - OTHERS_WINDOW_NS:
+            self._unexplained.popleft()
+
+    def others_per_minute(self) -> int:
+        """Units a minute that somebody else uses, as far as the readings of the last minute tell; 0 is nobody."""
+        if len(self._unexplained) < FEWEST_READINGS:
+            return 0
+        span_ns = self._unexplained[-1][0] - self._unexplained[0][0]
+        if span_ns < OTHERS_WINDOW_NS // 12:
+            return 0
+        used = sum(units for _, units in self._unexplained) * NS_PER_MINUTE // span_ns
+        return used if used >= max(2, OTHERS_SHARE * self.meter.amount) else 0
+
+
+class Meters:
+    """All rates of one account. Not thread-safe: its owner holds a lock."""
+
+    def __init__(self, limits: Limits, *, burst_s: float, at_ns: int, wall_offset_ns: int) -> None:
+        """`burst_s`: the seconds' worth of a rate that may start at one instant where no burst is set."""
+        self._limits = limits
+        self._burst_s = burst_s
+        self._wall_offset_ns = wall_offset_ns
+        self.known: dict[LimitName, Known] = {}
+        for name in RATES:
+            amount = limits.rate(name)
+            if amount is not None:
+                self.known[name] = Known(
+                    meter=self._meter(name, amount, at_ns),
+                    source="setting",
+                    most=amount,
+                    fixed_burst=limits.burst is not None or limits.never_exceed,
+                )
+
+    def __iter__(self) -> Iterator[tuple[LimitName, Known]]:
+        return iter(self.known.items())
+
+    def wait_ns(self, cost: Cost, at_ns: int) -> tuple[int, LimitName | None]:
+        """How long until every limit holds `cost`, and the one that takes longest; (0, None) is now."""
+        longest, by = 0, None
+        for name, known in self.known.items():
+            wait_ns = known.meter.wait_ns(cost.of(name), at_ns)
+            if wait_ns > longest:
+                longest, by = wait_ns, name
+        return longest, by
+
+    def take(self, cost: Cost, at_ns: int) -> None:
+        """Take `cost` off every limit, as reserved."""
+        for name, known in self.known.items():
+            units = cost.of(name)
+            known.meter.take(units, at_ns)
+            known.total += units
+            known.reserved += units
+
+    def settle(self, reserved: Cost, used: Cost, names: frozenset[LimitName], at_ns: int) -> None:
+        """What was reserved of these limits turned out to be `used`."""
+        for name in names:
+            known = self.known[name]
+            was, came = reserved.of(name), used.of(name)
+            known.reserved -= was
+            known.total += came - was
+            if came < was:
+                known.meter.give(was - came, at_ns)
+            elif came > was:
+                known.meter.take(came - was, at_ns)
+
+    def cost_ns(self, cost: Cost) -> int:
+        """The time that the scarcest limit takes to grow `cost` back: dominant-resource fairness counts in it."""
+        return max((known.meter.cost_ns(cost.of(name)) for name, known in self.known.items()), default=0)
+
+    def learn(
+        self, name: LimitName, amount: int, source: Source, at_ns: int, *, why: str | None = None
+    ) -> Change | None:
+        """The limit is `amount` from now on, as `source` says; None where it was so before."""
+        known = self.known.get(name)
+        if known is None:
+            self.known[name] = Known(meter=self._meter(name, amount, at_ns), source=source)
+            return Change(name=name, old=None, new=amount, source=source, why=why)
+        if known.most is not None and amount >= known.most:
+            amount, source = known.most, "setting"
+        old = self._shown(known)
+        if amount == old:
+            return None
+        capacity = None if known.fixed_burst else self._capacity(name, amount)
+        if capacity is not None and source == "header":
+            capacity = max(capacity, known.meter.capacity)  # what a response said is there, is there
+        known.meter.set_amount(self._paced(amount), at_ns, capacity=capacity)
+        known.source = source
+        return Change(name=name, old=old, new=amount, source=source, why=why)
+
+    def read(self, name: LimitName, reading: Reading, *, booked_ns: int, since: int, alone: bool, at_ns: int) -> None:
+        """A response says what remains. `since`: units booked after its call; `alone`: nothing else is in flight."""
+        known = self.known[name]
+        if reading.remaining is None:
+            return
+        first = known.readings == 0
+        known.readings += 1
+        known.said_remaining, known.said_ns = reading.remaining, at_ns
+        grown = 0 if name in DAILY else (at_ns - booked_ns) // max(1, known.meter.cost_ns(1))
+        free = reading.remaining + (reading.rounded_to - 1) + grown - since
+        known.explain(free, at_ns)
+        if known.most is not None and known.most < (reading.limit or known.most):
+            known.meter.clamp(free, at_ns)  # the settings allow less than the account has: only the smaller counts
+            return
+        safe = free - SAFETY if name == "requests" and known.meter.capacity > 8 else free
+        if not known.fixed_burst and name not in DAILY and free > known.meter.capacity:
+            known.meter.set_amount(known.meter.amount, at_ns, capacity=free)
+        if (first and known.source == "header") or alone:
+            known.meter.raise_to(safe, at_ns)
+        known.meter.clamp(safe, at_ns)
+
+    def amount(self, name: LimitName) -> int | None:
+        """What the limit allows, as it is shown; None where it is not known."""
+        known = self.known.get(name)
+        return None if known is None else self._shown(known)
+
+    def _shown(self, known: Known) -> int:
+        """The number of the limit: a pace that never exceeds leaves a tenth of it to the burst."""
+        if self._limits.never_exceed and isinstance(known.meter, Bucket):
+            return known.meter.amount + known.meter.capacity
+        return known.meter.amount
+
+    def _paced(self, amount: int) -> int:
+        return max(1, amount - _tenth(amount)) if self._limits.never_exceed else amount
+
+    def _meter(self, name: LimitName, amount: int, at_ns: int) -> Meter:
+        if name in DAILY:
+            return Day(amount=amount, at_ns=at_ns, wall_offset_ns=self._wall_offset_ns, zone=self._limits.day_zone)
+        return Bucket(amount=self._paced(amount), capacity=self._capacity(name, amount), at_ns=at_ns)
+
+    def _capacity(self, name: LimitName, amount: int) -> int:
+        if self._limits.never_exceed:
+            return _tenth(amount)
+        if name == "requests" and self._limits.burst is not None:
+            burst = self._limits.burst
+        else:
+            burst = round(amount * self._burst_s / 60)
+        return max(1, burst - SAFETY if name == "requests" and burst > 8 else burst)
+
+
+def _tenth(amount: int) -> int:
+    """Of a window's limit: what may come at once where no window may hold more (the pace is the rest)."""
+    return max(1, amount // 10)

@@ -1,0 +1,77 @@
+"""A 429 in words: what happened, and the knob that would have avoided it; and a day's limit that is used up.
+
+Comes in: a gate as it stood, what the response said, the run's settings. Goes out: sentences, and the failure that a
+day's end is. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from fanout.batch import Batch
+from fanout.clock import seconds
+from fanout.errors import CallFailed, QuotaExhausted
+from fanout.events import Held, LimitName
+from fanout.quota.gate import Gate
+from fanout.quota.report import RateReport
+
+WORDS: dict[LimitName, str] = {
+    "requests": "requests a minute",
+    "tokens": "tokens a minute",
+    "input_tokens": "input tokens a minute",
+    "output_tokens": "output tokens a minute",
+    "requests_per_day": "requests a day",
+    "tokens_per_day": "tokens a day",
+    "concurrency": "calls in flight",
+}
+_KNOBS: dict[LimitName, str] = {
+    "requests": "requests_per_minute",
+    "tokens": "tokens_per_minute",
+    "input_tokens": "input_tokens_per_minute",
+    "output_tokens": "output_tokens_per_minute",
+    "requests_per_day": "requests_per_day",
+    "tokens_per_day": "tokens_per_day",
+    "concurrency": "max_in_flight",
+}
+
+
+def words_for(gate: Gate, report: RateReport, error: CallFailed, *, batch: Batch, at_ns: int) -> tuple[str, str]:
+    """Why this 429 came, and what would have avoided it."""
+    limit = gate.suspect(report, at_ns)
+    if limit is None:
+        return (
+            "The provider refused and did not say which limit was used up.",
+            f"Set its limits for this model in fanout.toml, or requests a minute for the run; max_workers "
+            f"{batch.max_workers} alone does not pace it.",
+        )
+    reading, known = report.of(limit), gate.meters.known.get(limit)
+    said = None if reading is None else reading.limit
+    number = said if said is not None else gate.meters.amount(limit)
+    of = WORDS[limit] if number is None else f"{number:,} {WORDS[limit]}"
+    others = known.others_per_minute() if known is not None else 0
+    if others:
+        return (
+            f"The limit of {of} was used up: somebody else uses about {others:,} of them a minute.",
+            f"Set {_KNOBS[limit]} in fanout.toml to what is left for this machine, or use a key of your own.",
+        )
+    if known is None or known.source == "learnt":
+        return (
+            f"The limit of {of} was used up, and it was not known before.",
+            f"Set {_KNOBS[limit]} for this model in fanout.toml: then the run is paced from its first call.",
+        )
+    if limit == "requests" and batch.burst is not None:
+        return f"The limit of {of} was used up.", f"A smaller burst than {batch.burst:,} would have avoided it."
+    return (
+        f"The limit of {of} was used up although the pace kept to it: the provider counts shorter windows.",
+        "Set never_exceed = true for this model in fanout.toml, or a smaller burst.",
+    )
+
+
+def day_is_over(gate: Gate, limit: Held, *, wait_ns: int) -> QuotaExhausted:
+    """The day's limit is used up: the sentence names it, and says when it comes back."""
+    name: LimitName = "tokens_per_day" if limit == "tokens_per_day" else "requests_per_day"
+    number = gate.meters.amount(name) or 0
+    hours, minutes = divmod(round(seconds(wait_ns)) // 60, 60)
+    return QuotaExhausted(
+        f"The limit of {number:,} {WORDS[name]} is used up; it comes back in {hours} h {minutes} min "
+        f"(midnight, {gate.limits.day_zone}). What was answered is kept; send the rest then.",
+        was_sent=False,
+    )

@@ -1,0 +1,182 @@
+"""One run's way through its account's gate: what its calls are expected to use, its own limits, its caps.
+
+Comes in: which call wants to start, what it came to. Goes out: `Hold`s for the schedule, reservations at the gate, and
+whether the run has used what it was allowed. It is a `Limit` of the run's schedule. Not thread-safe: the engine's lock
+stands over it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fanout.batch import Batch
+from fanout.clock import NS_PER_S
+from fanout.events import Cap, LimitName, Usage
+from fanout.quota.bucket import Bucket
+from fanout.quota.ceiling import Hold
+from fanout.quota.estimate import Cost, Estimate, Percentile
+from fanout.quota.gate import Gate, Reservation
+from fanout.quota.report import RateReport
+
+NOTHING = Cost(requests=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """A cap that is reached: what was used of what was allowed."""
+
+    cap: Cap
+    used: float
+    allowed: float
+
+
+class Turns:
+    """The reservations of one run, over all its stretches."""
+
+    def __init__(self, batch: Batch, *, run_id: str, gate: Gate, at_ns: int) -> None:
+        self.gate = gate
+        self.run_id = run_id
+        self._batch = batch
+        self._estimate = Estimate(
+            instructions=batch.instructions, max_output_tokens=batch.max_output_tokens, charge=gate.limits.charge
+        )
+        self._own: dict[LimitName, Bucket] = {}
+        if batch.requests_per_minute is not None:
+            self._own["requests"] = _bucket(batch.requests_per_minute, batch.burst, at_ns)
+        if batch.tokens_per_minute is not None:
+            self._own["tokens"] = _bucket(batch.tokens_per_minute, None, at_ns)
+        self._booked: dict[int, Reservation] = {}
+        self._tokens = 0
+        self._usd = 0.0
+        self._usd_a_call = Percentile()
+        self._price_unknown = False
+        self._allowed_tokens, self._allowed_usd = batch.cap_tokens, batch.cap_usd
+        gate.join(run_id, weight=batch.weight)
+
+    # fanout.quota.ceiling.Limit
+
+    def ask(self, call: int, at_ns: int) -> Hold | None:
+        """None where this call may start now: its cap, its own limits and the account's all let it."""
+        cost = self._estimate.of(self._batch.prompts[call])
+        if self._over_cap(cost):
+            return Hold(until_ns=None, held_by="cap")
+        wait_ns, by = 0, None
+        for name, bucket in self._own.items():
+            own_ns = bucket.wait_ns(cost.of(name), at_ns)
+            if own_ns > wait_ns:
+                wait_ns, by = own_ns, name
+        if by is not None:
+            return Hold(until_ns=at_ns + wait_ns, held_by=by)
+        return self.gate.ask(self.run_id, cost, at_ns)
+
+    def book(self, call: int, at_ns: int) -> None:
+        """Reserve what this call is expected to use, of every limit."""
+        cost = self._estimate.of(self._batch.prompts[call])
+        for name, bucket in self._own.items():
+            bucket.take(cost.of(name), at_ns)
+        self._booked[call] = self.gate.book(self.run_id, cost, at_ns)
+
+    def give_back(self, call: int, at_ns: int) -> None:
+        """The attempt ended without an account of what it used: what was reserved counts as used."""
+        booked = self._booked.get(call)
+        if booked is not None:
+            self._settle(call, booked.cost, at_ns)
+
+    # What attempts came to
+
+    def observe(self, call: int, report: RateReport, at_ns: int) -> None:
+        """What the response to the attempt in flight said of the limits."""
+        booked = self._booked.get(call)
+        if booked is not None and report.readings:
+            self.gate.observe(booked, report, at_ns)
+
+    def answered(self, call: int, usage: Usage, cost_usd: float | None, at_ns: int) -> None:
+        """The attempt was answered: settle to what it used, and learn from it."""
+        booked = self._booked.get(call)
+        if booked is None:
+            return
+        self._estimate.learn(self._batch.prompts[call], usage)
+        if cost_usd is None:
+            self._price_unknown = True
+        else:
+            self._usd += cost_usd
+            self._usd_a_call.add(cost_usd)
+        self._settle(call, self._estimate.settled(booked.cost, usage), at_ns)
+
+    def refused(self, call: int, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]) -> None:
+        """The attempt got a 429: everybody on the account waits; its request may have counted, its tokens did not."""
+        booked = self._booked.get(call)
+        if booked is not None:
+            self.gate.refused(booked, report, until_ns=until_ns, at_ns=at_ns, words=words)
+            self._settle(call, Cost(requests=booked.cost.requests), at_ns)
+
+    def unsent(self, call: int, at_ns: int) -> None:
+        """The attempt never reached the provider: all is given back."""
+        if call in self._booked:
+            self._settle(call, NOTHING, at_ns)
+
+    def rate_per_s(self) -> float | None:
+        """Calls a second that the limits known allow, of what this batch's calls use; None where none is known."""
+        cost = self._estimate.of("")
+        rates = [NS_PER_S / bucket.cost_ns(units) for name, bucket in self._own.items() if (units := cost.of(name))]
+        shared = self.gate.rate_per_s(cost)
+        return min([*rates, *([] if shared is None else [shared])], default=None)
+
+    @property
+    def tag(self) -> int:
+        """Where the run stands in line on its account: the smallest goes first."""
+        return self.gate.tag(self.run_id)
+
+    def leave(self) -> None:
+        """The run is forgotten."""
+        self.gate.forget(self.run_id)
+
+    # Caps
+
+    def spent(self) -> Spent | None:
+        """The cap that is reached for good, with nothing in flight that could give something back."""
+        if self._allowed_tokens is not None and self._is_over(self._tokens, self._allowed_tokens):
+            return Spent(cap="tokens", used=self._tokens, allowed=self._allowed_tokens)
+        if self._allowed_usd is not None and (self._price_unknown or self._is_over(self._usd, self._allowed_usd)):
+            return Spent(cap="usd", used=self._usd, allowed=self._allowed_usd)
+        return None
+
+    def raise_cap(self) -> Spent | None:
+        """Allow as much again as was allowed at first, beyond what is used; what is allowed from now on."""
+        reached = self.spent()
+        if reached is None:
+            return None
+        if reached.cap == "tokens" and self._batch.cap_tokens is not None:
+            self._allowed_tokens = self._tokens + self._batch.cap_tokens
+            return Spent(cap="tokens", used=self._tokens, allowed=self._allowed_tokens)
+        if self._price_unknown:  # nobody can keep a cap in dollars without a price: who goes on has been told
+            self._price_unknown, self._allowed_usd = False, None
+            return Spent(cap="usd", used=self._usd, allowed=0.0)
+        self._allowed_usd = self._usd + (self._batch.cap_usd or 0.0)
+        return Spent(cap="usd", used=self._usd, allowed=self._allowed_usd)
+
+    def _is_over(self, used: float, allowed: float) -> bool:
+        return used >= allowed or not self._booked
+
+    def _over_cap(self, cost: Cost) -> bool:
+        if self._allowed_tokens is not None:
+            reserved = sum(booked.cost.tokens for booked in self._booked.values())
+            if self._tokens + reserved + cost.tokens > self._allowed_tokens:
+                return True
+        if self._allowed_usd is not None:
+            dearest = self._usd_a_call.value() or 0.0
+            if self._price_unknown or self._usd + (len(self._booked) + 1) * dearest > self._allowed_usd:
+                return True
+        return False
+
+    def _settle(self, call: int, used: Cost, at_ns: int) -> None:
+        booked = self._booked.pop(call)
+        self._tokens += used.tokens
+        for name, bucket in self._own.items():
+            over = used.of(name) - booked.cost.of(name)
+            (bucket.take if over > 0 else bucket.give)(abs(over), at_ns)
+        self.gate.settle(booked, used, at_ns)
+
+
+def _bucket(per_minute: int, burst: int | None, at_ns: int) -> Bucket:
+    return Bucket(amount=per_minute, capacity=burst or max(1, per_minute // 60), at_ns=at_ns)
