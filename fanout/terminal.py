@@ -152,8 +152,9 @@ def _at_cap(run: Run, cap: CapState) -> str:
         used = f"${cap.used:.4g} of ${cap.allowed:.4g}"
     else:
         used = f"{cap.used:,.0f} of {cap.allowed:,.0f} tokens"
+    too_large = ", and the next call may need more than the rest" if cap.used < cap.allowed else ""
     return (
-        f"Stopped at its cap: {used} used, {left:,} of {len(run.calls):,} prompts left. "
+        f"Stopped at its cap: {used} used{too_large}; {left:,} of {len(run.calls):,} prompts left. "
         f"Run again with a higher --cap-{cap.cap}."
     )
 

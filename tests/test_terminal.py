@@ -77,7 +77,7 @@ def test_a_run_that_pauses_at_its_cap_is_stopped_and_says_what_is_left(capsys: p
     assert hands.stopped == ["r"]
     assert [line.split()[1] for line in out.getvalue().splitlines()] == ["answered"] * 2 + ["cancelled"] * 3
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "Stopped at its cap: 1,040 of 1,000 tokens used, 3 of 5 prompts left. Run again with a higher --cap-tokens."
+        "Stopped at its cap: 1,040 of 1,000 tokens used; 3 of 5 prompts left. Run again with a higher --cap-tokens."
     )
 
 
@@ -85,9 +85,15 @@ def test_a_cap_in_dollars_names_dollars_and_the_summary_holds_it(capsys: pytest.
     out = io.StringIO()
     live = live_run([*opened(2), *answered(0), *at_cap("usd", 0.512, 0.5)], StoppingHands())
     assert follow(live, order="completion", as_json=True, out=out) == 1
-    assert "$0.512 of $0.5 used, 1 of 2 prompts left. Run again with a higher --cap-usd." in capsys.readouterr().err
+    assert "$0.512 of $0.5 used; 1 of 2 prompts left. Run again with a higher --cap-usd." in capsys.readouterr().err
     summary = json.loads(out.getvalue().splitlines()[-1])["summary"]
     assert summary["cap"] == {"cap": "usd", "used": 0.512, "allowed": 0.5}
+
+
+def test_a_cap_below_what_one_call_may_need_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    live = live_run([*opened(2), *at_cap("tokens", 0, 100)], StoppingHands())
+    assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 1
+    assert "0 of 100 tokens used, and the next call may need more than the rest; 2 of 2" in capsys.readouterr().err
 
 
 def test_a_run_whose_cap_was_raised_goes_on_to_its_end() -> None:
