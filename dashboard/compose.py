@@ -14,9 +14,9 @@ import streamlit as st
 
 from dashboard import elements, expect, house, inputs, live, session, wording
 from dashboard.gantt import component
+from dashboard.more_form import draw_more
 from dashboard.runs_list import draw_with_form
 from fanout import Batch
-from fanout.batch import MOST_RETRIES, MOST_TIMEOUT_S
 from fanout.errors import BadInput, FanoutError
 from fanout.prompts import ENDINGS, Mode, PromptList, columns, guess_column, read_file, read_text
 
@@ -191,7 +191,7 @@ def _settings(ceiling: int) -> None:
         persist_state="session",
     )
     with st.expander("More", key="more"):
-        _more()
+        draw_more()
 
 
 def _models() -> list[str]:
@@ -199,60 +199,6 @@ def _models() -> list[str]:
     offered = ["sandbox", *house.settings().models]
     chosen = session.form()["model"]
     return offered if chosen in offered or not chosen else [*offered, chosen]
-
-
-def _more() -> None:
-    st.text_area(
-        "Instructions",
-        key="instructions",
-        height=90,
-        placeholder="A system prompt for every call",
-        persist_state="session",
-    )
-    # The value is None, not left out: what is emptied is then empty, where it would be the least allowed.
-    one, other = st.columns(2)
-    with one:
-        st.number_input(
-            "Temperature",
-            0.0,
-            2.0,
-            None,
-            step=0.1,
-            format="%g",
-            key="temperature",
-            placeholder="the model's own",
-            persist_state="session",
-        )
-        st.number_input(
-            "Timeout, seconds",
-            0.1,
-            MOST_TIMEOUT_S,
-            None,
-            step=1.0,
-            format="%g",
-            key="timeout_s",
-            persist_state="session",
-        )
-    with other:
-        st.number_input(
-            "Max output tokens",
-            1,
-            10_000_000,
-            None,
-            step=1,
-            key="max_output_tokens",
-            placeholder="the model's own",
-            persist_state="session",
-        )
-        st.number_input("Retries", 0, MOST_RETRIES, None, step=1, key="retries", persist_state="session")
-    st.selectbox(
-        "Stream the answers",
-        list(session.STREAM_CHOICES),
-        key="stream",
-        help="Streaming shows the time to the first token; it costs more of this machine's time a call.",
-        persist_state="session",
-    )
-    st.text_input("Name of the run", key="run_name", persist_state="session")
 
 
 # Run

@@ -41,6 +41,13 @@ def batch_from(form: Mapping[str, Any], prompts: Sequence[str], *, profile: Sand
         retries=_given("retries", form["retries"]),
         stream=STREAM_CHOICES[form["stream"]],
         name=form["run_name"],
+        auto_workers=form["auto_workers"],
+        requests_per_minute=form["requests_per_minute"],
+        tokens_per_minute=form["tokens_per_minute"],
+        burst=form["burst"],
+        weight=_given("weight", form["weight"]),
+        cap_tokens=form["cap_tokens"],
+        cap_usd=form["cap_usd"],
         sandbox=profile if model == "sandbox" else None,
     )
 

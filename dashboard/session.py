@@ -38,6 +38,13 @@ _FORM: Mapping[str, object] = {
     "retries": 2,
     "stream": "Up to 16 workers",
     "run_name": "",
+    "auto_workers": False,
+    "requests_per_minute": None,
+    "tokens_per_minute": None,
+    "burst": None,
+    "weight": 1,
+    "cap_tokens": None,
+    "cap_usd": None,
 }
 
 
@@ -119,6 +126,13 @@ def fill_form(batch: Batch, *, text: str | None, mode: Mode) -> None:
         stream=stream,
         run_name=batch.name or "",
         max_workers=batch.max_workers,
+        auto_workers=batch.auto_workers,
+        requests_per_minute=batch.requests_per_minute,
+        tokens_per_minute=batch.tokens_per_minute,
+        burst=batch.burst,
+        weight=batch.weight,
+        cap_tokens=batch.cap_tokens,
+        cap_usd=None if batch.cap_usd is None else float(batch.cap_usd),
     )
     if batch.sandbox is not None:
         put_in_profile_form(batch.sandbox)

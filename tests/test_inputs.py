@@ -20,6 +20,13 @@ FORM: dict[str, Any] = {
     "retries": 2,
     "stream": "Up to 16 workers",
     "run_name": "",
+    "auto_workers": False,
+    "requests_per_minute": None,
+    "tokens_per_minute": None,
+    "burst": None,
+    "weight": 1,
+    "cap_tokens": None,
+    "cap_usd": None,
 }
 
 
@@ -36,6 +43,19 @@ def test_another_model_takes_no_sandbox_profile() -> None:
     assert _batch(model=" openai:x ").model == "openai:x"
 
 
+def test_the_limits_and_caps_of_the_form_are_the_batch_s() -> None:
+    given: dict[str, Any] = {
+        "auto_workers": True,
+        "requests_per_minute": 60,
+        "tokens_per_minute": 9_000,
+        "burst": 2,
+        "weight": 3,
+        "cap_tokens": 50_000,
+        "cap_usd": 1.5,
+    }
+    assert _batch(**given) == Batch(prompts=["a"], sandbox=SandboxProfile(seed=7), **given)
+
+
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
@@ -50,6 +70,14 @@ def test_another_model_takes_no_sandbox_profile() -> None:
         ({"retries": None}, "retries is empty"),
         ({"stream": "Sometimes"}, "stream must be one of"),
         ({"temperature": float("inf")}, "temperature must be"),
+        ({"weight": None}, "weight is empty"),
+        ({"weight": 0}, "weight must be"),
+        ({"requests_per_minute": 0}, "requests_per_minute must be"),
+        ({"tokens_per_minute": 1.5}, "tokens_per_minute must be"),
+        ({"burst": -1}, "burst must be"),
+        ({"cap_tokens": 0}, "cap_tokens must be"),
+        ({"cap_usd": 0.0}, "cap_usd must be"),
+        ({"auto_workers": "yes"}, "auto_workers must be"),
     ],
 )
 def test_what_a_browser_can_send_and_a_run_cannot_use_is_a_sentence(changed: dict[str, Any], says: str) -> None:

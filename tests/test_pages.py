@@ -319,6 +319,13 @@ def test_edit_and_run_again_brings_the_form_back_filled_in(
         retries=1,
         stream=False,
         name="mine",
+        auto_workers=True,
+        requests_per_minute=6_000,
+        tokens_per_minute=90_000,
+        burst=2,
+        weight=1,
+        cap_tokens=50_000,
+        cap_usd=1.0,
         sandbox=SandboxProfile(seed=5),
     )
     live = engine.start(batch)
