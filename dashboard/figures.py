@@ -12,21 +12,36 @@ from dashboard.units import count, duration, money, number, percent, tokens
 from fanout.clock import seconds
 from fanout.metrics import Metrics, Spread
 from fanout.run import Call, Phase, PhaseName, Run
-from fanout.tuning.bounds import bounds
+from fanout.tuning.bounds import BoundName, bounds
 
 _PHASES: dict[PhaseName, str] = {
     "workers": "waiting for a worker",
     "requests": "waiting for the request quota",
+    "tokens": "waiting for the token quota",
     "input_tokens": "waiting for the input token quota",
     "output_tokens": "waiting for the output token quota",
+    "requests_per_day": "waiting for the day's request quota",
+    "tokens_per_day": "waiting for the day's token quota",
     "concurrency": "waiting for the concurrency limit",
+    "turn": "waiting for its turn: another run shares this account",
     "penalty": "waiting after a 429",
+    "retries": "waiting for the budget of retries",
+    "cap": "waiting at the run's cap",
     "paused": "paused",
     "client": "this machine",
     "first_token": "waiting for the first token",
     "generating": "generating",
     "in_flight": "in flight",
     "backoff": "backing off",
+}
+"""`turn` and `cap` say what one would ask next: why, and of what."""
+_BINDS: dict[BoundName, str] = {
+    "longest_call": "The slowest call binds",
+    "workers": "The number of workers binds",
+    "requests": "The request quota binds",
+    "tokens": "The token quota binds",
+    "input_tokens": "The input token quota binds",
+    "output_tokens": "The output token quota binds",
 }
 _NO_ANSWER = "No call has been answered"
 _NOT_STREAMED = "Known for streamed answers only"
@@ -105,7 +120,7 @@ def _lower_bound(run: Run) -> Figure:
     found = bounds(run)
     if found.closeness is None:
         return Figure(term="Lower bound", value=duration(None), why=_unless(False))
-    binds = "The slowest call binds" if found.binds == "longest_call" else "The number of workers binds"
+    binds = _BINDS[found.binds or "workers"]
     return Figure(
         term="Lower bound",
         value=duration(found.lower_s),

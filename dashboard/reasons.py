@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from dashboard.quota_words import limit_words
 from dashboard.units import counted, duration
 from fanout.batch import MOST_WORKERS
 from fanout.clock import seconds
@@ -70,13 +71,26 @@ def told(sentence: str) -> str:
 
 
 def limited_by(run: Run) -> list[str]:
-    """What bound an ended run of one stretch: the slowest call, or the workers; nothing where neither came close."""
+    """What bound an ended run of one stretch: the slowest call, the workers, a quota; nothing where none came close."""
     found = bounds(run)
     if len(run.stretches) != 1 or len(run.calls) < 2 or found.closeness is None or found.closeness > CLOSE:
         return []
     if found.binds == "longest_call":
         return [_by_the_longest(run, found)]
-    return _by_the_workers(run, found)
+    if found.binds == "workers":
+        return _by_the_workers(run, found)
+    return _by_the_quota(run, found)
+
+
+def _by_the_quota(run: Run, found: Bounds) -> list[str]:
+    """Said with the number that held at the end; a limit that was lost on the way is not spoken of."""
+    numbers = {step.limit: step.value for step in run.quota}
+    if found.binds is None or found.binds == "longest_call" or found.binds == "workers":  # told apart for mypy
+        return []
+    number = numbers.get(found.binds)
+    if number is None:
+        return []
+    return [f"The quota of {limit_words(found.binds, number)} set the pace: more workers would not help."]
 
 
 def _by_the_longest(run: Run, found: Bounds) -> str:

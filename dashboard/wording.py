@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dashboard.figures import call_figures, figures, ms, phase
+from dashboard.quota_words import bound_sentences, cap_sentence, caps_words, held_words
 from dashboard.reasons import CLOSE, failures, limited_by, told
 from dashboard.units import counted, duration, money, number
 from fanout.batch import Batch
@@ -19,6 +20,7 @@ from fanout.clock import nanoseconds, seconds
 from fanout.metrics import Metrics, speed_up
 from fanout.run import Run
 from fanout.tuning.bounds import remaining_s
+from fanout.tuning.quota_bound import quota_bound
 
 __all__ = [
     "Expectation",
@@ -72,12 +74,13 @@ def plan_sentence(batch: Batch, expected: Expectation) -> str:
     calls = len(batch.prompts)
     said = [counted(calls, "call"), counted(calls, "quota slot")]
     if calls > 1:
-        said.append(_at_a_time(calls, batch.max_workers))
+        said.append(_at_a_time(calls, batch.max_workers, auto=batch.auto_workers))
     if expected.wall_s is not None:
         said.append(f"about {duration(expected.wall_s, digits=2)}")
     if expected.cost_usd is not None:
         said.append(f"about {money(expected.cost_usd)}")
-    return f"{', '.join(said)}."
+    caps = " or ".join(caps_words(batch.cap_tokens, batch.cap_usd))
+    return f"{', '.join(said)}.{f' Pauses and asks at {caps}.' if caps else ''}"
 
 
 def cost_question(batch: Batch, expected: Expectation) -> str:
@@ -97,9 +100,11 @@ def speed_up_question(run: Run) -> str:
     )
 
 
-def _at_a_time(calls: int, max_workers: int) -> str:
+def _at_a_time(calls: int, max_workers: int, *, auto: bool) -> str:
     if max_workers == 1:
         return "one after another"
+    if auto:
+        return f"up to {min(max_workers, calls)} at a time, sized as it goes"
     return "all at once" if max_workers >= calls else f"{max_workers} at a time"
 
 
@@ -160,10 +165,16 @@ def _running(run: Run, metrics: Metrics) -> list[str]:
     left_s = remaining_s(run, _now_ns(run, metrics))
     if left_s is not None:
         going.append(f"about {duration(left_s, digits=2)} to go")
-    return [*failures(run), f"{', '.join(going)}."]
+    held = held_words(run)
+    if held is not None:
+        going.append(held)
+    bound = bound_sentences(run, quota_bound(run, _now_ns(run, metrics)))
+    return [*failures(run), f"{', '.join(going)}.", *bound]
 
 
 def _paused(run: Run, metrics: Metrics) -> list[str]:
+    if run.cap is not None:
+        return [cap_sentence(run.cap), *failures(run), f"{_counts(metrics)}."]
     return [*failures(run), f"Paused: {_counts(metrics)}."]
 
 
@@ -182,7 +193,8 @@ def _finished(run: Run, metrics: Metrics) -> list[str]:
         head = f"{metrics.answered:,} of {metrics.calls:,} prompts answered {took}"
     else:
         head = f"{counted(metrics.calls, 'prompt')} {took}"
-    return [*failures(run), head, *_retried(metrics), *limited_by(run), *_added_up(run, metrics)]
+    bound = bound_sentences(run, quota_bound(run, _now_ns(run, metrics)))
+    return [*failures(run), head, *_retried(metrics), *limited_by(run), *bound, *_added_up(run, metrics)]
 
 
 def _stopped(run: Run, metrics: Metrics) -> list[str]:
@@ -203,12 +215,26 @@ def _refused(run: Run, metrics: Metrics) -> list[str]:
     why = "" if run.stop_error is None else f": {told(run.stop_error.sentence)}"
     if run.stop_reason == "not_ready":
         return [f"The model could not be made ready{why}. {_not_sent(metrics.not_sent or metrics.calls)}"]
-    said = [f"Stopped{'' if metrics.answered else ' at the first answer'}{why}."]
+    said = [f"{_refused_at(run, metrics)}{why}."]
     if metrics.answered:
         said.append(f"{metrics.answered:,} of {metrics.calls:,} prompts answered.")
     if metrics.not_sent:
         said.append(_not_sent(metrics.not_sent))
+    if run.stop_reason == "provider_down":
+        said.append("Retry once it is well again.")
     return said
+
+
+def _refused_at(run: Run, metrics: Metrics) -> str:
+    if run.stop_reason == "provider_down":
+        return "Stopped, because the provider answers with nothing but faults"
+    if run.stop_reason == "same_failure":
+        return f"Stopped, because {_first_refused(metrics.failed)} for the same reason"
+    return "Stopped" if metrics.answered else "Stopped at the first answer"
+
+
+def _first_refused(failed: int) -> str:
+    return "the first prompt was refused" if failed == 1 else f"the first {failed:,} prompts were all refused"
 
 
 Say = Callable[[Run, Metrics], list[str]]

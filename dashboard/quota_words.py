@@ -1,0 +1,238 @@
+"""Quota in words: limits and their numbers, what holds a run, what it means for its end, the cap it paused at.
+
+Comes in: `AccountView`s of the engine, a `Run` and its `QuotaBound`. Goes out: plain text (escape it where it is shown:
+accounts and models were named by others). Knows no page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dashboard.figures import phase
+from dashboard.units import counted, duration, money, percent
+from fanout.clock import seconds
+from fanout.events import Cap, Held, LimitName, LimitReason
+from fanout.quota.limits import Source
+from fanout.quota.view import AccountView, LimitView
+from fanout.run import CapState, Run, Step
+from fanout.tuning.quota_bound import QuotaBound
+
+WORTH_SAYING = 0.05
+"""Share of the time from which on a quota that held is spoken of."""
+
+_NAMES: dict[LimitName, str] = {
+    "requests": "requests a minute",
+    "tokens": "tokens a minute",
+    "input_tokens": "input tokens a minute",
+    "output_tokens": "output tokens a minute",
+    "requests_per_day": "requests a day",
+    "tokens_per_day": "tokens a day",
+    "concurrency": "calls in flight",
+}
+_SHORT: dict[LimitName, str] = {
+    "requests": "RPM",
+    "tokens": "TPM",
+    "input_tokens": "input TPM",
+    "output_tokens": "output TPM",
+    "requests_per_day": "requests a day",
+    "tokens_per_day": "tokens a day",
+    "concurrency": "calls in flight",
+}
+_SOURCES: dict[Source, str] = {
+    "run": "asked for by a run",
+    "setting": "from fanout.toml",
+    "preset": "from the provider's documents",
+    "header": "told by the provider",
+    "learnt": "learnt from 429s",
+}
+_REASONS: dict[LimitReason, str] = {
+    "user": "by hand",
+    "auto": "by the automatic max_workers",
+    "run": _SOURCES["run"],
+    "setting": _SOURCES["setting"],
+    "preset": _SOURCES["preset"],
+    "header": _SOURCES["header"],
+    "learnt": _SOURCES["learnt"],
+}
+_HELD: dict[Held, str] = {
+    "turn": "another run's turn",
+    "penalty": "after a 429",
+    "retries": "budget of retries",
+}
+
+
+# Names
+
+
+def limit_name(name: LimitName) -> str:
+    """A limit without its number: requests a minute."""
+    return _NAMES[name]
+
+
+def limit_words(name: LimitName, number: int) -> str:
+    """A limit with its number: 600 requests a minute."""
+    return f"{number:,} {_NAMES[name]}"
+
+
+def source_words(source: Source) -> str:
+    """Where a number came from."""
+    return _SOURCES[source]
+
+
+def reason_words(reason: LimitReason) -> str:
+    """Who moved a limit."""
+    return _REASONS[reason]
+
+
+def move_words(old: int | None, step: Step) -> str:
+    """A change of max_workers: 8 to 12, by hand."""
+    moved = f"{step.value}" if old is None else f"{old} to {step.value}"
+    return f"{moved}, {reason_words(step.reason)}"
+
+
+# The gauge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauge:
+    """A limit as a bar with its words; the shares are of its capacity, and what is left of 1 is free."""
+
+    term: str
+    words: str
+    used: float
+    reserved: float
+    why: str
+
+
+def gauge(view: LimitView) -> Gauge:
+    """41 of 60 RPM free, 3 reserved; provider said 40."""
+    whole = max(view.capacity, view.used + view.reserved + view.free, 1)
+    return Gauge(
+        term=_SHORT[view.name],
+        words=gauge_words(view),
+        used=view.used / whole,
+        reserved=view.reserved / whole,
+        why=f"{limit_words(view.name, view.number)}, {source_words(view.source)}",
+    )
+
+
+def gauge_words(view: LimitView) -> str:
+    """What of a limit is free at this instant."""
+    short = _SHORT[view.name]
+    if view.capacity == view.number:
+        said = [f"{view.free:,} of {view.number:,} {short} free"]
+    else:
+        said = [f"{view.number:,} {short}: {view.free:,} of {view.capacity:,} free at once"]
+    if view.reserved:
+        said.append(f"{view.reserved:,} reserved")
+    heard = "" if view.said_remaining is None else f"; provider said {view.said_remaining:,}"
+    return f"{', '.join(said)}{heard}"
+
+
+def account_lines(view: AccountView) -> list[str]:
+    """What else is to be known of an account: a 429's wait, somebody else's use, and with whom it is shared."""
+    said = []
+    if view.blocked_until_ns is not None and view.blocked_until_ns > view.at_ns:
+        left = duration(seconds(view.blocked_until_ns - view.at_ns), digits=2)
+        said.append(f"Waiting after a 429: nothing starts for another {left}.")
+    said += [
+        f"Somebody else uses this key: about {limit_words(name, number)}."
+        for name, number in view.others_per_minute
+        if number
+    ]
+    if view.shared_file:
+        said.append("Other processes on this machine share these numbers.")
+    return said
+
+
+def nothing_known(view: AccountView | None, run: Run, *, costs_money: bool) -> str | None:
+    """The quiet sentence while no limit is known; None where it would be noise."""
+    if view is None or view.limits or run.ended or not (costs_money or view.refusals):
+        return None
+    return "No limit known for this account: learning from its answers."
+
+
+def known_limits(run: Run) -> str | None:
+    """What an ended run knew of its account at last."""
+    latest = {step.limit: step for step in run.quota}
+    said = [
+        f"{limit_words(name, step.value)} ({reason_words(step.reason)})"
+        for name, step in latest.items()
+        if step.value is not None
+    ]
+    return f"Quota: {', '.join(said)}." if said else None
+
+
+# What it means for a run
+
+
+def bound_sentences(run: Run, bound: QuotaBound) -> list[str]:
+    """How much of the time the quota held, the workers that suffice, and when the end is."""
+    said = []
+    if bound.share >= WORTH_SAYING and bound.by is not None:
+        said.append(
+            f"Quota-bound {percent(round(bound.share, 2))} of the time ({_by(bound.by)}){_suffice(run, bound)}."
+        )
+    if bound.earliest_s and bound.pace_s is not None:
+        earliest, pace = (duration(value_s, digits=2) for value_s in (bound.earliest_s, bound.pace_s))
+        said.append(f"The quota allows the end in {earliest} at the earliest; at the present pace {pace}.")
+    return said
+
+
+def _by(held: Held) -> str:
+    for name, words in _NAMES.items():
+        if name == held:
+            return words
+    return _HELD.get(held, phase(held))
+
+
+def _suffice(run: Run, bound: QuotaBound) -> str:
+    """Nothing where the quota has room for more workers than there are."""
+    if bound.workers_suffice is None or bound.workers_suffice > run.max_workers:
+        return ""
+    if run.ended:
+        verb = "sufficed"
+        return f": more workers would have bought nothing; {bound.workers_suffice:,} {verb}"
+    verb = "suffices" if bound.workers_suffice == 1 else "suffice"
+    return f": more workers buy nothing; {bound.workers_suffice:,} {verb}"
+
+
+def held_words(run: Run) -> str | None:
+    """What holds the next call now, where it is not simply the workers, the run's cap or a pause."""
+    held = run.holds[-1].held_by if run.holds else None
+    waits = any(call.status == "queued" for call in run.calls)
+    if run.state != "running" or held in (None, "workers", "cap", "paused") or not waits:
+        return None
+    return phase(held)
+
+
+# The cap
+
+
+def cap_sentence(cap: CapState) -> str:
+    """Why it paused, and that nothing is lost."""
+    if cap.cap == "usd":
+        return f"Paused at its cap: {money(cap.used)} of {money(cap.allowed)} used. Nothing is lost."
+    return f"Paused at its cap: {cap.used:,.0f} of {counted(round(cap.allowed), 'token')} used. Nothing is lost."
+
+
+def go_on_label(run: Run) -> str:
+    """What Continue allows."""
+    if run.cap is None:
+        return "Continue"
+    return f"Go on for another {_cap_words(run.cap.cap, run)}"
+
+
+def caps_words(cap_tokens: int | None, cap_usd: float | None) -> Iterable[str]:
+    """Where a batch will pause: 50,000 tokens, $5.00."""
+    if cap_tokens is not None:
+        yield counted(cap_tokens, "token")
+    if cap_usd is not None:
+        yield money(cap_usd)
+
+
+def _cap_words(cap: Cap, run: Run) -> str:
+    batch = run.batch
+    found = caps_words(batch.cap_tokens, None) if cap == "tokens" else caps_words(None, batch.cap_usd)
+    return next(iter(found), "as much")

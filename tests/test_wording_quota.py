@@ -1,0 +1,251 @@
+"""What the pages say of quota: waits by name, the limit that set the pace, caps, the stops that quota brought."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from dashboard import quota_words as words
+from dashboard import wording
+from fanout import events as ev
+from fanout.batch import Batch
+from fanout.errors import CallFailed, Rejected, ServerFailed
+from fanout.quota.view import AccountView, LimitView, Refused
+from fanout.run import CapState, PhaseName, Run, Step
+from fanout.tuning.quota_bound import QuotaBound
+from tests.runs import make_run
+from tests.test_metrics import answered, ended
+from tests.test_wording import failed, ms, run_of, said, started, stop, stopped
+
+
+def limit(**changed: object) -> LimitView:
+    values: dict[str, object] = {
+        "name": "requests",
+        "number": 60,
+        "source": "header",
+        "capacity": 60,
+        "used": 16,
+        "reserved": 3,
+        "free": 41,
+        "said_remaining": 40,
+    }
+    return LimitView(**{**values, **changed})  # type: ignore[arg-type]
+
+
+def account(**changed: object) -> AccountView:
+    values: dict[str, object] = {
+        "account": "api.example",
+        "model": "openai:x",
+        "at_ns": 10_000_000_000,
+        "preset": None,
+        "limits": (),
+        "shares": (),
+        "refusals": (),
+        "samples": (),
+        "blocked_until_ns": None,
+    }
+    return AccountView(**{**values, **changed})  # type: ignore[arg-type]
+
+
+def bound(**changed: object) -> QuotaBound:
+    values: dict[str, object] = {
+        "share": 0.712,
+        "by": "requests",
+        "rate": None,
+        "workers_suffice": 8,
+        "earliest_s": 42.0,
+        "pace_s": 45.0,
+    }
+    return QuotaBound(**{**values, **changed})  # type: ignore[arg-type]
+
+
+GOING = make_run(n=40, max_workers=16, at_s=1.0)
+REFUSAL = Refused(at_ns=1, run_id="r", count=1, limit=None, wait_s=1.0, why="A 429.", remedy="Set a rate.")
+
+
+@pytest.mark.parametrize("name", get_args(PhaseName))
+def test_every_phase_has_its_words(name: PhaseName) -> None:
+    assert wording.phase(name)
+
+
+@pytest.mark.parametrize("name", get_args(ev.Held))
+def test_everything_that_can_hold_a_call_has_words(name: PhaseName) -> None:
+    assert wording.phase(name).startswith("waiting") or name == "paused"
+
+
+@pytest.mark.parametrize("reason", get_args(ev.LimitReason))
+def test_whoever_moved_a_limit_has_words(reason: ev.LimitReason) -> None:
+    assert words.move_words(8, Step(at_ns=0, value=12, reason=reason)).startswith("8 to 12, ")
+
+
+@pytest.mark.parametrize("name", get_args(ev.LimitName))
+def test_every_limit_has_its_number_with_a_unit(name: ev.LimitName) -> None:
+    assert words.limit_words(name, 1_200).startswith("1,200 ")
+    assert words.gauge(limit(name=name)).words
+
+
+# The gauge
+
+
+@pytest.mark.parametrize(
+    ("view", "text"),
+    [
+        (limit(), "41 of 60 RPM free, 3 reserved; provider said 40"),
+        (limit(said_remaining=None, reserved=0, free=44), "44 of 60 RPM free"),
+        (limit(capacity=2, free=0, used=1, reserved=1), "60 RPM: 0 of 2 free at once, 1 reserved; provider said 40"),
+        (limit(name="tokens_per_day", said_remaining=None), "41 of 60 tokens a day free, 3 reserved"),
+    ],
+)
+def test_the_gauge_in_words(view: LimitView, text: str) -> None:
+    assert words.gauge_words(view) == text
+
+
+def test_the_parts_of_a_gauge_never_exceed_it() -> None:
+    found = words.gauge(limit(used=90, reserved=10, free=0))
+    assert found.used + found.reserved == 1
+    assert words.gauge(limit()).used == 16 / 60
+
+
+def test_an_account_says_what_else_is_going_on() -> None:
+    view = account(
+        blocked_until_ns=22_000_000_000, others_per_minute=(("requests", 20), ("tokens", 0)), shared_file=True
+    )
+    assert words.account_lines(view) == [
+        "Waiting after a 429: nothing starts for another 12 s.",
+        "Somebody else uses this key: about 20 requests a minute.",
+        "Other processes on this machine share these numbers.",
+    ]
+    assert words.account_lines(account(blocked_until_ns=9)) == []
+
+
+def test_an_unknown_limit_is_spoken_of_only_where_it_matters() -> None:
+    learning = "No limit known for this account: learning from its answers."
+    assert words.nothing_known(account(), GOING, costs_money=True) == learning
+    assert words.nothing_known(account(refusals=(REFUSAL,)), GOING, costs_money=False) == learning
+    assert words.nothing_known(account(), GOING, costs_money=False) is None
+    assert words.nothing_known(account(limits=(limit(),)), GOING, costs_money=True) is None
+    assert words.nothing_known(account(), make_run(n=4), costs_money=True) is None
+    assert words.nothing_known(None, GOING, costs_money=True) is None
+
+
+# What it means for a run
+
+
+def test_a_quota_that_held_says_how_long_by_which_limit_and_what_suffices() -> None:
+    assert words.bound_sentences(GOING, bound()) == [
+        "Quota-bound 71 % of the time (requests a minute): more workers buy nothing; 8 suffice.",
+        "The quota allows the end in 42 s at the earliest; at the present pace 45 s.",
+    ]
+
+
+def test_more_workers_are_not_called_useless_while_the_quota_has_room_for_them() -> None:
+    assert words.bound_sentences(GOING, bound(workers_suffice=40, earliest_s=0.0)) == [
+        "Quota-bound 71 % of the time (requests a minute)."
+    ]
+
+
+def test_a_quota_that_hardly_held_is_not_spoken_of() -> None:
+    assert words.bound_sentences(GOING, bound(share=0.04, earliest_s=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("by", "text"), [("turn", "another run's turn"), ("penalty", "after a 429"), ("concurrency", "calls in flight")]
+)
+def test_what_held_longest_is_named(by: ev.Held, text: str) -> None:
+    assert f"({text})" in words.bound_sentences(GOING, bound(by=by))[0]
+
+
+def test_an_ended_run_speaks_of_its_quota_in_the_past() -> None:
+    assert words.bound_sentences(make_run(n=40, max_workers=16), bound(earliest_s=None, pace_s=None)) == [
+        "Quota-bound 71 % of the time (requests a minute): more workers would have bought nothing; 8 sufficed."
+    ]
+
+
+def quota(number: int, at_ms: float = 0) -> list[ev.Event]:
+    return [ev.LimitChanged(at_ns=ms(at_ms), limit="requests", old=None, new=number, reason="header")]
+
+
+def test_what_holds_the_next_call_is_in_the_sentence() -> None:
+    held: list[ev.Event] = [ev.HoldChanged(at_ns=ms(10), held_by="turn")]
+    run = run_of(6, started(0, 0), held)
+    assert said(run, 20).startswith(
+        "0 of 6 answered, 1 in flight, waiting for its turn: another run shares this account."
+    )
+
+
+def test_the_quota_that_set_the_pace_is_named_with_its_number() -> None:
+    run = run_of(
+        5,
+        quota(60),
+        *(answered(call, call * 1000, call * 1000 + 100) for call in range(5)),
+        workers=4,
+        end=ended(4100),
+    )
+    assert "The quota of 60 requests a minute set the pace: more workers would not help." in said(run)
+
+
+def test_what_an_ended_run_knew_of_its_quota() -> None:
+    run = run_of(1, quota(60), quota(30, 10), answered(0, 20, 30), end=ended(30))
+    assert words.known_limits(run) == "Quota: 30 requests a minute (told by the provider)."
+    assert words.known_limits(make_run(n=2)) is None
+
+
+# Caps
+
+
+def capped(cap: ev.Cap, used: float, allowed: float, **batch: object) -> Run:
+    happened: list[ev.Event] = [
+        ev.CapReached(at_ns=ms(1000), cap=cap, used=used, allowed=allowed),
+        ev.HoldChanged(at_ns=ms(1000), held_by="cap"),
+    ]
+    run = run_of(6, answered(0, 0, 1000), happened)
+    changed = Batch(prompts=run.batch.prompts, **batch)  # type: ignore[arg-type]
+    return replace(run, batch=changed)
+
+
+def test_a_run_at_its_cap_says_so_first_and_that_nothing_is_lost() -> None:
+    run = capped("tokens", 50_120, 50_000, cap_tokens=50_000)
+    assert run.state == "paused"
+    assert said(run, 1100) == (
+        "Paused at its cap: 50,120 of 50,000 tokens used. Nothing is lost. 1 of 6 answered, 0 in flight, 5 queued."
+    )
+    assert words.go_on_label(run) == "Go on for another 50,000 tokens"
+
+
+def test_a_cap_in_dollars() -> None:
+    run = capped("usd", 1.02, 1.0, cap_usd=1.0)
+    assert said(run, 1100).startswith("Paused at its cap: $1.02 of $1.00 used. Nothing is lost.")
+    assert words.go_on_label(run) == "Go on for another $1.00"
+
+
+def test_a_pause_by_hand_just_continues() -> None:
+    assert words.go_on_label(GOING) == "Continue"
+    assert words.cap_sentence(CapState(cap="tokens", used=3, allowed=1)).startswith("Paused at its cap: 3 of 1 token")
+
+
+# The stops
+
+
+def refused(reason: ev.StopReason, error: CallFailed, *, fails: int) -> Run:
+    happened = [failed(call, 0, 100, error) for call in range(fails)]
+    unsent: list[ev.Event] = [ev.NotSent(at_ns=ms(100), call=call, reason=reason) for call in range(fails, 6)]
+    return run_of(6, *happened, stop(100, reason, error), unsent, end=stopped(100, reason))
+
+
+def test_a_provider_that_is_down_stops_the_run_and_can_be_tried_again() -> None:
+    run = refused("provider_down", ServerFailed("The provider answered 500.", status_code=500), fails=4)
+    assert said(run) == (
+        "Stopped, because the provider answers with nothing but faults: the provider answered 500. "
+        "2 prompts were not sent. Retry once it is well again."
+    )
+    assert wording.run_state(run) == "Stopped"
+
+
+def test_the_same_refusal_of_every_prompt_stops_the_run() -> None:
+    run = refused("same_failure", Rejected("The provider refuses the temperature."), fails=3)
+    assert said(run) == (
+        "Stopped, because the first 3 prompts were all refused for the same reason: "
+        "the provider refuses the temperature. 3 prompts were not sent."
+    )
