@@ -86,7 +86,7 @@ def run(
     settings = read_settings()
     name_sandbox(settings)
     try:
-        with Engine(max_in_flight=settings.max_in_flight) as engine:
+        with Engine(max_in_flight=settings.max_in_flight, limits_for=settings.limits_for) as engine:
             code = follow(engine.start(batch), order=results.value, as_json=as_json, out=sys.stdout)
     except KeyboardInterrupt:  # before the first call or after the last one
         code = INTERRUPTED

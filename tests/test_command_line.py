@@ -22,7 +22,7 @@ def fanout(*arguments: str, stdin: str | None = None, **environment: str) -> sub
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, "FANOUT_SHARE_QUOTA": "false", **environment},
         input=stdin,
         capture_output=True,
         text=True,
@@ -73,6 +73,32 @@ def test_some_failed_is_exit_code_1_and_each_failure_is_a_line() -> None:
     assert "1  failed" in done.stdout
     assert "1 prompt in" in done.stderr
     assert "1 failed" in done.stderr
+
+
+def test_a_run_stops_at_its_cap_with_exit_code_1_and_says_what_is_left() -> None:
+    prompts = "".join(f"Reply: alpha beta gamma {number}\n" for number in range(60))
+    done = fanout("run", "-", "--cap-tokens", "400", "--json", stdin=prompts)
+    assert done.returncode == 1
+    summary = objects(done.stdout)[-1]["summary"]
+    assert 0 < summary["answered"] < 60
+    assert summary["answered"] + summary["cancelled"] == 60
+    assert summary["cap"]["allowed"] == 400
+    left = 60 - summary["answered"]
+    assert f"{left} of 60 prompts left. Run again with a higher --cap-tokens." in done.stderr
+
+
+def test_a_run_starts_no_more_requests_a_minute_than_it_was_told() -> None:
+    done = fanout("run", "-", "--rpm", "600", "--burst", "1", "--json", stdin="Reply: alpha\n" * 6)
+    summary = objects(done.stdout)[-1]["summary"]
+    assert summary["answered"] == 6
+    assert summary["wall_s"] >= 0.5  # five more, one every 100 ms
+
+
+def test_limits_of_the_settings_hold_for_the_command_line() -> None:
+    limits = json.dumps({"sandbox": {"requests_per_minute": 600}})
+    done = fanout("run", "-", "--rpm", "601", stdin="Reply: alpha\n", FANOUT_LIMITS=limits)
+    assert done.returncode == 2
+    assert "requests_per_minute must be at most 600" in done.stderr
 
 
 @pytest.mark.parametrize(

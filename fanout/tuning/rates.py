@@ -10,7 +10,7 @@ users took: a rate here is what the account allows, not what this run got of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -81,9 +81,17 @@ def uses(run: Run, name: RateName) -> dict[int, list[Used]]:
     Tokens are those that were told of answered calls: what else a provider counted only makes a bound larger.
     """
     found: dict[int, list[Used]] = {stretch.number: [] for stretch in run.stretches}
-    for call in run.calls:
-        for stretch, use in _uses(call, name):
-            found[stretch].append(use)
+    if name == "requests":
+        for call in run.calls:
+            for attempt in call.attempts:
+                if attempt.sent_ns is not None:
+                    found[attempt.stretch].append(Used(attempt.sent_ns, 1))
+    else:
+        for call in run.calls:
+            if call.status == "answered" and (tokens := _tokens(call, name)):
+                last = call.attempts[-1]
+                if last.sent_ns is not None:
+                    found[last.stretch].append(Used(last.sent_ns, tokens))
     for of_stretch in found.values():
         of_stretch.sort()
     return found
@@ -188,17 +196,6 @@ def _own(run: Run, name: RateName) -> int | None:
 def _tighter(one: int | None, other: int | None) -> int | None:
     known = [rate for rate in (one, other) if rate is not None]
     return min(known) if known else None
-
-
-def _uses(call: Call, name: RateName) -> Iterator[tuple[int, Used]]:
-    if name == "requests":
-        for attempt in call.attempts:
-            if attempt.sent_ns is not None:
-                yield attempt.stretch, Used(attempt.sent_ns, 1)
-    elif call.status == "answered" and (amount := _tokens(call, name)):
-        last = call.attempts[-1]
-        if last.sent_ns is not None:
-            yield last.stretch, Used(last.sent_ns, amount)
 
 
 def _tokens(call: Call, name: RateName) -> int:
