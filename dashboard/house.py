@@ -38,7 +38,9 @@ def open_house(settings: Settings, *, engine: Engine | None = None, prepare: boo
         raise RuntimeError("the house is open already: close it first")
     name_sandbox(settings)
     house = _House(
-        engine=engine or Engine(max_in_flight=settings.max_in_flight, keep_runs=settings.keep_runs), settings=settings
+        engine=engine
+        or Engine(max_in_flight=settings.max_in_flight, keep_runs=settings.keep_runs, limits_for=settings.limits_for),
+        settings=settings,
     )
     _house = house
     if prepare:

@@ -12,6 +12,7 @@ from fanout.errors import CallFailed
 from fanout.events import Event, Usage
 from fanout.fold import fold
 from fanout.live import LiveRun
+from fanout.quota.report import RateReport
 from fanout.run import Run
 from fanout.store import MemoryStore
 
@@ -55,8 +56,8 @@ class HandSending:
         usage = Usage(input_tokens=3, output_tokens=output_tokens)
         self._reply.set_result(Reply(received_ns=MonotonicClock().now_ns(), output=output, usage=usage))
 
-    def fail(self, error: CallFailed) -> None:
-        self._reply.set_result(Reply(received_ns=MonotonicClock().now_ns(), error=error))
+    def fail(self, error: CallFailed, *, report: RateReport = RateReport()) -> None:  # noqa: B008  # frozen
+        self._reply.set_result(Reply(received_ns=MonotonicClock().now_ns(), error=error, report=report))
 
     def reply(self) -> Reply:
         return self._reply.result(WAIT_S)

@@ -26,6 +26,9 @@ from fanout.quota.view import Refused, Sample
 
 NOTHING_KNOWN_NS = 1_000_000
 """What a call costs in turns where no limit is known: all alike."""
+FIRST_IN_FLIGHT = 8
+"""Calls in flight at most until the first response of an account whose limits nobody told: it teaches them, and what
+was sent before it may be refused."""
 SAMPLE_EVERY_NS = 1_000_000_000
 SAMPLES_KEPT = 600
 REFUSALS_KEPT = 200
@@ -79,6 +82,8 @@ class Gate:
     virtual: int = 0
     """The tag of whoever was served last."""
     in_flight: int = 0
+    heard: bool = False
+    """Whether any attempt has come to an end."""
     blocked_until_ns: int | None = None
     refusals: deque[Refused] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT * 3))
@@ -117,6 +122,8 @@ class Gate:
         if self.blocked_until_ns is not None and at_ns < self.blocked_until_ns:
             return Hold(until_ns=self.blocked_until_ns, held_by="penalty")
         if self.limits.max_in_flight is not None and self.in_flight >= self.limits.max_in_flight:
+            return Hold(until_ns=None, held_by="concurrency")
+        if not self.heard and self.in_flight >= FIRST_IN_FLIGHT and not self.meters.known:
             return Hold(until_ns=None, held_by="concurrency")
         head = self._head
         if head is not None and head.run_id != run_id and at_ns < head.until_ns:
@@ -158,6 +165,7 @@ class Gate:
             return
         self._outstanding.discard(booked)
         self.in_flight -= 1
+        self.heard = True
         self.meters.settle(booked.cost, used, frozenset(booked.names), at_ns)
         sharer = self.runs.get(booked.run_id)
         if sharer is not None:

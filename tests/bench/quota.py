@@ -1,0 +1,170 @@
+"""Quota over real HTTP: what a run takes against the sandbox's limits, beside the least that those limits allow.
+
+`python -m tests.bench.quota [NAME ...]` runs the cases named, or all, and prints a line each: seconds, the bound, their
+ratio, 429s, what was lost. Each case starts a sandbox of its own with the profile it names.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from fanout.batch import Batch
+from fanout.engine import Engine
+from fanout.quota.limits import Limits
+from fanout.run import Run
+from fanout.sandbox.profile import SandboxProfile
+
+FAST = SandboxProfile(first_token_ms=100, first_token_sigma=0, token_ms=0, token_sigma=0)
+PACED = replace(FAST, requests_per_minute=600, burst=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One run: how long it took beside its bound."""
+
+    name: str
+    wall_s: float
+    bound_s: float
+    refused: int
+    lost: int
+    note: str = ""
+
+    def line(self) -> str:
+        """A row of the table in docs/performance.md."""
+        ratio = self.wall_s / self.bound_s
+        return (
+            f"| {self.name} | {self.wall_s:.2f} | {self.bound_s:.2f} | {ratio:.3f} "
+            f"| {self.refused} | {self.lost} | {self.note} |"
+        )
+
+
+def prompts(count: int) -> list[str]:
+    """Each one of its own, answered shortly."""
+    return [f"Reply: {number}" for number in range(count)]
+
+
+def wall_s(run: Run) -> float:
+    """Of the first stretch."""
+    stretch = run.stretches[0]
+    return ((stretch.ended_ns or stretch.began_ns) - stretch.began_ns) / 1e9
+
+
+def refused(run: Run, *, after_s: float = 0.0) -> int:
+    """Attempts that got a 429, of those that started after so many seconds."""
+    began_ns = run.stretches[0].began_ns
+    return sum(
+        attempt.error is not None and attempt.error.status_code == 429
+        for call in run.calls
+        for attempt in call.attempts
+        if attempt.started_ns - began_ns >= after_s * 1e9
+    )
+
+
+def one(name: str, batch: Batch, *, bound_s: float, limits: Limits | None = None, note: str = "") -> Outcome:
+    """Run the batch alone."""
+    with Engine(limits_for=lambda _: limits or Limits()) as engine:
+        live = engine.start(batch)
+        results = live.results()
+        run = live.snapshot()
+    lost = sum(result.status != "answered" for result in results)
+    return Outcome(name=name, wall_s=wall_s(run), bound_s=bound_s, refused=refused(run), lost=lost, note=note)
+
+
+def known() -> Outcome:
+    """The settings tell the limit and the burst."""
+    batch = Batch(prompts=prompts(300), max_workers=32, sandbox=replace(PACED, headers=False))
+    limits = Limits(requests_per_minute=600, burst=20)
+    return one("known", batch, bound_s=28.0, limits=limits)
+
+
+def taught() -> Outcome:
+    """Nothing is told; the first response teaches."""
+    return one("taught by headers", Batch(prompts=prompts(300), max_workers=32, sandbox=PACED), bound_s=28.0)
+
+
+def unknown() -> Outcome:
+    """No limit, no headers: learnt from 429s."""
+    batch = Batch(prompts=prompts(1500), max_workers=32, sandbox=replace(PACED, headers=False))
+    with Engine() as engine:
+        live = engine.start(batch)
+        results = live.results()
+        run = live.snapshot()
+    late = [a for c in run.calls for a in c.attempts if a.started_ns - run.stretches[0].began_ns >= 60e9]
+    share = refused(run, after_s=60) / max(1, len(late))
+    lost = sum(result.status != "answered" for result in results)
+    return Outcome(
+        name="unknown, no headers",
+        wall_s=wall_s(run),
+        bound_s=148.0,
+        refused=refused(run),
+        lost=lost,
+        note=f"after the first minute {share:.1%} refused",
+    )
+
+
+def burning() -> Outcome:
+    """Rejected calls burn quota; headers tell."""
+    batch = Batch(prompts=prompts(300), max_workers=32, sandbox=replace(PACED, rejected_burn=True))
+    return one("rejected calls burn", batch, bound_s=28.0)
+
+
+def tokens() -> Outcome:
+    """Tokens bind; the estimate is settled to what was used."""
+    profile = replace(FAST, tokens_per_minute=6_000, token_burst=600)
+    words = [f"Write about number {number}, please, in a few sentences and then some more." for number in range(120)]
+    with Engine() as engine:
+        live = engine.start(Batch(prompts=words, max_workers=32, sandbox=profile))
+        results = live.results()
+        run = live.snapshot()
+    used = sum((r.usage.input_tokens or 0) + (r.usage.output_tokens or 0) for r in results)
+    bound_s = (used - 600) / 100
+    lost = sum(result.status != "answered" for result in results)
+    return Outcome(
+        name="tokens bind",
+        wall_s=wall_s(run),
+        bound_s=bound_s,
+        refused=refused(run),
+        lost=lost,
+        note=f"{bound_s / wall_s(run):.1%} of the tokens used",
+    )
+
+
+def beside() -> Outcome:
+    """Five calls beside 10,000 at 60 a minute."""
+    profile = replace(FAST, requests_per_minute=60, burst=1)
+    with Engine(limits_for=lambda _: Limits(requests_per_minute=60, burst=1)) as engine:
+        large = engine.start(Batch(prompts=prompts(10_000), max_workers=32, sandbox=profile))
+        next(large.as_completed())
+        small = engine.start(Batch(prompts=prompts(5), max_workers=5, sandbox=profile))
+        results = small.results()
+        run = small.snapshot()
+        large.cancel()
+    lost = sum(result.status != "answered" for result in results)
+    return Outcome(name="5 beside 10,000", wall_s=wall_s(run), bound_s=4.1, refused=refused(run), lost=lost)
+
+
+def faults() -> Outcome:
+    """5 % of 500s and 2 % hangs: beside the fault-free bound."""
+    profile = SandboxProfile(
+        first_token_ms=200, first_token_sigma=0, token_ms=0, token_sigma=0, error_rate=0.05, hang_rate=0.02, seed=7
+    )
+    batch = Batch(prompts=prompts(500), max_workers=32, timeout_s=2.0, retries=4, sandbox=profile)
+    return one("500s and hangs", batch, bound_s=500 * 0.2 / 32, note="seed 7; beside the fault-free bound")
+
+
+CASES: Mapping[str, Callable[[], Outcome]] = {
+    case.__name__: case for case in (known, taught, unknown, burning, tokens, beside, faults)
+}
+
+
+def main(names: list[str]) -> None:
+    """Run the cases named, or all."""
+    print("| case | wall s | bound s | wall / bound | 429s | lost | |\n|---|---|---|---|---|---|---|")
+    for name in names or list(CASES):
+        print(CASES[name]().line(), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
