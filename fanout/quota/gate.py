@@ -233,7 +233,8 @@ class Gate:
             return
         self._changes.append(change)
         if known is None:
-            for booked in self._outstanding:  # taken of the provider's, so taken of ours
+            # Taken of the provider's, so taken of ours; in the order of booking, so that `totals` tells what came after.
+            for booked in sorted(self._outstanding, key=lambda one: one.booked_ns):
                 booked.names.add(name)
                 units = booked.cost.of(name)
                 self.meters.known[name].reserved += units
