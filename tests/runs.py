@@ -145,9 +145,12 @@ class _Pool:
         self.note(ev.HoldChanged(at_ns=self.clock_ns, held_by="paused" if paused else "workers"))
         self.dispatch()
 
-    def set_limit(self, new: int) -> None:
+    def hold(self, held_by: ev.Held | None) -> None:
+        self.note(ev.HoldChanged(at_ns=self.clock_ns, held_by=held_by))
+
+    def set_limit(self, new: int, reason: ev.LimitReason = "user", why: str | None = None) -> None:
         old, self.limit = self.limit, new
-        self.note(ev.LimitChanged(at_ns=self.clock_ns, limit="max_workers", old=old, new=new, reason="user"))
+        self.note(ev.LimitChanged(at_ns=self.clock_ns, limit="max_workers", old=old, new=new, reason=reason, why=why))
         self.dispatch()
 
     def stop(self, calls: Collection[int]) -> None:
@@ -190,6 +193,7 @@ def history(
     retrying: Collection[int] | float = (),
     limits: Sequence[tuple[float, int]] = (),
     pauses: Sequence[tuple[float, float]] = (),
+    holds: Sequence[tuple[float, ev.Held | None]] = (),
     stop_at_s: float | None = None,
     stretches: int = 1,
     gap_s: float = 60.0,
@@ -200,9 +204,9 @@ def history(
     """The events of a whole run, in order.
 
     `failing` and `retrying` are call indexes, or the share of all calls (a retried call fails once, backs off and is
-    answered unless it is failing too). `limits` are (seconds, max_workers) and `pauses` (from, to), both in the first
-    stretch. Each further stretch begins `gap_s` after the one before and sends what failed or was cancelled again,
-    half of it with success.
+    answered unless it is failing too). `limits` are (seconds, max_workers), `pauses` (from, to) and `holds` (seconds,
+    what from then on is said to hold the queue; nothing is held by it), all in the first stretch. Each further stretch
+    begins `gap_s` after the one before and sends what failed or was cancelled again, half of it with success.
     """
     rng = random.Random(seed)
     texts = tuple(prompts) if prompts is not None else prompts_for(n)
@@ -231,7 +235,7 @@ def history(
         pool.note(ev.StretchBegan(at_ns=began_ns, stretch=number, purpose=purpose, max_workers=pool.limit, calls=calls))
         pool.queue, pool.stopped = list(calls), False
         if number == 0:
-            _plan(pool, limits=limits, pauses=pauses, stop_at_s=stop_at_s, calls=calls)
+            _plan(pool, limits=limits, pauses=pauses, holds=holds, stop_at_s=stop_at_s, calls=calls)
         pool.dispatch()
         pool.play()
         reason: ev.StopReason = "stopped" if pool.stopped else "finished"
@@ -250,6 +254,7 @@ def _plan(
     *,
     limits: Sequence[tuple[float, int]],
     pauses: Sequence[tuple[float, float]],
+    holds: Sequence[tuple[float, ev.Held | None]],
     stop_at_s: float | None,
     calls: Collection[int],
 ) -> None:
@@ -258,6 +263,8 @@ def _plan(
     for from_s, to_s in pauses:
         pool.later(BEGAN_NS + nanoseconds(from_s), lambda: pool.pause(True))
         pool.later(BEGAN_NS + nanoseconds(to_s), lambda: pool.pause(False))
+    for at_s, held_by in holds:
+        pool.later(BEGAN_NS + nanoseconds(at_s), lambda held_by=held_by: pool.hold(held_by))  # type: ignore[misc]
     if stop_at_s is not None:
         pool.later(BEGAN_NS + nanoseconds(stop_at_s), lambda: pool.stop(calls))
 

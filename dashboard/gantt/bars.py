@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 import plotly.graph_objects as go
 
+from dashboard.figures import phase
+from dashboard.gantt.holds import held_in
 from dashboard.gantt.marks import Marks
 from dashboard.gantt.waits import WAIT_KINDS
 from dashboard.gantt.wire import HOVER_CHARACTERS, one_line
@@ -107,11 +109,22 @@ def waits_of(part: Part, *, dark: bool) -> list[go.Bar]:
                 y=marks.row[marks.wait_call[at]],
                 width=BAR * 0.4,
                 marker=_filled(look, dark=dark),
-                hoverinfo="skip",
+                customdata=[
+                    _waited(part, code, begin, end) for begin, end in zip(marks.wait_from_s[at], to_s, strict=True)
+                ],
+                hovertemplate="%{customdata}<extra></extra>",
                 legendrank=list(LOOKS).index(look) + 1,
             )
         )
     return traces
+
+
+def _waited(part: Part, kind: int, from_s: float, to_s: float) -> str:
+    """What a wait waited for, and how long for each."""
+    if WAIT_KINDS[kind] == "backoff":
+        return f"{phase('backoff')} {words_for(to_s - from_s)}"
+    held = held_in(part.marks.holds, from_s, to_s)
+    return "<br>".join(f"{phase(name)} {words_for(length_s)}" for name, length_s in held.items())
 
 
 def _filled(look: LookName, *, dark: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from functools import cache
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from dashboard.gantt.bars import Part, bars_of, waits_of, words_for
 from dashboard.gantt.marks import Marks, MarkTable, Steps, in_flight
 from dashboard.gantt.wire import one_line, shared_prefix
 from dashboard.palette import Theme, theme
+from dashboard.quota_words import move_words
 from fanout.run import Run
 
 ROWS_UP_TO: Final = 100
@@ -113,6 +115,9 @@ def _framed(part: Part, *, rows: bool, dark: bool, above: Part | None = None) ->
     area, limit = in_flight(marks), marks.max_workers
     figure.add_trace(_steps("in flight", area, part.now_s, color=look.area_line, fill="tozeroy", fillcolor=look.area))
     figure.add_trace(_steps("max_workers", limit, part.now_s, color=look.quiet, dash="dash"))
+    figure.data[-1].update(
+        customdata=_moved(part), hovertemplate="%{y} max_workers, %{x:.3s} s%{customdata}<extra></extra>"
+    )
     if above is not None:
         figure.add_trace(_steps("one at a time", in_flight(above.marks), above.now_s, color=look.baseline))
     return figure
@@ -189,6 +194,17 @@ def _steps(name: str, steps: Steps, until_s: float, *, color: str, dash: str = "
         hovertemplate=f"%{{y}} {name}, %{{x:.3s}} s<extra></extra>",
         **fill,
     )
+
+
+def _moved(part: Part) -> list[str]:
+    """For each place of the max_workers line: from what to what it moved, by whom and why."""
+    words = {
+        part.marks.axis.seconds(step.at_ns): "<br>"
+        + escape(" ".join(filter(None, (move_words(old.value, step) + ".", step.why))), quote=False)
+        for old, step in pairwise(part.run.limits)
+    }
+    texts = [words.get(at_s, "") for at_s in part.marks.max_workers.at_s.tolist()]
+    return [*texts, *texts[-1:]]
 
 
 def _mark_times(figure: go.Figure, part: Part, look: Theme) -> None:

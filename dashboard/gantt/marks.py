@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dashboard.gantt.axis import Axis, Break, axis_of, breaks_of
 from dashboard.gantt.filed import FiledRows
+from dashboard.gantt.holds import Holds, HoldTable
 from dashboard.gantt.waits import UNKNOWN, waits_of
 from dashboard.palette import MARK_STATUSES
 from fanout.clock import NS_PER_S
@@ -102,6 +103,8 @@ class Marks:
     axis: Axis
     breaks: tuple[Break, ...]
     max_workers: Steps
+    holds: Holds
+    """What the waits waited for."""
 
     def count(self, status: str) -> int:
         """How many attempts have that status."""
@@ -117,6 +120,7 @@ class MarkTable:
         self._calls: Sequence[Call | None] = (None,) * count
         self._marks = FiledRows(_MARK, count)
         self._waits = FiledRows(_WAIT, count)
+        self._holds = HoldTable()
         self._call_status = np.zeros(count, np.uint8)
         self._tokens = np.full((2, count), -1, np.int32)
         self._first_start = np.full(count, np.iinfo(np.int64).max, np.int64)
@@ -198,6 +202,7 @@ class MarkTable:
         used = int(rows["lane"].max(initial=-1)) + 1
         wait_to_s = _on_axis(axis, waits["stretch"], waits["to"])
         _close_left_open(run, waits["stretch"], None, wait_to_s, axis)
+        last_s = _last_s(run, axis, times)
         return Marks(
             run_id=run.run_id,
             version=run.version,
@@ -221,11 +226,12 @@ class MarkTable:
             row=self._row(run),
             errors=errors,
             lanes=max(used, int(max_workers.value.max(initial=run.max_workers))),
-            last_s=_last_s(run, axis, times),
+            last_s=last_s,
             ended=run.ended,
             axis=axis,
             breaks=breaks_of(run, axis),
             max_workers=max_workers,
+            holds=self._holds.update(run, axis, last_s=last_s),
         )
 
     def _row(self, run: Run) -> Ints:

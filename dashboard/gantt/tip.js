@@ -74,25 +74,52 @@ function callWords(model, call, texts, now) {
     for (let k = model.waits.at[call]; k < model.waits.at[call + 1]; k++) {
       const i = model.waits.index[k]
       const open = Number.isNaN(model.col.wait_for[i])
-      const length = open ? now - model.col.wait_from[i] : model.col.wait_for[i]
-      facts.push([model.col.wait_kind[i] ? "backing off" : "waiting", duration(Math.max(0, length))])
+      const from = model.col.wait_from[i]
+      const to = open ? Math.max(now, from) : from + model.col.wait_for[i]
+      if (model.col.wait_kind[i]) facts.push(["backing off", duration(to - from)])
+      else facts.push(...heldIn(model, from, to))
     }
   }
   return { title: `#${call + 1} ${CALL_WORDS[status] ?? status}`, prompt: promptOf(texts, call), facts, error: "" }
 }
 
+// What a wait waited for, and how long for each: the timeline of holds, cut at the wait's ends (as holds.held_in does).
+function heldIn(model, from, to) {
+  const { hold_at, hold } = model.col
+  const lengths = new Map()
+  let k = lastUpTo(hold_at, from)
+  for (let at = from; at < to; k++) {
+    const end = k + 1 < hold_at.length ? Math.min(hold_at[k + 1], to) : to
+    const name = model.header.held[k < 0 ? 0 : hold[k]]
+    lengths.set(name, (lengths.get(name) ?? 0) + end - at)
+    at = end
+  }
+  return [...lengths].map(([name, length]) => [name, duration(length)])
+}
+
+// Place of the last of these ascending times that is not after `at`, or -1.
+function lastUpTo(times, at) {
+  let low = 0
+  let high = times.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (times[middle] <= at) low = middle + 1
+    else high = middle
+  }
+  return low - 1
+}
+
 function stepWords(model, at, now) {
   if (at < 0 || at > now) return null
-  const value = (times, values) => {
-    let k = -1
-    while (k + 1 < times.length && times[k + 1] <= at) k++
-    return k < 0 ? null : values[k]
-  }
+  const value = (times, values) => values[lastUpTo(times, at)] ?? null
   const { flight_at, flight, limit_at, limit, beside_at, beside } = model.col
   const facts = [["in flight", String(value(flight_at, flight) ?? 0)]]
   if (beside_at) facts.push(["one at a time", String(value(beside_at, beside) ?? 0)])
   const most = value(limit_at, limit)
   if (most !== null) facts.push(["max_workers", String(most)])
+  const moved = model.header.moves.findLast((move) => move.at_s <= at)
+  if (moved) facts.push(["moved from", moved.words], ["at", instant(moved.at_s)])
+  if (moved?.why) facts.push(["why", moved.why])
   return { title: `at ${instant(at)}`, prompt: "", facts, error: "" }
 }
 

@@ -13,14 +13,18 @@ import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from os.path import commonprefix
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboard.figures import phase
+from dashboard.gantt.holds import HELD
 from dashboard.gantt.marks import Marks, MarkTable, Steps, in_flight
 from dashboard.gantt.waits import WAIT_KINDS
+from dashboard.quota_words import move_words
 from fanout.clock import NS_PER_S
 from fanout.run import Run
 
@@ -35,6 +39,8 @@ watches moves the "now" line by itself."""
 WINDOW_ABOVE: Final = 400
 """Rows above which a live row view opens on its active part."""
 WINDOW: Final = 60
+MOST_MOVES: Final = 500
+"""Changes of max_workers whose words are sent."""
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -82,6 +88,8 @@ def encode(run: Run, marks: Marks, *, rows: bool, now_ns: int | None = None, bas
         "paused": _paused(run, marks),
         "window": _window(marks) if rows and not run.ended and len(run.calls) > WINDOW_ABOVE else None,
         "wait_kinds": list(WAIT_KINDS),
+        "held": [phase(name) for name in HELD],
+        "moves": _moves(run, marks),
     }
     columns = {**_mark_columns(marks, places, baseline), **_call_columns(marks, rows=rows)}
     columns |= _step_columns("flight", in_flight(marks)) | _step_columns("limit", marks.max_workers)
@@ -208,12 +216,22 @@ def _call_columns(marks: Marks, *, rows: bool) -> dict[str, NDArray[Any]]:
             "wait_for": (marks.wait_to_s - marks.wait_from_s).astype(np.float32),
             "wait_call": marks.wait_call.astype(np.uint32),
             "wait_kind": marks.wait_kind,
+            "hold_at": marks.holds.at_s,
+            "hold": marks.holds.code,
         }
     return columns
 
 
 def _step_columns(name: str, steps: Steps) -> dict[str, NDArray[Any]]:
     return {f"{name}_at": steps.at_s, name: steps.value.astype(np.uint16)}
+
+
+def _moves(run: Run, marks: Marks) -> list[dict[str, Any]]:
+    """The latest changes of max_workers: when, from what to what and by whom, and why where there is more to say."""
+    return [
+        {"at_s": marks.axis.seconds(step.at_ns), "words": move_words(old.value, step), "why": step.why or ""}
+        for old, step in pairwise(run.limits[-MOST_MOVES - 1 :])
+    ]
 
 
 def _paused(run: Run, marks: Marks) -> list[list[float | None]]:
