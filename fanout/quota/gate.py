@@ -233,7 +233,7 @@ class Gate:
             return
         self._changes.append(change)
         if known is None:
-            # Taken of the provider's, so taken of ours; in the order of booking, so that `totals` tells what came after.
+            # Taken of the provider's, so taken of ours; in booking order, so that `totals` tells what came after.
             for booked in sorted(self._outstanding, key=lambda one: one.booked_ns):
                 booked.names.add(name)
                 units = booked.cost.of(name)
