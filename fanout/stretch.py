@@ -11,8 +11,8 @@ from collections.abc import Callable
 from fanout import events as ev
 from fanout import retry
 from fanout.calls import Caller, Reply, Sending
-from fanout.clock import NS_PER_S
-from fanout.errors import CallFailed, KeyRefused, ModelUnknown, QuotaExhausted
+from fanout.clock import NS_PER_S, nanoseconds
+from fanout.errors import CallFailed, KeyRefused, ModelUnknown, QuotaExhausted, RateLimited
 from fanout.live import LiveRun
 from fanout.quota.meters import DAILY, Change
 from fanout.quota.refusals import day_is_over, words_for
@@ -169,6 +169,8 @@ class OpenStretch:
         stops = self._streak.failed(start.call, error)
         if stops is not None and self.stop_reason is None:
             decided = retry.GiveUp(stops_run=False)
+        if isinstance(error, RateLimited):
+            self._everyone_waits(start, reply, error, decided, at_ns)
         if isinstance(decided, retry.Again) and self.stop_reason is None:
             self._again(start, reply, error, decided, at_ns)
             return
@@ -183,11 +185,7 @@ class OpenStretch:
 
     def _again(self, start: Start, reply: Reply, error: CallFailed, decided: retry.Again, at_ns: int) -> None:
         ready_ns = decided.ready_ns
-        if decided.everyone_waits:
-            gate = self.turns.gate
-            words = words_for(gate, reply.report, error, batch=self.live.batch, at_ns=at_ns)
-            self.turns.refused(start.call, reply.report, until_ns=ready_ns, at_ns=at_ns, words=words)
-        else:
+        if not decided.everyone_waits:
             ready_ns = self._budget.ready_ns(ready_ns)
         self.schedule.again(start.call, at_ns=at_ns, ready_ns=ready_ns)
         self.live.record.add(
@@ -201,6 +199,16 @@ class OpenStretch:
                 reason=decided.reason,
             )
         )
+
+    def _everyone_waits(
+        self, start: Start, reply: Reply, error: CallFailed, decided: retry.Again | retry.GiveUp, at_ns: int
+    ) -> None:
+        """A 429 speaks to the account, also where this call is given up."""
+        until_ns = at_ns + nanoseconds(error.retry_after_s or 0.0)
+        if isinstance(decided, retry.Again):
+            until_ns = decided.ready_ns
+        words = words_for(self.turns.gate, reply.report, batch=self.live.batch, at_ns=at_ns)
+        self.turns.refused(start.call, reply.report, until_ns=until_ns, at_ns=at_ns, words=words)
 
     def _verdict(self, call: int, error: CallFailed, at_ns: int) -> retry.Again | retry.GiveUp:
         started_ns = self.live.record.call(call).attempts[-1].started_ns

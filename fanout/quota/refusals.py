@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fanout.batch import Batch
 from fanout.clock import seconds
-from fanout.errors import CallFailed, QuotaExhausted
+from fanout.errors import QuotaExhausted
 from fanout.events import Held, LimitName
 from fanout.quota.gate import Gate
 from fanout.quota.report import RateReport
@@ -33,7 +33,7 @@ _KNOBS: dict[LimitName, str] = {
 }
 
 
-def words_for(gate: Gate, report: RateReport, error: CallFailed, *, batch: Batch, at_ns: int) -> tuple[str, str]:
+def words_for(gate: Gate, report: RateReport, *, batch: Batch, at_ns: int) -> tuple[str, str]:
     """Why this 429 came, and what would have avoided it."""
     limit = gate.suspect(report, at_ns)
     if limit is None:
