@@ -6,7 +6,9 @@ ratio, 429s, what was lost. Each case starts a sandbox of its own with the profi
 
 from __future__ import annotations
 
+import heapq
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -151,7 +153,37 @@ def faults() -> Outcome:
         first_token_ms=200, first_token_sigma=0, token_ms=0, token_sigma=0, error_rate=0.05, hang_rate=0.02, seed=7
     )
     batch = Batch(prompts=prompts(500), max_workers=32, timeout_s=2.0, retries=4, sandbox=profile)
-    return one("500s and hangs", batch, bound_s=500 * 0.2 / 32, note="seed 7; beside the fault-free bound")
+    with Engine() as engine:
+        live = engine.start(batch)
+        results = live.results()
+        run = live.snapshot()
+    lost = sum(result.status != "answered" for result in results)
+    free_s = 500 * 0.2 / 32
+    note = f"seed 7; beside greedy dispatch under the same faults; {wall_s(run) / free_s:.2f} x the fault-free bound"
+    return Outcome(name="500s and hangs", wall_s=wall_s(run), bound_s=greedy_s(run), refused=0, lost=lost, note=note)
+
+
+def greedy_s(run: Run) -> float:
+    """When these attempts and waits between them are over, dispatched at once as workers become free."""
+    lanes = [0.0] * run.max_workers
+    fresh = deque(run.calls)
+    again: list[tuple[float, int, int]] = []  # (ready_s, call, attempt)
+    end_s = 0.0
+    while fresh or again:
+        now_s = heapq.heappop(lanes)
+        if again and (again[0][0] <= now_s or not fresh):
+            ready_s, index, place = heapq.heappop(again)
+            now_s = max(now_s, ready_s)
+        else:
+            index, place = fresh.popleft().index, 0
+        attempts = run.calls[index].attempts
+        over_s = now_s + (attempts[place].latency_ns or 0) / 1e9
+        heapq.heappush(lanes, over_s)
+        end_s = max(end_s, over_s)
+        if place + 1 < len(attempts):
+            waits_ns = (attempts[place].ready_ns or 0) - (attempts[place].received_ns or 0)
+            heapq.heappush(again, (over_s + max(0, waits_ns) / 1e9, index, place + 1))
+    return end_s
 
 
 CASES: Mapping[str, Callable[[], Outcome]] = {
