@@ -55,6 +55,8 @@ class Reservation:
     run_id: str
     cost: Cost
     booked_ns: int
+    order: int
+    """Its place among all bookings of the gate."""
     names: set[LimitName]
     """The limits it was taken of."""
     totals: dict[LimitName, int]
@@ -88,6 +90,7 @@ class Gate:
     refusals: deque[Refused] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT * 3))
     _outstanding: set[Reservation] = field(default_factory=set)
+    _booked: int = 0
     _changes: list[Change] = field(default_factory=list)
     _head: _Head | None = None
     _sampled_ns: int = -SAMPLE_EVERY_NS
@@ -147,11 +150,13 @@ class Gate:
         self.in_flight += 1
         self.learnt.started(at_ns)
         self.meters.take(cost, at_ns)
+        self._booked += 1
         known = self.meters.known
         booked = Reservation(
             run_id=run_id,
             cost=cost,
             booked_ns=at_ns,
+            order=self._booked,
             names=set(known),
             totals={name: each.total for name, each in known.items()},
         )
@@ -234,7 +239,7 @@ class Gate:
         self._changes.append(change)
         if known is None:
             # Taken of the provider's, so taken of ours; in booking order, so that `totals` tells what came after.
-            for booked in sorted(self._outstanding, key=lambda one: one.booked_ns):
+            for booked in sorted(self._outstanding, key=lambda one: one.order):
                 booked.names.add(name)
                 units = booked.cost.of(name)
                 self.meters.known[name].reserved += units

@@ -58,13 +58,13 @@ class Known:
     said_ns: int | None = None
     readings: int = 0
     _shadow: tuple[int, int, int] | None = None  # (free, total, at_ns) at the last reading
-    _unexplained: deque[tuple[int, int]] = field(default_factory=deque)  # (at_ns, units) of the last minute
+    _unexplained: deque[tuple[int, float]] = field(default_factory=deque)  # (at_ns, units) of the last minute
 
     def explain(self, free: int, at_ns: int) -> None:
         """A reading means that `free` is there now: what our own use does not explain is somebody else's."""
         if self._shadow is not None:
             before, total, then_ns = self._shadow
-            grown = (at_ns - then_ns) // max(1, self.meter.cost_ns(1))
+            grown = (at_ns - then_ns) / max(1, self.meter.cost_ns(1))  # in parts of a unit: whole ones would add up
             expected = min(self.meter.capacity, before + grown) - (self.total - total)
             self._unexplained.append((at_ns, expected - free))
         self._shadow = (free, self.total, at_ns)
@@ -78,7 +78,7 @@ class Known:
         span_ns = self._unexplained[-1][0] - self._unexplained[0][0]
         if span_ns < OTHERS_WINDOW_NS // 12:
             return 0
-        used = sum(units for _, units in self._unexplained) * NS_PER_MINUTE // span_ns
+        used = round(sum(units for _, units in self._unexplained) * NS_PER_MINUTE / span_ns)
         return used if used >= max(2, OTHERS_SHARE * self.meter.amount) else 0
 
 

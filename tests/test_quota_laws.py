@@ -1,0 +1,335 @@
+"""The laws of pacing, on instants that are given: windows, settlement, turns, headers, a rate learnt."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fanout.batch import Batch
+from fanout.clock import NS_PER_S
+from fanout.events import Usage
+from fanout.quota.account import Account
+from fanout.quota.bucket import NS_PER_MINUTE, Bucket, Day
+from fanout.quota.estimate import Cost
+from fanout.quota.gate import Gate, Reservation
+from fanout.quota.gates import Gates, view_of
+from fanout.quota.limits import Limits
+from fanout.quota.report import RateReport, Reading
+from fanout.quota.turns import Turns
+
+ONE = Cost(input_tokens=10, output_tokens=10)
+WORDS = ("why", "remedy")
+
+
+def gate(limits: Limits = Limits(), *runs: str) -> Gate:  # noqa: B008  # frozen
+    made = Gates(wall_offset_ns=0).at(Account(account="a", model="m", provider="p"), limits, 0)
+    for run_id in runs or ("run",):
+        made.join(run_id, weight=1)
+    return made
+
+
+def book_next(made: Gate, run_id: str, cost: Cost, at_ns: int) -> tuple[Reservation, int]:
+    """Ask until the call may start, and book it; the reservation and its instant."""
+    while True:
+        made.new_round()
+        hold = made.ask(run_id, cost, at_ns)
+        if hold is None:
+            return made.book(run_id, cost, at_ns), at_ns
+        assert hold.until_ns is not None
+        assert hold.until_ns > at_ns
+        at_ns = hold.until_ns
+
+
+@given(
+    per_minute=st.integers(1, 2_000),
+    capacity=st.integers(1, 50),
+    pauses=st.lists(st.integers(0, 5 * NS_PER_S), min_size=1, max_size=60),
+    window_s=st.integers(1, 120),
+)
+def test_no_window_holds_more_than_the_burst_and_what_the_rate_gives(
+    per_minute: int, capacity: int, pauses: list[int], window_s: int
+) -> None:
+    bucket, at_ns, taken = Bucket(amount=per_minute, capacity=capacity, at_ns=0), 0, list[int]()
+    for pause_ns in pauses:
+        at_ns += pause_ns
+        at_ns += bucket.wait_ns(1, at_ns)
+        bucket.take(1, at_ns)
+        taken.append(at_ns)
+    window_ns = window_s * NS_PER_S
+    for place, since_ns in enumerate(taken):
+        inside = sum(since_ns <= each < since_ns + window_ns for each in taken[place:])
+        assert inside <= capacity + per_minute * window_ns // NS_PER_MINUTE + 1
+
+
+@settings(max_examples=25)
+@given(limit=st.integers(1, 400))
+def test_never_exceed_lets_no_minute_hold_more_than_the_limit(limit: int) -> None:
+    made = gate(Limits(requests_per_minute=limit, never_exceed=True))
+    at_ns, taken = 0, list[int]()
+    for _ in range(min(3 * limit, 600)):
+        booked, at_ns = book_next(made, "run", ONE, at_ns)
+        made.settle(booked, ONE, at_ns)
+        taken.append(at_ns)
+    worst = deque[int]()
+    for each in taken:
+        worst.append(each)
+        while worst[0] <= each - NS_PER_MINUTE:
+            worst.popleft()
+        assert len(worst) <= limit
+
+
+@given(used=st.lists(st.tuples(st.integers(0, 400), st.integers(0, NS_PER_S)), min_size=1, max_size=30))
+def test_what_was_settled_is_all_that_was_taken(used: list[tuple[int, int]]) -> None:
+    made = gate(Limits(tokens_per_minute=60_000))
+    alone = Bucket(amount=60_000, capacity=1_000, at_ns=0)
+    at_ns = 0
+    for tokens, pause_ns in used:
+        at_ns += pause_ns
+        booked = made.book("run", Cost(output_tokens=200), at_ns)
+        made.settle(booked, Cost(output_tokens=tokens), at_ns)
+        made.settle(booked, Cost(output_tokens=9_999), at_ns)  # a second time does nothing
+        alone.take(tokens, at_ns)
+    known = made.meters.known["tokens"]
+    assert known.reserved == 0
+    assert known.total == sum(tokens for tokens, _ in used)
+    assert known.meter.free(at_ns) == alone.free(at_ns)
+
+
+@given(cost=st.integers(1, 500), later=st.lists(st.integers(0, NS_PER_S), max_size=10))
+def test_a_wait_never_ends_later_for_asking_again(cost: int, later: list[int]) -> None:
+    bucket = Bucket(amount=600, capacity=100, at_ns=0)
+    bucket.take(100, 0)
+    at_ns, until_ns = 0, bucket.wait_ns(cost, 0)
+    for pause_ns in later:
+        at_ns += pause_ns
+        again_ns = at_ns + bucket.wait_ns(cost, at_ns)
+        assert again_ns <= max(until_ns, at_ns)
+        until_ns = again_ns
+
+
+def test_a_day_ends_at_midnight_of_its_zone() -> None:
+    day = Day(amount=2, at_ns=0, wall_offset_ns=0, zone="America/Los_Angeles")
+    day.take(2, 0)
+    assert day.wait_ns(1, 0) == 8 * 3600 * NS_PER_S  # 1970-01-01 00:00 UTC is four in the afternoon there
+    assert day.wait_ns(1, 8 * 3600 * NS_PER_S) == 0
+    assert day.free(8 * 3600 * NS_PER_S) == 2
+
+
+def served(made: Gate, wants: dict[str, int], *, until_ns: int) -> dict[str, list[int]]:
+    """Everybody asks in the order of the tags, until the time is over: when each run's calls started."""
+    found: dict[str, list[int]] = {run_id: [] for run_id in wants}
+    at_ns = 0
+    while at_ns < until_ns and any(len(found[run_id]) < want for run_id, want in wants.items()):
+        made.new_round()
+        holds = []
+        line = [run_id for run_id, want in wants.items() if len(found[run_id]) < want]
+        while line:
+            run_id = min(line, key=made.tag)
+            hold = made.ask(run_id, ONE, at_ns)
+            if hold is None:
+                made.settle(made.book(run_id, ONE, at_ns), ONE, at_ns)
+                found[run_id].append(at_ns)
+                line = [one for one in line if len(found[one]) < wants[one]]
+            else:
+                holds.append(hold.until_ns or at_ns + 1)
+                line.remove(run_id)
+        at_ns = min(holds, default=at_ns + 1)
+    return found
+
+
+def test_a_short_run_beside_a_long_one_gets_every_second_slot() -> None:
+    made = gate(Limits(requests_per_minute=60, burst=1), "long", "short")
+    found = served(made, {"long": 10_000, "short": 5}, until_ns=60 * NS_PER_S)
+    assert found["short"][-1] <= 10 * NS_PER_S
+    assert len(found["long"]) >= 60 - 5
+
+
+def test_weights_of_three_to_one_share_three_to_one() -> None:
+    made = gate(Limits(requests_per_minute=600, burst=1, max_weight=3), "heavy", "light")
+    made.join("heavy", weight=3)
+    found = served(made, {"heavy": 10_000, "light": 10_000}, until_ns=60 * NS_PER_S)
+    assert len(found["heavy"]) / len(found["light"]) == pytest.approx(3, rel=0.1)
+
+
+def test_a_run_that_comes_back_has_no_credit() -> None:
+    made = gate(Limits(requests_per_minute=60, burst=1), "idle", "busy")
+    served(made, {"busy": 30}, until_ns=60 * NS_PER_S)
+    assert made.tag("idle") >= made.virtual
+
+
+def test_a_call_that_needs_much_is_not_overtaken_for_ever() -> None:
+    made = gate(Limits(tokens_per_minute=6_000), "large", "small")
+    made.book("small", Cost(output_tokens=100), 0)
+    made.new_round()
+    large = made.ask("large", Cost(output_tokens=90), 0)
+    assert large is not None
+    assert large.held_by == "tokens"
+    small = made.ask("small", Cost(output_tokens=1), NS_PER_S // 50)  # two tokens are there by now
+    assert small is not None
+    assert small.held_by == "turn"
+
+
+def test_a_429_holds_every_run_of_the_account() -> None:
+    made = gate(Limits(), "one", "other")
+    booked = made.book("one", ONE, 0)
+    made.refused(booked, RateReport(retry_after_s=3.0), until_ns=3 * NS_PER_S, at_ns=0, words=WORDS)
+    for run_id in ("one", "other"):
+        hold = made.ask(run_id, ONE, NS_PER_S)
+        assert hold is not None
+        assert (hold.held_by, hold.until_ns) == ("penalty", 3 * NS_PER_S)
+    (refusal,) = made.refusals
+    assert (refusal.count, refusal.why, refusal.remedy) == (1, *WORDS)
+
+
+def said(remaining: int, limit: int = 600) -> RateReport:
+    return RateReport(readings=(("requests", Reading(limit=limit, remaining=remaining)),))
+
+
+def test_the_first_response_teaches_the_limit_and_counts_what_is_in_flight() -> None:
+    made = gate()
+    booked = [made.book("run", ONE, 0) for _ in range(5)]
+    made.observe(booked[0], said(19), NS_PER_S // 10)
+    assert [(change.name, change.old, change.new, change.source) for change in made.changes()] == [
+        ("requests", None, 600, "header")
+    ]
+    # 19 left when it was admitted, 4 booked after it, 1 grown back since, 1 kept back: two may arrive together.
+    assert made.meters.known["requests"].meter.free(NS_PER_S // 10) == 19 - 4 + 1 - 1
+
+
+def test_a_late_reading_lowers_the_level_and_never_raises_it_while_others_are_in_flight() -> None:
+    made = gate(Limits(requests_per_minute=600, burst=20))
+    first, _ = made.book("run", ONE, 0), made.book("run", ONE, 0)
+    level = made.meters.known["requests"].meter
+    before = level.free(0)
+    made.observe(first, said(500), 0)
+    assert level.free(0) == before
+    made.observe(first, said(3), 0)
+    assert level.free(0) < 3
+
+
+def test_settings_are_never_exceeded_by_a_header_that_allows_more() -> None:
+    made = gate(Limits(requests_per_minute=60))
+    made.observe(made.book("run", ONE, 0), said(599), 0)
+    assert (made.meters.amount("requests"), made.changes()) == (60, ())
+
+
+def test_a_header_that_allows_less_than_the_settings_lowers_the_limit() -> None:
+    made = gate(Limits(requests_per_minute=600))
+    made.observe(made.book("run", ONE, 0), said(50, limit=60), 0)
+    assert made.meters.amount("requests") == 60
+
+
+def test_our_own_use_is_nobody_elses() -> None:
+    assert others(share=0.0) == 0
+
+
+def test_half_of_a_limit_used_by_somebody_else_is_said() -> None:
+    assert others(share=0.5) == pytest.approx(300, rel=0.25)
+
+
+def others(*, share: float) -> int:
+    """What is said of others after 30 s of eight calls a second, where somebody takes this share of 600 a minute."""
+    made, theirs = gate(Limits(requests_per_minute=600)), Bucket(amount=600, capacity=600, at_ns=0)
+    taken = 0
+    for tick in range(240):
+        at_ns = tick * NS_PER_S // 8
+        booked = made.book("run", ONE, at_ns)
+        due = round(600 * share * at_ns / NS_PER_MINUTE)
+        theirs.take(1 + due - taken, at_ns)
+        taken = due
+        made.observe(booked, said(theirs.free(at_ns)), at_ns)
+        made.settle(booked, ONE, at_ns)
+    return made.meters.known["requests"].others_per_minute()
+
+
+def test_a_rate_nobody_tells_is_learnt() -> None:
+    """1,500 calls of 100 ms, 32 at a time, on 600 a minute with a burst of 20 that refuses without a header."""
+    made, theirs = gate(), Bucket(amount=600, capacity=20, at_ns=0)
+    flying: deque[tuple[int, Reservation, bool]] = deque()
+    at_ns = passed = late = late_refused = 0
+    while passed < 1_500:
+        made.new_round()
+        if len(flying) < 32 and made.ask("run", ONE, at_ns) is None:
+            booked = made.book("run", ONE, at_ns)
+            lets = theirs.wait_ns(1, at_ns) == 0
+            if lets:
+                theirs.take(1, at_ns)
+            flying.append((at_ns + NS_PER_S // 10, booked, lets))
+            late += at_ns > NS_PER_MINUTE
+            late_refused += at_ns > NS_PER_MINUTE and not lets
+            continue
+        at_ns += NS_PER_S // 100
+        while flying and flying[0][0] <= at_ns:
+            _, booked, lets = flying.popleft()
+            if not lets:
+                made.refused(booked, RateReport(), until_ns=at_ns + NS_PER_S // 2, at_ns=at_ns, words=WORDS)
+            made.settle(booked, ONE, at_ns)
+            passed += lets
+    assert at_ns / NS_PER_S <= 1.15 * 148
+    assert late_refused <= 0.05 * late
+
+
+def batch(**settings: int | float) -> Batch:
+    return Batch(prompts=["a", "b", "c"], **settings)  # type: ignore[arg-type]  # numbers by name
+
+
+def turns(of: Batch) -> Turns:
+    return Turns(of, run_id="run", gate=gate(), at_ns=0)
+
+
+def test_a_cap_in_tokens_holds_and_going_on_allows_as_much_again() -> None:
+    made = turns(batch(cap_tokens=300))
+    assert made.ask(0, 0) is None
+    made.book(0, 0)
+    made.answered(0, Usage(input_tokens=100, output_tokens=190), None, 1)
+    hold = made.ask(1, 1)
+    assert hold is not None
+    assert hold.held_by == "cap"
+    spent = made.spent()
+    assert spent is not None
+    assert (spent.cap, spent.used, spent.allowed) == ("tokens", 290, 300)
+    made.raise_cap()
+    assert made.ask(1, 1) is None
+
+
+def test_a_cap_in_dollars_pauses_where_the_price_is_unknown_and_goes_on_when_told() -> None:
+    made = turns(batch(cap_usd=1.0))
+    made.book(0, 0)
+    made.answered(0, Usage(input_tokens=1, output_tokens=1), None, 1)
+    hold = made.ask(1, 1)
+    assert hold is not None
+    assert hold.held_by == "cap"
+    made.raise_cap()
+    assert made.ask(1, 1) is None
+
+
+def test_a_runs_own_limit_holds_it_alone() -> None:
+    made = turns(batch(requests_per_minute=60))
+    made.book(0, 0)
+    hold = made.ask(1, 0)
+    assert hold is not None
+    assert (hold.held_by, hold.until_ns) == ("requests", NS_PER_S)
+    assert made.gate.ask("run", ONE, 0) is None
+
+
+def test_what_was_never_sent_is_given_back_whole() -> None:
+    made = Turns(batch(), run_id="run", gate=gate(Limits(requests_per_minute=60, burst=3)), at_ns=0)
+    made.book(0, 0)
+    made.unsent(0, 0)
+    made.give_back(0, 0)
+    (limit,) = view_of(made.gate, waiting={}, at_ns=0).limits
+    assert (limit.used, limit.reserved, limit.free) == (0, 0, 3)
+
+
+def test_a_view_adds_up() -> None:
+    made = gate(Limits(requests_per_minute=600, burst=5, max_in_flight=4))
+    made.settle(made.book("run", ONE, 0), ONE, 0)
+    made.book("run", ONE, 0)
+    view = view_of(made, waiting={"run": 7}, at_ns=0)
+    requests, in_flight = view.limits
+    assert (requests.used, requests.reserved, requests.free, requests.capacity) == (1, 1, 3, 5)
+    assert (in_flight.reserved, in_flight.free) == (1, 3)
+    assert (view.shares[0].waiting, view.shares[0].in_flight, view.shares[0].requests) == (7, 1, 2)
