@@ -1,0 +1,201 @@
+"""The engine and quota, over calls that are finished by hand: what stops a run, what pauses it, who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import pytest
+
+from fanout import events as ev
+from fanout.batch import Batch
+from fanout.clock import Clock
+from fanout.engine import Engine
+from fanout.errors import BadInput, CallFailed, RateLimited, Rejected, ServerFailed
+from fanout.live import LiveRun
+from fanout.quota.limits import Limits
+from fanout.quota.report import RateReport, Reading
+from fanout.retry import BUDGET_AT_FIRST, RetryBudget, Streak
+from tests.hands import WAIT_S, HandCaller, WatchedStore
+
+
+class Bench:
+    """An engine whose settings allow what the test says."""
+
+    def __init__(self) -> None:
+        self.limits = Limits()
+        self.caller = HandCaller()
+        self.store = WatchedStore()
+        self.engine = Engine(
+            caller_for=self._caller, jitter=lambda: 0.0, store=self.store, limits_for=lambda _: self.limits
+        )
+
+    def start(self, count: int = 3, **settings: int | float | bool) -> LiveRun:
+        prompts = [f"prompt {number}" for number in range(count)]
+        return self.engine.start(Batch(prompts=prompts, **settings))  # type: ignore[arg-type]  # by name
+
+    def _caller(self, batch: Batch, clock: Clock) -> HandCaller:
+        return self.caller
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    with bench.engine:
+        yield bench
+
+
+def fail_all(bench: Bench, error: Callable[[int], CallFailed], live: LiveRun) -> int:
+    """Fail whatever is sent until the run ends; how many were sent."""
+    place = 0
+    while not live.ended:
+        if bench.caller.count > place:
+            bench.caller.taken(place + 1)[place].fail(error(place))
+            place += 1
+        else:
+            live.wait(0.001)
+    return place
+
+
+def test_a_provider_that_is_down_stops_the_run_and_keeps_what_was_answered(bench: Bench) -> None:
+    live = bench.start(200, max_workers=4, retries=0)
+    bench.caller.taken(1)[0].answer("kept")
+    place = 1
+    while not live.ended:
+        sent = bench.caller.taken(place + 1)[place] if bench.caller.count > place else None
+        if sent is None:
+            live.wait(0.001)
+            continue
+        sent.fail(ServerFailed("inside", status_code=500))
+        place += 1
+    run = live.snapshot()
+    assert run.stop_reason == "provider_down"
+    assert place < 30
+    assert run.calls[0].output == "kept"
+    assert run.calls[-1].status == "not_sent"
+    assert live.retry_failed() == 199
+
+
+def test_the_same_refusal_of_every_prompt_stops_the_run(bench: Bench) -> None:
+    live = bench.start(100, max_workers=2)
+    sent = fail_all(bench, lambda _: Rejected("no", status_code=400, provider_words="temperature: too high"), live)
+    assert live.snapshot().stop_reason == "same_failure"
+    assert sent < 10
+
+
+def test_refusals_of_their_own_do_not_stop_the_run(bench: Bench) -> None:
+    live = bench.start(12, max_workers=2)
+    sent = fail_all(bench, lambda n: Rejected("no", status_code=400, provider_words=f"prompt {n} is too long"), live)
+    assert (live.snapshot().stop_reason, sent) == ("finished", 12)
+
+
+def test_a_days_limit_that_is_used_up_stops_the_run_and_names_itself(bench: Bench) -> None:
+    bench.limits = Limits(requests_per_day=2)
+    live = bench.start(5, max_workers=1)
+    for place in range(2):
+        bench.caller.taken(place + 1)[place].answer()
+    assert live.wait(WAIT_S)
+    run = live.snapshot()
+    if run.stop_reason == "finished":  # midnight came between
+        pytest.skip("the day ended while the test ran")
+    assert run.stop_reason == "quota_exhausted"
+    assert "2 requests a day" in str(run.stop_error)
+    assert [call.status for call in run.calls] == ["answered", "answered", "not_sent", "not_sent", "not_sent"]
+
+
+def test_a_cap_pauses_loses_nothing_in_flight_and_goes_on(bench: Bench) -> None:
+    live = bench.start(4, max_workers=1, cap_tokens=300)
+    bench.caller.taken(1)[0].answer(output_tokens=250)
+    paused = bench.store.await_run(live, lambda run: run.cap is not None)
+    assert paused.state == "paused"
+    assert paused.cap is not None
+    assert (paused.cap.cap, paused.cap.used, paused.cap.allowed) == ("tokens", 253, 300)
+    assert bench.caller.count == 1
+    live.continue_()
+    for place in range(1, 4):
+        bench.caller.taken(place + 1)[place].answer(output_tokens=1)
+    assert [result.status for result in live.results()] == ["answered"] * 4
+    assert live.snapshot().cap is None
+
+
+def test_a_run_may_not_ask_for_more_than_the_settings_allow(bench: Bench) -> None:
+    bench.limits = Limits(requests_per_minute=60)
+    with pytest.raises(BadInput, match="requests_per_minute must be at most 60"):
+        bench.start(requests_per_minute=61)
+    assert bench.engine.runs() == ()
+
+
+def test_a_wait_for_quota_holds_no_worker_and_names_its_limit(bench: Bench) -> None:
+    bench.limits = Limits(requests_per_minute=60, burst=1)
+    live = bench.start(2, max_workers=2)
+    bench.caller.taken(1)[0].answer()
+    run = bench.store.await_run(live, lambda run: run.holds[-1].held_by == "requests")
+    assert [len(call.attempts) for call in run.calls] == [1, 0]
+    bench.caller.taken(2)[1].answer()
+    live.results()
+    phases = live.snapshot().phases(live.snapshot().calls[1])
+    assert "requests" in {phase.name for phase in phases}
+
+
+def test_what_a_response_teaches_is_written_into_the_run(bench: Bench) -> None:
+    live = bench.start(2, max_workers=1)
+    report = RateReport(readings=(("requests", Reading(limit=600, remaining=599)),))
+    bench.caller.taken(1)[0].fail(RateLimited("later", status_code=429), report=report)
+    run = bench.store.await_run(live, lambda run: bool(run.quota))
+    (step,) = run.quota
+    assert (step.limit, step.value, step.reason) == ("requests", 600, "header")
+    live.cancel()
+
+
+def test_a_429_is_explained_with_the_knob_that_would_have_avoided_it(bench: Bench) -> None:
+    live = bench.start(2, max_workers=1, retries=0)
+    bench.caller.taken(1)[0].fail(RateLimited("later", status_code=429))
+    bench.caller.taken(2)[1].answer()
+    live.results()
+    view = live.quota()
+    assert view is not None
+    (refusal,) = view.refusals
+    assert refusal.run_id == live.run_id
+    assert refusal.why
+    assert "requests" in refusal.remedy
+    assert bench.engine.quota() == (view,) or bench.engine.quota()[0].refusals == view.refusals
+
+
+def test_auto_sizes_the_workers_by_rate_and_latency_below_the_ceiling(bench: Bench) -> None:
+    bench.limits = Limits(requests_per_minute=600, burst=100)
+    live = bench.start(30, max_workers=16, auto_workers=True)
+    for place in range(30):
+        bench.caller.taken(place + 1)[place].answer()
+    live.results()
+    auto = [step for step in live.snapshot().limits if step.reason == "auto"]
+    assert auto
+    assert all(1 <= step.value < 16 for step in auto)
+    assert auto[0].why
+
+
+def test_a_streak_counts_calls_and_ends_with_an_answer() -> None:
+    streak = Streak()
+    fault = ServerFailed("inside")
+    assert [streak.failed(n % 4, fault) for n in range(60)] == [None] * 60  # four calls may have a fault of their own
+    assert streak.failed(4, fault) == "provider_down"
+    streak.answered()
+    assert streak.failed(4, fault) is None
+
+
+def test_the_retry_budget_lets_the_first_go_at_once_and_spaces_the_rest() -> None:
+    budget = RetryBudget()
+    assert [budget.ready_ns(5) for _ in range(BUDGET_AT_FIRST)] == [5] * BUDGET_AT_FIRST
+    beyond = [budget.ready_ns(5) for _ in range(3)]
+    assert [later - earlier for earlier, later in pairwise(beyond)] == [1_000_000_000] * 2
+    for _ in range(5):
+        budget.answered()
+    assert budget.ready_ns(7) == 7
+
+
+def test_events_of_quota_survive_json() -> None:
+    happened: tuple[ev.Event, ...] = (
+        ev.LimitChanged(at_ns=1, limit="requests", old=None, new=600, reason="header", why="it said so"),
+        ev.CapReached(at_ns=2, cap="tokens", used=10, allowed=9),
+        ev.CapRaised(at_ns=3, cap="usd", allowed=2.5),
+    )
+    assert tuple(ev.from_json(ev.as_json(event)) for event in happened) == happened
