@@ -48,10 +48,4 @@ def _error(call: Call) -> None:
 def _phases(run: Run, call: Call, now_ns: int) -> None:
     phases = run.phases(call, now_ns=None if run.ended else now_ns)
     if phases:
-        elements.rows(
-            ("Attempt", "Phase", "ms"),
-            (
-                ("" if phase.attempt is None else str(phase.attempt), wording.phase(phase.name), wording.ms(phase))
-                for phase in phases
-            ),
-        )
+        elements.rows(("Attempt", "Phase", "ms"), wording.phase_rows(phases))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import streamlit as st
 
 from dashboard.figures import Figure
+from dashboard.quota_words import Gauge
 from dashboard.safe import html_escape
 
 
@@ -54,6 +55,30 @@ def state(word: str, said: str, *, answered: int, failed: int, given_up: int, of
         f'<div class="state"><b>{html_escape(word)}</b> <span>{html_escape(said)}</span>'
         f'<div class="bar" role="progressbar" aria-label="Prompts that have ended" '
         f'aria-valuemin="0" aria-valuemax="{of}" aria-valuenow="{answered + failed + given_up}">{bar}</div></div>'
+    )
+
+
+def gauges(found: Iterable[Gauge]) -> None:
+    """Limits beside one another: a thin bar of what is used, reserved and free, under its words."""
+    st.html(f'<div class="gauges">{"".join(map(_gauge, found))}</div>')
+
+
+def _gauge(gauge: Gauge) -> str:
+    parts = (("used", gauge.used), ("reserved", gauge.reserved))
+    bar = "".join(f'<i class="{name}" style="width:{100 * share:.1f}%"></i>' for name, share in parts if share > 0)
+    return (
+        f'<div title="{html_escape(gauge.why)}"><span>{html_escape(gauge.words)}</span>'
+        f'<div class="bar" aria-hidden="true">{bar}</div></div>'
+    )
+
+
+def table(heads: Iterable[str], cells: Iterable[Iterable[str]]) -> None:
+    """A table of words; where the page is narrower, it scrolls in itself."""
+    head = "".join(f'<th scope="col">{html_escape(each)}</th>' for each in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{html_escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
+    st.html(
+        '<div class="wide" tabindex="0" role="group" aria-label="Table">'
+        f'<table class="words"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 

@@ -34,10 +34,23 @@ def expected(batch: Batch, runs: Iterable[LiveRun]) -> Expected:
             ]
             if latencies_s:
                 return Expected(
-                    wall_s=estimate(len(batch.prompts), batch.max_workers, latencies_s),
+                    wall_s=estimate(
+                        len(batch.prompts),
+                        batch.max_workers,
+                        latencies_s,
+                        requests_per_minute=_requests_per_minute(batch, run),
+                        burst=batch.burst,
+                    ),
                     cost_usd=_cost_usd(run, len(batch.prompts)),
                 )
     return Expected()
+
+
+def _requests_per_minute(batch: Batch, run: Run) -> int | None:
+    """The tighter of what the batch asks for and what that run knew of the account at last."""
+    known = {step.limit: step.value for step in run.quota}.get("requests")
+    found = [rate for rate in (batch.requests_per_minute, known) if rate is not None]
+    return min(found, default=None)
 
 
 def _cost_usd(run: Run, calls: int) -> float | None:

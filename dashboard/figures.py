@@ -6,10 +6,14 @@ no page.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from typing import get_args
 
 from dashboard.units import count, duration, money, number, percent, tokens
 from fanout.clock import seconds
+from fanout.events import Held
 from fanout.metrics import Metrics, Spread
 from fanout.run import Call, Phase, PhaseName, Run
 from fanout.tuning.bounds import BoundName, bounds
@@ -35,6 +39,9 @@ _PHASES: dict[PhaseName, str] = {
     "backoff": "backing off",
 }
 """`turn` and `cap` say what one would ask next: why, and of what."""
+_HELD: frozenset[str] = frozenset(get_args(Held))
+MOST_CUTS = 4
+"""Pieces up to which a wait is told piece by piece."""
 _BINDS: dict[BoundName, str] = {
     "longest_call": "The slowest call binds",
     "workers": "The number of workers binds",
@@ -100,7 +107,30 @@ def phase(name: PhaseName) -> str:
 
 def ms(phase: Phase) -> str:
     """A phase's length in milliseconds, to a tenth below ten."""
-    length_ms = phase.length_ns / 1_000_000
+    return _ms(phase.length_ns)
+
+
+def phase_rows(phases: Iterable[Phase]) -> list[tuple[str, str, str]]:
+    """(attempt, phase, ms) of a call's life, in order; a wait whose reason changed often is summed up by reason."""
+    rows = []
+    for waits, alike in groupby(phases, key=lambda each: (each.name in _HELD, each.attempt)):
+        several = list(alike)
+        if waits[0] and len(several) > MOST_CUTS:
+            lengths: dict[PhaseName, int] = {}
+            for each in several:
+                lengths[each.name] = lengths.get(each.name, 0) + each.length_ns
+            rows += [(_attempt(waits[1]), phase(name), _ms(length_ns)) for name, length_ns in lengths.items()]
+        else:
+            rows += [(_attempt(each.attempt), phase(each.name), ms(each)) for each in several]
+    return rows
+
+
+def _attempt(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _ms(length_ns: int) -> str:
+    length_ms = length_ns / 1_000_000
     return f"{length_ms:,.0f}" if length_ms >= 10 else f"{length_ms:.1f}"
 
 

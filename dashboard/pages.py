@@ -24,9 +24,14 @@ def runs_page() -> st.Page:
     return st.Page(FOLDER / "runs.py", title="Runs", url_path="runs")
 
 
+def quota_page() -> st.Page:
+    """Every account and model: its limits, who shares them, what was refused."""
+    return st.Page(FOLDER / "quota.py", title="Quota", url_path="quota")
+
+
 def all_pages() -> list[st.Page]:
     """In the order of the navigation."""
-    return [run_page(), sandbox_page(), runs_page()]
+    return [run_page(), sandbox_page(), runs_page(), quota_page()]
 
 
 def link_to_run(run_id: str, label: str) -> None:

@@ -14,7 +14,7 @@ from dashboard.units import counted, duration, money, percent
 from fanout.clock import seconds
 from fanout.events import Cap, Held, LimitName, LimitReason
 from fanout.quota.limits import Source
-from fanout.quota.view import AccountView, LimitView
+from fanout.quota.view import AccountView, LimitView, Share
 from fanout.run import CapState, Run, Step
 from fanout.tuning.quota_bound import QuotaBound
 
@@ -144,6 +144,24 @@ def account_lines(view: AccountView) -> list[str]:
     if view.shared_file:
         said.append("Other processes on this machine share these numbers.")
     return said
+
+
+def account_name(view: AccountView) -> str:
+    """openai:x at api.example, as its documents say it counts."""
+    model = view.model if view.model == view.account else f"{view.model} at {view.account}"
+    return model if view.preset is None else f"{model}, counted as {view.preset} documents it"
+
+
+def share_words(share: Share) -> str:
+    """What a run has of an account, in a line."""
+    said = [f"weight {share.weight}"] if share.weight != 1 else []
+    said += [f"{number_of:,} {word}" for number_of, word in _going(share) if number_of]
+    said += [f"{counted(share.requests, 'request')} sent", f"{counted(share.tokens, 'token')} used"]
+    return " · ".join(said)
+
+
+def _going(share: Share) -> tuple[tuple[int, str], ...]:
+    return ((share.in_flight, "in flight"), (share.waiting, "waiting"))
 
 
 def nothing_known(view: AccountView | None, run: Run, *, costs_money: bool) -> str | None:

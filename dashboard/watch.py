@@ -6,14 +6,16 @@ the controls ask of the run. It all sits in one fragment that `live` draws again
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import streamlit as st
 
 from dashboard import detail, downloads, elements, house, live, results, session, wording
 from dashboard.gantt.component import show
-from dashboard.inputs import as_text
+from dashboard.inputs import as_text, costs_money
 from dashboard.live import Told, derived
+from dashboard.quota_words import account_lines, gauge, go_on_label, known_limits, nothing_known
 from fanout.errors import FanoutError
 from fanout.live import LiveRun
 from fanout.run import Run
@@ -52,6 +54,7 @@ def _draw(live_run: LiveRun) -> float | None:
         with st.container(width="stretch", gap="xxsmall"):
             _sentences(run, told, baseline, measured)
         by_row = _rows_or_lanes(run)
+    _quota(live_run, run)
     _gantt(run, measured, now_ns, by_row=by_row)
     elements.figures(told.figures)
     _actions(live_run, run, baseline)
@@ -109,10 +112,15 @@ def _move_workers(live_run: LiveRun) -> None:
 def _hold(live_run: LiveRun, run: Run) -> None:
     """Pause or Continue, and Stop. A press may reach us twice where a poll cuts in: each does the same again."""
     if run.state == "paused":
-        st.button("Continue", key="strip_continue", on_click=live_run.continue_)
+        st.button(go_on_label(run), key="strip_continue", on_click=_go_on, args=(live_run,))
     else:
         st.button("Pause", key="strip_pause", on_click=live_run.pause, disabled=run.state != "running")
     st.button("Stop", key="strip_stop", on_click=live_run.cancel, disabled=run.state == "stopping")
+
+
+def _go_on(live_run: LiveRun) -> None:
+    if live_run.snapshot().state == "paused":  # a click that is delivered twice raises a cap once
+        live_run.continue_()
 
 
 def _again(live_run: LiveRun, run: Run) -> None:
@@ -169,6 +177,25 @@ def _sentences(run: Run, told: Told, baseline: LiveRun | None, measured: Run | N
     with st.container(horizontal=True, vertical_alignment="center"):
         elements.quiet(f"One after another: {wording.counts_sentence(measured)}")
         st.button("Stop measuring", key="stop_measuring", on_click=baseline.cancel)
+
+
+def _quota(live_run: LiveRun, run: Run) -> None:
+    """How full the account's limits are while the run goes on, and what they were at last."""
+    if run.ended:
+        known = known_limits(run)
+        if known is not None:
+            elements.quiet(known)
+        return
+    account = live_run.quota()
+    nothing = nothing_known(account, run, costs_money=costs_money(run.batch.model, os.environ))
+    if nothing is not None:
+        elements.quiet(nothing)
+    if account is None:
+        return
+    if account.limits:
+        elements.gauges(map(gauge, account.limits))
+    for line in account_lines(account):
+        elements.quiet(line)
 
 
 def _rows_or_lanes(run: Run) -> bool:

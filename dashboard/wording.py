@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from dashboard.figures import call_figures, figures, ms, phase
+from dashboard.figures import call_figures, figures, ms, phase, phase_rows
 from dashboard.quota_words import bound_sentences, cap_sentence, caps_words, held_words
 from dashboard.reasons import CLOSE, failures, limited_by, told
 from dashboard.units import counted, duration, money, number
@@ -31,6 +31,7 @@ __all__ = [
     "list_sentence",
     "ms",
     "phase",
+    "phase_rows",
     "plan_sentence",
     "run_sentence",
     "run_state",

@@ -13,7 +13,7 @@ from fanout import events as ev
 from fanout.batch import Batch
 from fanout.errors import CallFailed, Rejected, ServerFailed
 from fanout.quota.view import AccountView, LimitView, Refused
-from fanout.run import CapState, PhaseName, Run, Step
+from fanout.run import CapState, Phase, PhaseName, Run, Step
 from fanout.tuning.quota_bound import QuotaBound
 from tests.runs import make_run
 from tests.test_metrics import answered, ended
@@ -84,6 +84,31 @@ def test_whoever_moved_a_limit_has_words(reason: ev.LimitReason) -> None:
 def test_every_limit_has_its_number_with_a_unit(name: ev.LimitName) -> None:
     assert words.limit_words(name, 1_200).startswith("1,200 ")
     assert words.gauge(limit(name=name)).words
+
+
+def waited(*pieces: PhaseName) -> list[Phase]:
+    return [
+        Phase(name=name, start_ns=ms(at * 100), end_ns=ms(at * 100 + 100), attempt=None)
+        for at, name in enumerate(pieces)
+    ]
+
+
+def test_a_wait_is_told_piece_by_piece_while_they_are_few() -> None:
+    assert wording.phase_rows(waited("workers", "requests", "workers")) == [
+        ("", "waiting for a worker", "100"),
+        ("", "waiting for the request quota", "100"),
+        ("", "waiting for a worker", "100"),
+    ]
+
+
+def test_a_wait_whose_reason_changed_often_is_summed_up_by_reason() -> None:
+    rows = wording.phase_rows([*waited("workers", "requests", "workers", "requests", "turn"), *waited("client")])
+    assert rows == [
+        ("", "waiting for a worker", "200"),
+        ("", "waiting for the request quota", "200"),
+        ("", "waiting for its turn: another run shares this account", "100"),
+        ("", "this machine", "100"),
+    ]
 
 
 # The gauge

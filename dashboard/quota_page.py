@@ -1,0 +1,126 @@
+"""The page of quota: each account and model with its limits, its last minutes, who shares it, and what was refused.
+
+Comes in: the engine's accounts and runs. Goes out: elements. Accounts, models and runs were named by others: everything
+passes through `elements` or is escaped; the words are `quota_words`'.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import streamlit as st
+
+from dashboard import elements, house, live, pages
+from dashboard.gantt.figure import CONFIG
+from dashboard.quota_chart import level_chart
+from dashboard.quota_words import account_lines, account_name, gauge, limit_name, limit_words, share_words, source_words
+from dashboard.safe import cut, markdown_escape
+from dashboard.units import count, duration
+from fanout.clock import seconds
+from fanout.live import LiveRun
+from fanout.quota.view import AccountView, Refused, Share
+
+MOST_REFUSALS = 20
+"""Of an account, the newest."""
+
+
+def draw_accounts() -> float | None:
+    """All accounts, those in use first; gives how often it wants to be drawn again."""
+    runs = {each.run_id: each for each in house.engine().runs()}
+    accounts = house.engine().quota()
+    for place, view in enumerate(sorted(accounts, key=lambda each: not _in_use(each))):
+        if place:
+            st.divider()
+        draw_account(view, runs, key=f"level_{view.account}_{view.model}")
+    return live.LIST_S if any(not each.ended for each in runs.values()) else None
+
+
+def draw_account(view: AccountView, runs: Mapping[str, LiveRun], *, key: str) -> None:
+    """One of them."""
+    elements.heading(account_name(view))
+    for line in account_lines(view):
+        elements.sentence(line)
+    if view.limits:
+        elements.gauges(map(gauge, view.limits))
+    else:
+        elements.quiet("No limit known for this account: its answers and refusals will tell.")
+    _chart(view, runs, key=key)
+    if view.limits:
+        _limits(view)
+    _shares(view, runs)
+    _refusals(view, runs)
+
+
+def _in_use(view: AccountView) -> bool:
+    return any(share.waiting or share.in_flight for share in view.shares)
+
+
+def _chart(view: AccountView, runs: Mapping[str, LiveRun], *, key: str) -> None:
+    used = [runs[share.run_id].snapshot() for share in view.shares if share.run_id in runs]
+    used.sort(key=lambda run: run.opened_ns, reverse=True)
+    figure = level_chart(view, used, dark=st.context.theme.type == "dark")
+    if figure is not None:
+        elements.quiet("The runs that used it, and how much of each limit was free")
+        alt = "How much of each limit was free over the last minutes; the table under it holds the present figures"
+        st.plotly_chart(figure, theme=None, key=key, config={**CONFIG, "displayModeBar": False}, alt=alt)
+
+
+def _limits(view: AccountView) -> None:
+    elements.table(
+        ("Limit", "Where the number is from", "Used", "Reserved", "Free", "At once", "Provider said"),
+        (
+            (
+                limit_words(limit.name, limit.number),
+                source_words(limit.source),
+                count(limit.used),
+                count(limit.reserved),
+                count(limit.free),
+                count(limit.capacity),
+                count(limit.said_remaining),
+            )
+            for limit in view.limits
+        ),
+    )
+
+
+def _shares(view: AccountView, runs: Mapping[str, LiveRun]) -> None:
+    shown = [share for share in reversed(view.shares) if share.run_id in runs]
+    if not shown:
+        return
+    elements.heading("Who shares it")
+    for share in shown:
+        pages.link_to_run(share.run_id, _share_label(share, runs[share.run_id]))
+
+
+def _share_label(share: Share, live_run: LiveRun) -> str:
+    name = live_run.batch.name or f"run {share.run_id[:6]}"
+    return f"**{markdown_escape(cut(name, 60))}** · {markdown_escape(share_words(share))}"
+
+
+def _refusals(view: AccountView, runs: Mapping[str, LiveRun]) -> None:
+    if not view.refusals:
+        return
+    elements.heading("429s, and what would have avoided them")
+    now_s = time.time()
+    elements.table(
+        ("When", "Run", "Limit", "Calls", "Waited", "What happened", "What would have avoided it"),
+        (_refusal(each, view, runs, now_s) for each in reversed(view.refusals[-MOST_REFUSALS:])),
+    )
+    if len(view.refusals) > MOST_REFUSALS:
+        elements.quiet(f"The newest {MOST_REFUSALS} of {len(view.refusals):,}.")
+
+
+def _refusal(refused: Refused, view: AccountView, runs: Mapping[str, LiveRun], now_s: float) -> tuple[str, ...]:
+    live_run = runs.get(refused.run_id)
+    name = None if live_run is None else live_run.batch.name
+    when_s = now_s - seconds(view.at_ns - refused.at_ns)
+    return (
+        time.strftime("%H:%M:%S", time.localtime(when_s)),
+        cut(name or f"run {refused.run_id[:6]}", 30),
+        "not named" if refused.limit is None else limit_name(refused.limit),
+        count(refused.count),
+        duration(refused.wait_s, digits=2),
+        refused.why,
+        refused.remedy,
+    )
