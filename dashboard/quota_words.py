@@ -141,8 +141,6 @@ def account_lines(view: AccountView) -> list[str]:
         for name, number in view.others_per_minute
         if number
     ]
-    if view.shared_file:
-        said.append("Other processes on this machine share these numbers.")
     return said
 
 

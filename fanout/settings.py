@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -35,25 +34,6 @@ SETTINGS_FILE = Path("fanout.toml")
 
 OFFERED = ("openai:gpt-6-luna", "anthropic:claude-haiku-5-5", "google:gemini-3.5-flash-lite")
 """Offered beside the sandbox where nobody chose: each provider's small model. Any other can be typed."""
-QUOTA_FILE = "quota.sqlite3"
-
-
-def default_quota_file() -> Path | None:
-    """Where this user's processes share what is left of their quotas; None where the user has no home directory."""
-    try:
-        return _state_directory() / "fanout" / QUOTA_FILE
-    except RuntimeError:  # what Path.home() raises where there is none
-        return None
-
-
-def _state_directory() -> Path:
-    """What the system calls the place for state that outlives a process, of one user on one machine."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
-    given = Path(os.environ.get("XDG_STATE_HOME", ""))
-    return given if given.is_absolute() else Path.home() / ".local" / "state"  # as the XDG specification has it
 
 
 def _limits(value: object) -> object:
@@ -89,10 +69,6 @@ class Settings(BaseSettings):
         default_factory=dict
     )
     """What accounts allow, by model string or by a pattern with * and ?; as JSON in a variable. See `limits_for`."""
-    share_quota: bool = True
-    """Whether this user's processes on this machine share one view of what is left of a quota."""
-    quota_file: Path | None = Field(default_factory=default_quota_file)
-    """The file that they share it in."""
     sandbox_url: str | None = None
     """A sandbox that is already served (`python -m fanout sandbox`); None starts one."""
     allow_remote: bool = False
@@ -115,11 +91,6 @@ class Settings(BaseSettings):
         except ValueError as exc:
             raise BadInput(f"must be a JSON object of limits by model: {exc}") from exc
 
-    @field_validator("quota_file")
-    @classmethod
-    def _expand(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser()
-
     def limits_for(self, model: str) -> Limits:
         """What is set for this model string: its own table, else that of the longest pattern that fits, else nothing.
 
@@ -129,11 +100,6 @@ class Settings(BaseSettings):
             return self.limits[model]
         fitting = [pattern for pattern in self.limits if fnmatchcase(model, pattern)]
         return self.limits[max(fitting, key=len)] if fitting else Limits()
-
-    @property
-    def shared_quota_file(self) -> Path | None:
-        """The file to share quotas in; None where they are not shared."""
-        return self.quota_file if self.share_quota else None
 
     @classmethod
     def settings_customise_sources(

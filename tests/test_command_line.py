@@ -22,7 +22,7 @@ def fanout(*arguments: str, stdin: str | None = None, **environment: str) -> sub
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=ROOT,
-        env={**os.environ, "FANOUT_SHARE_QUOTA": "false", **environment},
+        env={**os.environ, **environment},
         input=stdin,
         capture_output=True,
         text=True,

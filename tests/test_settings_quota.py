@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from fanout.errors import BadInput
 from fanout.quota.limits import Limits
-from fanout.settings import Settings, default_quota_file, read_settings
+from fanout.settings import Settings, read_settings
 
 TABLES = """
 [limits."openai-chat:gpt-*"]
@@ -88,20 +87,3 @@ def test_a_variable_that_holds_no_tables_is_refused_by_name(value: str, monkeypa
     monkeypatch.setenv("FANOUT_LIMITS", value)
     with pytest.raises(BadInput, match="FANOUT_LIMITS"):
         read_settings()
-
-
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the XDG rule is Linux's")
-def test_quotas_are_shared_in_the_users_state_directory(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(elsewhere))
-    assert read_settings().shared_quota_file == elsewhere / "fanout" / "quota.sqlite3"
-    monkeypatch.setenv("XDG_STATE_HOME", "relative/is/ignored")
-    monkeypatch.setenv("HOME", str(elsewhere))
-    assert default_quota_file() == elsewhere / ".local/state/fanout/quota.sqlite3"
-
-
-def test_the_file_can_be_named_and_sharing_turned_off(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(elsewhere))
-    monkeypatch.setenv("FANOUT_QUOTA_FILE", "~/q.sqlite3")
-    assert read_settings().shared_quota_file == Path("~/q.sqlite3").expanduser()
-    monkeypatch.setenv("FANOUT_SHARE_QUOTA", "false")
-    assert read_settings().shared_quota_file is None

@@ -134,13 +134,10 @@ def test_the_parts_of_a_gauge_never_exceed_it() -> None:
 
 
 def test_an_account_says_what_else_is_going_on() -> None:
-    view = account(
-        blocked_until_ns=22_000_000_000, others_per_minute=(("requests", 20), ("tokens", 0)), shared_file=True
-    )
+    view = account(blocked_until_ns=22_000_000_000, others_per_minute=(("requests", 20), ("tokens", 0)))
     assert words.account_lines(view) == [
         "Waiting after a 429: nothing starts for another 12 s.",
         "Somebody else uses this key: about 20 requests a minute.",
-        "Other processes on this machine share these numbers.",
     ]
     assert words.account_lines(account(blocked_until_ns=9)) == []
 

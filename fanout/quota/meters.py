@@ -23,7 +23,7 @@ from fanout.quota.report import Reading
 
 DAILY: frozenset[LimitName] = frozenset({"requests_per_day", "tokens_per_day"})
 OTHERS_WINDOW_NS = NS_PER_MINUTE
-OTHERS_SHARE = 0.05
+OTHERS_SHARE = 0.1
 """Of a limit: less unexplained use than that is rounding."""
 FEWEST_READINGS = 8
 """Before somebody else's use is spoken of."""
@@ -51,6 +51,8 @@ class Known:
     most: int | None = None
     """What the settings allow: headers lower it, never raise it."""
     fixed_burst: bool = False
+    known_ns: int | None = None
+    """Since when it is known; None: before anything was sent."""
     total: int = 0
     """Taken so far, settled; only differences of it mean something."""
     reserved: int = 0
@@ -143,7 +145,7 @@ class Meters:
         """The limit is `amount` from now on, as `source` says; None where it was so before."""
         known = self.known.get(name)
         if known is None:
-            self.known[name] = Known(meter=self._meter(name, amount, at_ns), source=source)
+            self.known[name] = Known(meter=self._meter(name, amount, at_ns), source=source, known_ns=at_ns)
             return Change(name=name, old=None, new=amount, source=source, why=why)
         if known.most is not None and amount >= known.most:
             amount, source = known.most, "setting"

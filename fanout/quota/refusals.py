@@ -33,8 +33,8 @@ _KNOBS: dict[LimitName, str] = {
 }
 
 
-def words_for(gate: Gate, report: RateReport, *, batch: Batch, at_ns: int) -> tuple[str, str]:
-    """Why this 429 came, and what would have avoided it."""
+def words_for(gate: Gate, report: RateReport, *, batch: Batch, booked_ns: int, at_ns: int) -> tuple[str, str]:
+    """Why this 429 came to an attempt that was booked at `booked_ns`, and what would have avoided it."""
     limit = gate.suspect(report, at_ns)
     if limit is None:
         return (
@@ -52,7 +52,7 @@ def words_for(gate: Gate, report: RateReport, *, batch: Batch, at_ns: int) -> tu
             f"The limit of {of} was used up: somebody else uses about {others:,} of them a minute.",
             f"Set {_KNOBS[limit]} in fanout.toml to what is left for this machine, or use a key of your own.",
         )
-    if known is None or known.source == "learnt":
+    if known is None or known.source == "learnt" or (known.known_ns is not None and known.known_ns >= booked_ns):
         return (
             f"The limit of {of} was used up, and it was not known before.",
             f"Set {_KNOBS[limit]} for this model in fanout.toml: then the run is paced from its first call.",

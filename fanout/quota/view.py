@@ -94,5 +94,3 @@ class AccountView:
     """Nothing starts before it: a 429's wait."""
     others_per_minute: tuple[tuple[LimitName, int], ...] = ()
     """What somebody else uses of these limits, where the provider reports less than our own use explains."""
-    shared_file: bool = False
-    """Whether other processes on this machine share these numbers."""

@@ -27,10 +27,15 @@ PROFILE_LABELS: Mapping[str, str] = {
     "token_ms": "Median time of each further token, ms",
     "token_sigma": "Its spread, sigma",
     "requests_per_minute": "Requests a minute",
+    "burst": "Requests at once after a quiet while (burst)",
     "error_rate": "Answered with a server error, %",
     "hang_rate": "Never answered, %",
     "truncation_rate": "Ended half-way, %",
 }
+
+
+PROFILE_TICKS: Mapping[str, str] = {"headers": "Headers off"}
+"""Fields of the sandbox that are ticked where they are not as by default."""
 
 
 class Screen:
@@ -48,7 +53,7 @@ class Screen:
         self.page.goto(self.url + path)
         return self
 
-    def go_to(self, name: Literal["Run", "Sandbox", "Runs"]) -> None:
+    def go_to(self, name: Literal["Run", "Sandbox", "Runs", "Quota"]) -> None:
         """Press a page's name in the navigation."""
         size = self.page.viewport_size
         if size is not None and size["width"] < 768:
@@ -138,7 +143,9 @@ class Screen:
         self.go_to("Sandbox")
         standard = SandboxProfile().as_json()
         for name, value in profile.as_json().items():
-            if value != standard[name]:
+            if value != standard[name] and name in PROFILE_TICKS:
+                self.page.get_by_text(PROFILE_TICKS[name], exact=True).click()
+            elif value != standard[name]:
                 shown = value * 100 if name.endswith("_rate") else value
                 self.number(PROFILE_LABELS[name], f"{shown:g}" if isinstance(shown, float) else shown)
         self.page.get_by_role("button", name="Apply").click()

@@ -1,0 +1,64 @@
+"""Quota as a person meets it: a run that its account holds back, a 429 explained, a cap that pauses and asks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from fanout.sandbox.profile import SandboxProfile
+from tests.browser.journeys.screen import Screen
+
+Browse = Callable[..., Screen]
+Profile = Callable[..., SandboxProfile]
+
+
+def test_a_run_that_the_quota_holds_says_so_and_shows_what_is_left(browse: Browse, profile: Profile) -> None:
+    screen = browse()
+    screen.set_sandbox(profile(requests_per_minute=120, burst=2))
+    screen.type_prompts(*(f"Reply: held {n}" for n in range(14)))
+    screen.run()
+    gauge = screen.page.locator(".gauges")
+    expect(gauge).to_contain_text(re.compile("^120 RPM"))
+    screen.press("Pause")
+    screen.state("Paused")
+    screen.shoot("quota-bound", tall=1300)
+    assert screen.overflow_px() == 0
+    screen.press("Continue")
+    screen.state("Done")
+    screen.counts("14 of 14 answered")
+    expect(screen.sentence).to_have_text(re.compile(r"Quota-bound \d+ % of the time \(requests a minute\)"))
+    screen.press_row(10)
+    expect(screen.detail).to_contain_text("waiting for the request quota")
+
+
+def test_a_429_is_explained_with_what_would_have_avoided_it(browse: Browse, profile: Profile) -> None:
+    screen = browse()
+    screen.set_sandbox(profile(requests_per_minute=120, burst=2, headers=False))
+    screen.type_prompts(*(f"Reply: refused {n}" for n in range(6)))
+    run_id = screen.run()
+    screen.state("Done")
+    screen.counts("6 of 6 answered")
+    screen.go_to("Quota")
+    screen.says("429s, and what would have avoided them")
+    screen.says("requests a minute")
+    refused = screen.page.locator("table.words tr", has_text=f"run {run_id[:6]}").first
+    expect(refused).to_contain_text("fanout.toml")
+    screen.shoot("quota-page", tall=1300)
+    assert screen.overflow_px() == 0
+
+
+def test_a_cap_pauses_the_run_and_asks(browse: Browse, profile: Profile) -> None:
+    screen = browse()
+    screen.set_sandbox(profile())
+    screen.slide("max_workers", 1)
+    screen.more()
+    screen.number("Cap in tokens", 300)
+    screen.type_prompts(*(f"Reply: capped {n}" for n in range(60)))
+    screen.run()
+    screen.state("Paused")
+    expect(screen.sentence).to_have_text(re.compile(r"^Paused at its cap: .* of 300 tokens"))
+    before = screen.answered()
+    screen.press(re.compile("Go on for another 300 tokens"))
+    expect(screen.strip).not_to_contain_text(f"{before} of 60 answered")
