@@ -29,7 +29,6 @@ _PHASES: dict[PhaseName, str] = {
     "concurrency": "waiting for the concurrency limit",
     "turn": "waiting for its turn: another run shares this account",
     "penalty": "waiting after a 429",
-    "retries": "waiting for the budget of retries",
     "cap": "waiting at the run's cap",
     "paused": "paused",
     "client": "this machine",

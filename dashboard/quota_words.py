@@ -58,7 +58,6 @@ _REASONS: dict[LimitReason, str] = {
 _HELD: dict[Held, str] = {
     "turn": "another run's turn",
     "penalty": "after a 429",
-    "retries": "budget of retries",
 }
 
 

@@ -35,12 +35,11 @@ Held = Literal[
     "concurrency",
     "turn",
     "penalty",
-    "retries",
     "cap",
     "paused",
 ]
 """What holds the next call back: no free worker, a named quota, the ceiling on calls in flight, another run's turn at
-a shared quota, a 429's penalty, the budget of retries, the run's own cap, a pause."""
+a shared quota, a 429's penalty, the run's own cap, a pause."""
 
 Purpose = Literal["first", "retry", "resume"]
 """Why a stretch began: the first sending, failed prompts sent again, going on after a process ended."""

@@ -37,7 +37,6 @@ PhaseName = Literal[
     "concurrency",
     "turn",
     "penalty",
-    "retries",
     "cap",
     "paused",
     "client",

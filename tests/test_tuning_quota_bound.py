@@ -35,7 +35,7 @@ def test_the_share_is_of_the_time_in_which_a_quota_held_the_next_call() -> None:
     assert found.by == "tokens"
 
 
-@pytest.mark.parametrize("by", ["workers", "concurrency", "retries", "cap", "paused", None])
+@pytest.mark.parametrize("by", ["workers", "concurrency", "cap", "paused", None])
 def test_what_is_no_quota_is_not_in_the_share(by: ev.Held | None) -> None:
     found = quota_bound(paced([0, 9.5], held(1, by)), at(99))
     assert (found.share, found.by) == (0.0, None)
