@@ -1,7 +1,8 @@
 """Quota over real HTTP: what a run takes against the sandbox's limits, beside the least that those limits allow.
 
 `python -m tests.bench.quota [NAME ...]` runs the cases named, or all, and prints a line each: seconds, the bound, their
-ratio, 429s, what was lost. Each case has an account of the sandbox of its own. `cost` is what the arithmetic costs, without HTTP.
+ratio, 429s, what was lost. Each case has an account of the sandbox of its own. `cost` is what the arithmetic costs,
+without HTTP.
 """
 
 from __future__ import annotations
