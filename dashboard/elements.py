@@ -14,6 +14,9 @@ from dashboard.figures import Figure
 from dashboard.quota_words import Gauge
 from dashboard.safe import html_escape
 
+SENTENCE_CHARACTERS = 40
+"""Above it a cell of a table is a sentence."""
+
 
 def sentence(text: str) -> None:
     """What is read first."""
@@ -73,13 +76,18 @@ def _gauge(gauge: Gauge) -> str:
 
 
 def table(heads: Iterable[str], cells: Iterable[Iterable[str]]) -> None:
-    """A table of words; where the page is narrower, it scrolls in itself."""
+    """A table of words, in which only sentences break into lines; where the page is narrower, it scrolls in itself."""
     head = "".join(f'<th scope="col">{html_escape(each)}</th>' for each in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{html_escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in cells)
     st.html(
         '<div class="wide" tabindex="0" role="group" aria-label="Table">'
         f'<table class="words"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
+
+
+def _cell(text: str) -> str:
+    kind = ' class="long"' if len(text) > SENTENCE_CHARACTERS else ""
+    return f"<td{kind}>{html_escape(text)}</td>"
 
 
 def rows(heads: Iterable[str], cells: Iterable[Iterable[str]]) -> None:

@@ -2,7 +2,9 @@
 
 Comes in: an `AccountView` and the runs that had a share of it. Goes out: a `go.Figure`. Pure: no Streamlit, no clock.
 It is drawn as of the last whole step of five seconds, so that a page that looks more often gets the same figure and
-leaves it standing. Names of runs are hostile: Plotly reads tags in its texts, so they are escaped.
+leaves it standing. Words and grid get their colours from Streamlit's theme, in the browser, where it may change while
+the chart stands; those of the lines are told from either page. Names of runs are hostile: Plotly reads tags in its
+texts, so they are escaped.
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from dashboard.palette import Theme, colour, theme
 from dashboard.quota_words import limit_name
 from dashboard.safe import cut
 from fanout.clock import NS_PER_S, seconds
@@ -30,6 +32,11 @@ LEVEL_PX: Final = 130
 RUN_PX: Final = 20
 DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
 NAME_CHARACTERS: Final = 24
+LINE_COLOURS: Final = ("#4389cc", "#b0772a", "#7b838f")
+"""At least 3:1 on the light page and on the dark one (a test compares)."""
+RUN_COLOUR: Final = "#7f9dbd"
+GAP_NS: Final = 30 * NS_PER_S
+"""Samples further apart are not joined: an account is looked at only while it is used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +48,24 @@ class Used:
     to_s: tuple[float, ...]
 
 
-def level_chart(view: AccountView, runs: Sequence[Run], *, dark: bool = False) -> go.Figure | None:
+def level_chart(view: AccountView, runs: Sequence[Run]) -> go.Figure | None:
     """None where nothing is known of any limit's level."""
-    at_ns = view.at_ns - view.at_ns % STEP_NS
-    samples = [sample for sample in view.samples if sample.at_ns <= at_ns and sample.capacity > 0]
-    if not samples:
+    known = [sample for sample in view.samples if sample.capacity > 0]
+    if not known:
         return None
+    at_ns = view.at_ns - view.at_ns % STEP_NS
+    if known[0].at_ns > at_ns:
+        at_ns = view.at_ns  # an account that has just come into use is shown at once
+    samples = [sample for sample in known if sample.at_ns <= at_ns]
     used = [one for one in (used_by(run, at_ns) for run in runs) if one.from_s][:MOST_RUNS]
     first_s = max(-SHOWN_S, seconds(min(sample.at_ns for sample in samples) - at_ns))
     first_s = min(first_s, -30.0)
-    look = theme(dark=dark)
     upper = RUN_PX * len(used) + (16 if used else 0)
-    figure = go.Figure(layout=_layout(used, first_s=first_s, upper=upper, look=look))
+    figure = go.Figure(layout=_layout(used, first_s=first_s, upper=upper))
     for place, (name, points) in enumerate(_by_limit(samples).items()):
-        figure.add_trace(_level(name, points, at_ns, place=place, dark=dark))
+        figure.add_trace(_level(name, points, at_ns, place=place))
     if used:
-        figure.add_trace(_bars(used, dark=dark))
+        figure.add_trace(_bars(used))
     return figure
 
 
@@ -81,23 +90,35 @@ def _by_limit(samples: Iterable[Sample]) -> dict[LimitName, list[Sample]]:
     return found
 
 
-def _level(name: LimitName, points: list[Sample], at_ns: int, *, place: int, dark: bool) -> go.Scatter:
-    x = [seconds(point.at_ns - at_ns) for point in points]
-    y = [100 * min(1.0, point.free / point.capacity) for point in points]
-    colours = (colour("answered", dark=dark), colour("retried", dark=dark), theme(dark=dark).quiet)
+def _level(name: LimitName, points: list[Sample], at_ns: int, *, place: int) -> go.Scatter:
+    """Between two samples a bucket fills evenly, so they are joined; of a long while without any, nothing is said."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    told: list[list[int | None]] = []
+    for before, point in pairwise([None, *points]):
+        assert point is not None
+        if before is not None and point.at_ns - before.at_ns > GAP_NS:
+            x.append(None)
+            y.append(None)
+            told.append([None, None])
+        x.append(seconds(point.at_ns - at_ns))
+        y.append(100 * min(1.0, point.free / point.capacity))
+        told.append([point.free, point.capacity])
+    line = {"width": 1.75, "color": LINE_COLOURS[place % len(LINE_COLOURS)], "dash": DASHES[place % len(DASHES)]}
     return go.Scatter(
         name=limit_name(name),
-        x=[*x, 0.0],
-        y=[*y, y[-1]],
-        mode="lines",
-        line={"shape": "hv", "width": 1.75, "color": colours[place % 3], "dash": DASHES[place % len(DASHES)]},
-        customdata=[[point.free, point.capacity] for point in (*points, points[-1])],
+        x=x,
+        y=y,
+        mode="lines+markers",
+        line=line,
+        marker={"size": 4},
+        customdata=told,
         hovertemplate=f"%{{customdata[0]:,}} of %{{customdata[1]:,}} free ({limit_name(name)}), %{{x:.0f}} s"
         "<extra></extra>",
     )
 
 
-def _bars(used: Sequence[Used], *, dark: bool) -> go.Bar:
+def _bars(used: Sequence[Used]) -> go.Bar:
     spans = [(row, *span) for row, each in enumerate(used) for span in zip(each.from_s, each.to_s, strict=True)]
     return go.Bar(
         orientation="h",
@@ -106,23 +127,19 @@ def _bars(used: Sequence[Used], *, dark: bool) -> go.Bar:
         y=[row for row, _, _ in spans],
         yaxis="y2",
         width=0.62,
-        marker={"color": colour("first_token", dark=dark), "line": {"color": theme(dark=dark).outline, "width": 1}},
+        marker={"color": RUN_COLOUR},
         customdata=[escape(used[row].name, quote=False) for row, _, _ in spans],
         hovertemplate="%{customdata}, going for %{x:.0f} s<extra></extra>",
         showlegend=False,
     )
 
 
-def _layout(used: Sequence[Used], *, first_s: float, upper: int, look: Theme) -> dict[str, Any]:
+def _layout(used: Sequence[Used], *, first_s: float, upper: int) -> dict[str, Any]:
     inner = LEVEL_PX + upper
-    quiet = {"color": look.quiet, "size": 11}
+    small = {"size": 11}
     return {
-        "template": go.layout.Template(),
         "height": inner + 66,
         "margin": {"l": 8, "r": 12, "t": 30, "b": 36},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": look.text, "size": 12},
         "barmode": "overlay",
         "hovermode": "closest",
         "dragmode": False,
@@ -132,19 +149,17 @@ def _layout(used: Sequence[Used], *, first_s: float, upper: int, look: Theme) ->
             "anchor": "y",
             "range": [first_s, -first_s * 0.01],
             "ticksuffix": " s",
-            "gridcolor": look.grid,
             "zeroline": False,
-            "tickfont": quiet,
+            "tickfont": small,
             "fixedrange": True,
         },
         "yaxis": {
             "domain": [0, LEVEL_PX / inner],
-            "range": [0, 104],
+            "range": [-6, 106],
             "tickvals": [0, 50, 100],
-            "ticksuffix": " %",
-            "gridcolor": look.grid,
+            "ticktext": ["0 %", "50 %", "100 %"],
             "zeroline": False,
-            "tickfont": quiet,
+            "tickfont": small,
             "automargin": True,
             "fixedrange": True,
         },
@@ -155,7 +170,7 @@ def _layout(used: Sequence[Used], *, first_s: float, upper: int, look: Theme) ->
             "ticktext": [escape(each.name, quote=False) for each in used],
             "showgrid": False,
             "zeroline": False,
-            "tickfont": quiet,
+            "tickfont": small,
             "automargin": True,
             "fixedrange": True,
         },

@@ -7,7 +7,7 @@ passes through `elements` or is escaped; the words are `quota_words`'.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import streamlit as st
 
@@ -18,9 +18,11 @@ from dashboard.quota_words import account_lines, account_name, gauge, limit_name
 from dashboard.safe import cut, markdown_escape
 from dashboard.units import count, duration
 from fanout.clock import seconds
+from fanout.events import LimitName
 from fanout.live import LiveRun
 from fanout.quota.view import AccountView, Refused, Share
 
+DAILY: frozenset[LimitName] = frozenset({"requests_per_day", "tokens_per_day"})
 MOST_REFUSALS = 20
 """Of an account, the newest."""
 
@@ -33,7 +35,15 @@ def draw_accounts() -> float | None:
         if place:
             st.divider()
         draw_account(view, runs, key=f"level_{view.account}_{view.model}")
-    return live.LIST_S if any(not each.ended for each in runs.values()) else None
+    return every_s(accounts, tuple(runs.values()))
+
+
+def every_s(accounts: Iterable[AccountView], runs: Iterable[LiveRun]) -> float | None:
+    """How often to look: while a run goes on, and until the limits of a minute are full again."""
+    moves = any(not each.ended for each in runs) or any(
+        limit.free < limit.capacity and limit.name not in DAILY for view in accounts for limit in view.limits
+    )
+    return live.LIST_S if moves else None
 
 
 def draw_account(view: AccountView, runs: Mapping[str, LiveRun], *, key: str) -> None:
@@ -59,11 +69,11 @@ def _in_use(view: AccountView) -> bool:
 def _chart(view: AccountView, runs: Mapping[str, LiveRun], *, key: str) -> None:
     used = [runs[share.run_id].snapshot() for share in view.shares if share.run_id in runs]
     used.sort(key=lambda run: run.opened_ns, reverse=True)
-    figure = level_chart(view, used, dark=st.context.theme.type == "dark")
+    figure = level_chart(view, used)
     if figure is not None:
         elements.quiet("The runs that used it, and how much of each limit was free")
         alt = "How much of each limit was free over the last minutes; the table under it holds the present figures"
-        st.plotly_chart(figure, theme=None, key=key, config={**CONFIG, "displayModeBar": False}, alt=alt)
+        st.plotly_chart(figure, key=key, config={**CONFIG, "displayModeBar": False}, alt=alt)
 
 
 def _limits(view: AccountView) -> None:
@@ -104,7 +114,7 @@ def _refusals(view: AccountView, runs: Mapping[str, LiveRun]) -> None:
     elements.heading("429s, and what would have avoided them")
     now_s = time.time()
     elements.table(
-        ("When", "Run", "Limit", "Calls", "Waited", "What happened", "What would have avoided it"),
+        ("When", "What happened", "What would have avoided it", "Limit", "Calls", "Waited", "Run"),
         (_refusal(each, view, runs, now_s) for each in reversed(view.refusals[-MOST_REFUSALS:])),
     )
     if len(view.refusals) > MOST_REFUSALS:
@@ -117,10 +127,10 @@ def _refusal(refused: Refused, view: AccountView, runs: Mapping[str, LiveRun], n
     when_s = now_s - seconds(view.at_ns - refused.at_ns)
     return (
         time.strftime("%H:%M:%S", time.localtime(when_s)),
-        cut(name or f"run {refused.run_id[:6]}", 30),
+        refused.why,
+        refused.remedy,
         "not named" if refused.limit is None else limit_name(refused.limit),
         count(refused.count),
         duration(refused.wait_s, digits=2),
-        refused.why,
-        refused.remedy,
+        cut(name or f"run {refused.run_id[:6]}", 30),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from dashboard.figures import phase
 from dashboard.units import counted, duration, money, percent
+from fanout.batch import Batch
 from fanout.clock import seconds
 from fanout.events import Cap, Held, LimitName, LimitReason
 from fanout.quota.limits import Source
@@ -145,7 +146,8 @@ def account_lines(view: AccountView) -> list[str]:
 
 def account_name(view: AccountView) -> str:
     """openai:x at api.example, as its documents say it counts."""
-    model = view.model if view.model == view.account else f"{view.model} at {view.account}"
+    named = view.model == view.account or view.model.startswith(f"{view.account} ")
+    model = view.model if named else f"{view.model} at {view.account}"
     return model if view.preset is None else f"{model}, counted as {view.preset} documents it"
 
 
@@ -166,6 +168,16 @@ def nothing_known(view: AccountView | None, run: Run, *, costs_money: bool) -> s
     if view is None or view.limits or run.ended or not (costs_money or view.refusals):
         return None
     return "No limit known for this account: learning from its answers."
+
+
+def own_limits(batch: Batch) -> str | None:
+    """What a run asked to be held to, beside what its account allows."""
+    asked: tuple[tuple[LimitName, int | None], ...] = (
+        ("requests", batch.requests_per_minute),
+        ("tokens", batch.tokens_per_minute),
+    )
+    said = " and ".join(limit_words(name, number) for name, number in asked if number is not None)
+    return f"This run holds itself to {said}." if said else None
 
 
 def known_limits(run: Run) -> str | None:

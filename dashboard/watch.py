@@ -15,7 +15,7 @@ from dashboard import detail, downloads, elements, house, live, results, session
 from dashboard.gantt.component import show
 from dashboard.inputs import as_text, costs_money
 from dashboard.live import Told, derived
-from dashboard.quota_words import account_lines, gauge, go_on_label, known_limits, nothing_known
+from dashboard.quota_words import account_lines, gauge, go_on_label, known_limits, nothing_known, own_limits
 from fanout.errors import FanoutError
 from fanout.live import LiveRun
 from fanout.run import Run
@@ -186,6 +186,9 @@ def _quota(live_run: LiveRun, run: Run) -> None:
         if known is not None:
             elements.quiet(known)
         return
+    own = own_limits(run.batch)
+    if own is not None:
+        elements.quiet(own)
     account = live_run.quota()
     nothing = nothing_known(account, run, costs_money=costs_money(run.batch.model, os.environ))
     if nothing is not None:

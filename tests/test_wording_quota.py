@@ -152,6 +152,12 @@ def test_an_unknown_limit_is_spoken_of_only_where_it_matters() -> None:
     assert words.nothing_known(None, GOING, costs_money=True) is None
 
 
+def test_a_run_says_what_it_holds_itself_to() -> None:
+    batch = Batch(prompts=["a"], requests_per_minute=60, tokens_per_minute=9_000)
+    assert words.own_limits(batch) == "This run holds itself to 60 requests a minute and 9,000 tokens a minute."
+    assert words.own_limits(Batch(prompts=["a"])) is None
+
+
 # What it means for a run
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dashboard import elements, house, live, pages
-from dashboard.quota_page import draw_accounts
+from dashboard.quota_page import draw_accounts, every_s
 
-if house.engine().quota():
-    every_s = live.LIST_S if any(not each.ended for each in house.engine().runs()) else None
-    live.poll(draw_accounts, every_s=every_s, key="accounts")
+accounts = house.engine().quota()
+if accounts:
+    live.poll(draw_accounts, every_s=every_s(accounts, house.engine().runs()), key="accounts")
 else:
     elements.sentence("No account has been used yet.")
     elements.quiet("Once a run has sent something, this page says what its account allows, and what is left of it.")

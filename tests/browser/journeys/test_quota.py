@@ -45,6 +45,7 @@ def test_a_429_is_explained_with_what_would_have_avoided_it(browse: Browse, prof
     screen.says("requests a minute")
     refused = screen.page.locator("table.words tr", has_text=f"run {run_id[:6]}").first
     expect(refused).to_contain_text("fanout.toml")
+    expect(screen.page.locator(".stPlotlyChart .main-svg").first).to_be_visible()
     screen.shoot("quota-page", tall=1300)
     assert screen.overflow_px() == 0
 

@@ -1,0 +1,210 @@
+"""The page of quota: what it shows of an account, and the chart of its last minutes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import house
+from dashboard.palette import contrast, theme
+from dashboard.quota_chart import GAP_NS, LINE_COLOURS, STEP_NS, level_chart, used_by
+from dashboard.quota_page import every_s
+from dashboard.quota_words import account_name, share_words
+from fanout import Batch, Engine
+from fanout.clock import NS_PER_S
+from fanout.errors import RateLimited
+from fanout.quota.limits import Limits
+from fanout.quota.view import LimitView, Sample, Share
+from fanout.settings import Settings
+from tests.hands import HandCaller, WatchedStore
+from tests.runs import BEGAN_NS, make_run
+from tests.test_wording_quota import account, limit
+
+MAIN = str(Path(__file__).parent.parent / "dashboard" / "main.py")
+HOSTILE = "![x](http://evil.example/x.png) <img src=http://evil.example/y.png> **bold**"
+
+
+@pytest.fixture
+def caller() -> HandCaller:
+    return HandCaller()
+
+
+@pytest.fixture
+def store() -> WatchedStore:
+    return WatchedStore()
+
+
+@pytest.fixture
+def engine(caller: HandCaller, store: WatchedStore) -> Iterator[Engine]:
+    limits = Limits(requests_per_minute=60)
+    opened = Engine(caller_for=lambda _batch, _clock: caller, store=store, limits_for=lambda _model: limits)
+    house.open_house(Settings(), engine=opened, prepare=False)
+    yield opened
+    house.close_house()
+
+
+def _page() -> AppTest:
+    app = AppTest.from_file(MAIN, default_timeout=20)
+    app.run()
+    app.switch_page("app_pages/quota.py")
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def _said(app: AppTest) -> str:
+    html = " ".join(element.proto.body for element in app.get("html"))
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.replace("&#x27;", "'")))
+
+
+# The page
+
+
+@pytest.mark.usefixtures("engine")
+def test_before_anything_was_sent_it_says_what_will_stand_here() -> None:
+    app = _page()
+    assert "No account has been used yet." in _said(app)
+    assert [link.proto.label for link in app.get("page_link")] == ["Start a run"]
+
+
+def test_an_account_shows_its_limits_with_their_source_and_leads_to_the_runs_that_share_it(engine: Engine) -> None:
+    live = engine.start(Batch(prompts=["a", "b", "c"], model="openai:x", name="mine"))
+    app = _page()
+    assert "60 requests a minute from fanout.toml" in _said(app)
+    (link,) = app.get("page_link")
+    assert f"run={live.run_id}" in link.proto.query_string
+    assert link.proto.label.startswith("**mine** · ")
+
+
+def test_a_429_is_listed_with_its_remedy(engine: Engine, caller: HandCaller, store: WatchedStore) -> None:
+    live = engine.start(Batch(prompts=["a"], retries=0, name="refused"))
+    caller.taken(1)[0].fail(RateLimited("The provider answered 429.", status_code=429, retry_after_s=2.0))
+    store.await_run(live, lambda run: run.ended)
+    (refused,) = engine.quota()[0].refusals
+    said = _said(_page())
+    assert "429s, and what would have avoided them" in said
+    assert refused.why in said
+    assert refused.remedy in said
+
+
+def test_names_of_runs_are_shown_and_not_rendered(engine: Engine) -> None:
+    engine.start(Batch(prompts=["a"], requests_per_minute=60, name=HOSTILE))
+    label = _page().get("page_link")[0].proto.label
+    assert "![x](" not in label
+    assert "\\!\\[x\\]\\(" in label
+
+
+@pytest.mark.parametrize(
+    ("view", "looks"),
+    [
+        (limit(free=41), True),
+        (limit(free=60, used=0, reserved=0), False),
+        (limit(name="requests_per_day", free=41), False),
+    ],
+)
+def test_it_looks_again_until_the_limits_of_a_minute_are_full(view: LimitView, looks: bool) -> None:
+    assert (every_s([account(limits=(view,))], []) is not None) is looks
+
+
+# Its words
+
+
+def test_an_account_is_named_by_its_model_its_address_and_the_documents_it_follows() -> None:
+    assert account_name(account()) == "openai:x at api.example"
+    assert account_name(account(account="sandbox", model="sandbox 1f")) == "sandbox 1f"
+    assert account_name(account(preset="groq")) == "openai:x at api.example, counted as groq documents it"
+
+
+def test_a_share_says_what_a_run_has_and_leaves_out_what_it_has_not() -> None:
+    share = Share(run_id="r", weight=1, waiting=0, in_flight=2, requests=1, tokens=1_200)
+    assert share_words(share) == "2 in flight · 1 request sent · 1,200 tokens used"
+
+
+# The chart
+
+
+def _samples(*levels: int, name: str = "requests") -> tuple[Sample, ...]:
+    return tuple(
+        Sample(at_ns=BEGAN_NS + second * NS_PER_S, name=name, free=free, capacity=60)  # type: ignore[arg-type]
+        for second, free in enumerate(levels)
+    )
+
+
+AT_NS = BEGAN_NS - BEGAN_NS % STEP_NS + 2 * STEP_NS
+"""A whole step of the chart."""
+
+
+def test_an_account_without_levels_has_no_chart() -> None:
+    assert level_chart(account(), [make_run(n=4)]) is None
+
+
+def test_each_limit_is_a_line_in_per_cent_of_its_capacity() -> None:
+    figure = level_chart(account(at_ns=AT_NS, samples=(*_samples(60, 30, 0), *_samples(15, name="tokens"))), [])
+    assert figure is not None
+    assert {trace.name: list(trace.y) for trace in figure.data} == {
+        "requests a minute": [100, 50, 0],
+        "tokens a minute": [25],
+    }
+    assert len({trace.line.dash for trace in figure.data}) == 2
+
+
+def test_the_chart_stands_still_between_two_of_its_steps() -> None:
+    samples = _samples(60, 30, 0)
+    run = make_run(n=40)
+    early, late = (level_chart(account(at_ns=AT_NS + more, samples=samples), [run]) for more in (1, STEP_NS - 1))
+    assert early is not None
+    assert early == late
+
+
+def test_an_account_that_has_just_come_into_use_is_shown_at_once() -> None:
+    just = replace(_samples(30)[0], at_ns=AT_NS + 1)
+    figure = level_chart(account(at_ns=AT_NS + NS_PER_S, samples=(just,)), [])
+    assert figure is not None
+    assert list(figure.data[0].y) == [50]
+
+
+def test_runs_lie_above_on_the_same_axis_where_they_were_going() -> None:
+    run = make_run(n=40)
+    ended_ns = run.stretches[0].ended_ns
+    assert ended_ns is not None
+    used = used_by(run, ended_ns + 10 * NS_PER_S)
+    assert used.to_s == (-10.0,)
+    assert used.from_s[0] == pytest.approx((BEGAN_NS - ended_ns) / 1e9 - 10)
+    figure = level_chart(account(at_ns=AT_NS, samples=_samples(60, 30)), [run])
+    assert figure is not None
+    assert figure.layout.xaxis.anchor == "y"
+    assert figure.data[-1].yaxis == "y2"
+    assert (figure.layout.yaxis2.domain[0] > figure.layout.yaxis.domain[1]) is True
+
+
+def test_a_run_s_name_is_no_tag_in_the_chart() -> None:
+    run = make_run(n=4)
+    named = Batch(prompts=run.batch.prompts, name="<b>x</b>")
+    figure = level_chart(account(at_ns=AT_NS, samples=_samples(60)), [replace(run, batch=named)])
+    assert figure is not None
+    assert figure.layout.yaxis2.ticktext == ("&lt;b&gt;x&lt;/b&gt;",)
+
+
+@pytest.mark.parametrize("line", LINE_COLOURS)
+@pytest.mark.parametrize("dark", [False, True])
+def test_lines_are_told_from_the_light_page_and_from_the_dark_one(line: str, dark: bool) -> None:
+    assert contrast(line, theme(dark=dark).page) >= 3
+
+
+def test_what_lies_far_apart_is_not_joined() -> None:
+    first, last = _samples(60)[0], _samples(30)[0]
+    later = replace(last, at_ns=last.at_ns + GAP_NS + 1)
+    figure = level_chart(account(at_ns=AT_NS + GAP_NS + STEP_NS, samples=(first, later)), [])
+    assert figure is not None
+    assert list(figure.data[0].y) == [100, None, 50]
+
+
+def test_nothing_is_said_of_a_level_after_its_last_sample() -> None:
+    figure = level_chart(account(at_ns=AT_NS + 20 * NS_PER_S, samples=_samples(60, 0)), [])
+    assert figure is not None
+    assert max(figure.data[0].x) < -20
