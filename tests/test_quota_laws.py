@@ -17,6 +17,7 @@ from fanout.quota.estimate import Cost
 from fanout.quota.gate import Gate, Reservation
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
+from fanout.quota.refusals import words_for
 from fanout.quota.report import RateReport, Reading
 from fanout.quota.turns import Turns
 
@@ -210,6 +211,14 @@ def test_a_late_reading_lowers_the_level_and_never_raises_it_while_others_are_in
     assert level.free(0) < 3
 
 
+def test_a_slow_answer_does_not_make_the_burst_larger_than_it_was_said_to_be() -> None:
+    made = gate()
+    made.observe(made.book("run", ONE, 0), said(19), 10 * NS_PER_S)  # a hundred would have grown back meanwhile
+    meter = made.meters.known["requests"].meter
+    assert meter.capacity <= 20
+    assert meter.free(10 * NS_PER_S) <= 20
+
+
 def test_settings_are_never_exceeded_by_a_header_that_allows_more() -> None:
     made = gate(Limits(requests_per_minute=60))
     made.observe(made.book("run", ONE, 0), said(599), 0)
@@ -230,6 +239,16 @@ def test_half_of_a_limit_used_by_somebody_else_is_said() -> None:
     assert others(share=0.5) == pytest.approx(300, rel=0.25)
 
 
+def test_a_unit_or_two_of_rounding_is_nobody() -> None:
+    made = gate(Limits(requests_per_minute=120, burst=2))
+    for tick in range(12):
+        at_ns = tick * NS_PER_S // 2
+        booked = made.book("run", ONE, at_ns)
+        made.observe(booked, said(0 if tick > 8 else 1, limit=120), at_ns)
+        made.settle(booked, ONE, at_ns)
+    assert made.meters.known["requests"].others_per_minute() == 0
+
+
 def others(*, share: float) -> int:
     """What is said of others after 30 s of eight calls a second, where somebody takes this share of 600 a minute."""
     made, theirs = gate(Limits(requests_per_minute=600)), Bucket(amount=600, capacity=600, at_ns=0)
@@ -243,6 +262,37 @@ def others(*, share: float) -> int:
         made.observe(booked, said(theirs.free(at_ns)), at_ns)
         made.settle(booked, ONE, at_ns)
     return made.meters.known["requests"].others_per_minute()
+
+
+@pytest.mark.parametrize("latency_ms", [30, 2_500])
+@pytest.mark.parametrize("burst", [2, 20])
+def test_one_run_alone_is_never_taken_for_somebody_else(burst: int, latency_ms: int) -> None:
+    """40 calls on 120 a minute whose responses tell what remained when they were admitted."""
+    made, theirs = gate(), Bucket(amount=120, capacity=burst, at_ns=0)
+    flying: deque[tuple[int, Reservation, bool, int]] = deque()
+    at_ns = answered = 0
+    while answered < 40:
+        made.new_round()
+        if len(flying) < 8 and made.ask("run", ONE, at_ns) is None:
+            booked, lets = made.book("run", ONE, at_ns), theirs.wait_ns(1, at_ns) == 0
+            if lets:
+                theirs.take(1, at_ns)
+            ends_ns = at_ns + (latency_ms if lets else 5) * NS_PER_S // 1_000
+            flying.append((ends_ns, booked, lets, theirs.free(at_ns)))
+            flying = deque(sorted(flying, key=lambda each: each[0]))
+            continue
+        at_ns += NS_PER_S // 100
+        while flying and flying[0][0] <= at_ns:
+            _, booked, lets, remaining = flying.popleft()
+            made.observe(booked, said(remaining, limit=120), at_ns)
+            if not lets:
+                made.refused(booked, said(0, limit=120), until_ns=at_ns + NS_PER_S // 2, at_ns=at_ns, words=WORDS)
+            made.settle(booked, ONE, at_ns)
+            answered += lets
+        known = made.meters.known.get("requests")
+        if known is not None:
+            assert known.others_per_minute() == 0
+            assert known.meter.capacity <= burst
 
 
 def test_a_rate_nobody_tells_is_learnt() -> None:
@@ -304,6 +354,19 @@ def test_a_cap_in_dollars_pauses_where_the_price_is_unknown_and_goes_on_when_tol
     assert hold.held_by == "cap"
     made.raise_cap()
     assert made.ask(1, 1) is None
+
+
+def test_a_limit_that_was_only_guessed_is_not_told_as_the_providers() -> None:
+    made = gate()
+    for at_ns in (0, 5 * NS_PER_S):
+        booked = made.book("run", ONE, at_ns)
+        words = words_for(made, RateReport(), batch=batch(), booked_ns=at_ns, at_ns=at_ns)
+        made.refused(booked, RateReport(), until_ns=at_ns, at_ns=at_ns, words=words)
+        made.settle(booked, ONE, at_ns)
+    why, remedy = words
+    assert "guess" in why
+    assert "The limit of" not in why
+    assert "requests_per_minute" in remedy
 
 
 def test_a_runs_own_limit_holds_it_alone() -> None:

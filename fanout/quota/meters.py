@@ -25,6 +25,7 @@ DAILY: frozenset[LimitName] = frozenset({"requests_per_day", "tokens_per_day"})
 OTHERS_WINDOW_NS = NS_PER_MINUTE
 OTHERS_SHARE = 0.1
 """Of a limit: less unexplained use than that is rounding."""
+FEWEST_UNITS = 4
 FEWEST_READINGS = 8
 """Before somebody else's use is spoken of."""
 SAFETY = 1
@@ -80,7 +81,10 @@ class Known:
         span_ns = self._unexplained[-1][0] - self._unexplained[0][0]
         if span_ns < OTHERS_WINDOW_NS // 12:
             return 0
-        used = round(sum(units for _, units in self._unexplained) * NS_PER_MINUTE / span_ns)
+        units = sum(units for _, units in self._unexplained)
+        if units < max(FEWEST_UNITS, OTHERS_SHARE / 2 * self.meter.amount):
+            return 0  # readings are whole units of an instant a while ago
+        used = round(units * NS_PER_MINUTE / span_ns)
         return used if used >= max(2, OTHERS_SHARE * self.meter.amount) else 0
 
 
@@ -168,7 +172,9 @@ class Meters:
         known.readings += 1
         known.said_remaining, known.said_ns = reading.remaining, at_ns
         grown = 0 if name in DAILY else (at_ns - booked_ns) // max(1, known.meter.cost_ns(1))
-        free = reading.remaining + (reading.rounded_to - 1) + grown - since
+        told = reading.remaining + reading.rounded_to - 1
+        # Nothing grows beyond what the provider's bucket holds: as much as ours, or as it said at once.
+        free = min(told + grown - since, max(told, known.meter.capacity))
         known.explain(free, at_ns)
         if known.most is not None and known.most < (reading.limit or known.most):
             known.meter.clamp(free, at_ns)  # the settings allow less than the account has: only the smaller counts

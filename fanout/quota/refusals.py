@@ -52,7 +52,12 @@ def words_for(gate: Gate, report: RateReport, *, batch: Batch, booked_ns: int, a
             f"The limit of {of} was used up: somebody else uses about {others:,} of them a minute.",
             f"Set {_KNOBS[limit]} in fanout.toml to what is left for this machine, or use a key of your own.",
         )
-    if known is None or known.source == "learnt" or (known.known_ns is not None and known.known_ns >= booked_ns):
+    if said is None and known is not None and known.source == "learnt":
+        return (
+            f"The provider refused and did not say its limit; the pace of {of} was a guess by its 429s.",
+            f"Set {_KNOBS[limit]} for this model in fanout.toml: then the run is paced from its first call.",
+        )
+    if known is None or (known.known_ns is not None and known.known_ns >= booked_ns):
         return (
             f"The limit of {of} was used up, and it was not known before.",
             f"Set {_KNOBS[limit]} for this model in fanout.toml: then the run is paced from its first call.",
