@@ -51,6 +51,7 @@ class Turns:
         self._usd_a_call = Percentile()
         self._price_unknown = False
         self._allowed_tokens, self._allowed_usd = batch.cap_tokens, batch.cap_usd
+        self._capped: Cost | None = None  # of the call asked last, if a cap held it
         gate.join(run_id, weight=batch.weight)
 
     # fanout.quota.ceiling.Limit
@@ -58,7 +59,8 @@ class Turns:
     def ask(self, call: int, at_ns: int) -> Hold | None:
         """None where this call may start now: its cap, its own limits and the account's all let it."""
         cost = self._estimate.of(self._batch.prompts[call])
-        if self._over_cap(cost):
+        self._capped = None if self._over_cap(cost) is None else cost
+        if self._capped is not None:
             return Hold(until_ns=None, held_by="cap")
         wait_ns, by = 0, None
         for name, bucket in self._own.items():
@@ -134,40 +136,45 @@ class Turns:
     # Caps
 
     def spent(self) -> Spent | None:
-        """The cap that is reached for good, with nothing in flight that could give something back."""
-        if self._allowed_tokens is not None and self._is_over(self._tokens, self._allowed_tokens):
-            return Spent(cap="tokens", used=self._tokens, allowed=self._allowed_tokens)
-        if self._allowed_usd is not None and (self._price_unknown or self._is_over(self._usd, self._allowed_usd)):
-            return Spent(cap="usd", used=self._usd, allowed=self._allowed_usd)
-        return None
+        """The cap that holds the next call for good, with nothing in flight that could give something back."""
+        cap = None if self._capped is None else self._over_cap(self._capped)
+        if cap == "tokens" and self._allowed_tokens is not None:
+            reached = Spent(cap="tokens", used=self._tokens, allowed=self._allowed_tokens)
+        elif cap == "usd" and self._allowed_usd is not None:
+            reached = Spent(cap="usd", used=self._usd, allowed=self._allowed_usd)
+        else:
+            return None
+        is_final = not self._booked or reached.used >= reached.allowed or (cap == "usd" and self._price_unknown)
+        return reached if is_final else None
 
     def raise_cap(self) -> Spent | None:
-        """Allow as much again as was allowed at first, beyond what is used; what is allowed from now on."""
+        """Allow as much again as was allowed at first, beyond what is used, and at least the call that waits.
+
+        What is allowed from now on; None where no cap holds a call.
+        """
         reached = self.spent()
-        if reached is None:
+        if reached is None or self._capped is None:
             return None
-        if reached.cap == "tokens" and self._batch.cap_tokens is not None:
-            self._allowed_tokens = self._tokens + self._batch.cap_tokens
+        if reached.cap == "tokens":
+            self._allowed_tokens = self._tokens + max(self._batch.cap_tokens or 0, self._capped.tokens)
             return Spent(cap="tokens", used=self._tokens, allowed=self._allowed_tokens)
         if self._price_unknown:  # nobody can keep a cap in dollars without a price: who goes on has been told
             self._price_unknown, self._allowed_usd = False, None
             return Spent(cap="usd", used=self._usd, allowed=0.0)
-        self._allowed_usd = self._usd + (self._batch.cap_usd or 0.0)
+        self._allowed_usd = self._usd + max(self._batch.cap_usd or 0.0, self._usd_a_call.value() or 0.0)
         return Spent(cap="usd", used=self._usd, allowed=self._allowed_usd)
 
-    def _is_over(self, used: float, allowed: float) -> bool:
-        return used >= allowed or not self._booked
-
-    def _over_cap(self, cost: Cost) -> bool:
+    def _over_cap(self, cost: Cost) -> Cap | None:
+        """The cap that a call of this cost might exceed, with all that is in flight."""
         if self._allowed_tokens is not None:
             reserved = sum(booked.cost.tokens for booked in self._booked.values())
             if self._tokens + reserved + cost.tokens > self._allowed_tokens:
-                return True
+                return "tokens"
         if self._allowed_usd is not None:
             dearest = self._usd_a_call.value() or 0.0
             if self._price_unknown or self._usd + (len(self._booked) + 1) * dearest > self._allowed_usd:
-                return True
-        return False
+                return "usd"
+        return None
 
     def _settle(self, call: int, used: Cost, at_ns: int) -> None:
         booked = self._booked.pop(call)
