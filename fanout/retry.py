@@ -6,6 +6,7 @@ Knows no thread and no provider: what kind of failure it was, `fanout.errors` sa
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from dataclasses import dataclass
 from typing import Literal
 
@@ -138,7 +139,7 @@ class RetryBudget:
 
     def __init__(self) -> None:
         self._left = float(BUDGET_AT_FIRST)
-        self._next_ns = 0
+        self._beyond: list[int] = []  # the instants given beyond the budget, in order
 
     def answered(self) -> None:
         """An answer pays a fifth of a retry."""
@@ -149,6 +150,11 @@ class RetryBudget:
         if self._left >= 1:
             self._left -= 1
             return wanted_ns
-        ready_ns = max(wanted_ns, self._next_ns)
-        self._next_ns = ready_ns + BEYOND_EVERY_NS
+        ready_ns = wanted_ns
+        place = bisect_left(self._beyond, wanted_ns - BEYOND_EVERY_NS + 1)
+        # The first gap, not the end of the line: a call that was asked to wait an hour delays nobody who need not.
+        while place < len(self._beyond) and self._beyond[place] < ready_ns + BEYOND_EVERY_NS:
+            ready_ns = self._beyond[place] + BEYOND_EVERY_NS
+            place += 1
+        insort(self._beyond, ready_ns)
         return ready_ns

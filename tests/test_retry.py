@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,22 @@ from fanout.errors import (
     ServerFailed,
     TimedOut,
 )
-from fanout.retry import BASE_S, CAP_S, Again, GiveUp, backoff_s, is_free, verdict
+from fanout.retry import (
+    BASE_S,
+    BEYOND_EVERY_NS,
+    BUDGET_AT_FIRST,
+    CALLS_IN_A_ROW,
+    CAP_S,
+    FAULTS_IN_A_ROW,
+    SAME_REFUSALS,
+    Again,
+    GiveUp,
+    RetryBudget,
+    Streak,
+    backoff_s,
+    is_free,
+    verdict,
+)
 
 
 def test_a_transient_failure_comes_again_until_retries_are_used_up() -> None:
@@ -74,3 +91,58 @@ def test_every_failure_survives_json_and_compares_by_content(cls: type[CallFaile
     assert hash(again) == hash(error)
     assert error != cls("another sentence")
     assert str(error) == "a sentence"
+
+
+def test_twenty_faults_of_five_calls_in_a_row_are_a_provider_that_is_down() -> None:
+    streak = Streak()
+    found = [streak.failed(place % CALLS_IN_A_ROW, ServerFailed("inside")) for place in range(FAULTS_IN_A_ROW)]
+    assert found == [None] * (FAULTS_IN_A_ROW - 1) + ["provider_down"]
+
+
+def test_an_answer_between_faults_is_a_provider_that_is_there() -> None:
+    streak = Streak()
+    for place in range(10 * FAULTS_IN_A_ROW):
+        if place % (FAULTS_IN_A_ROW - 1) == 0:
+            streak.answered()
+        assert streak.failed(place, ServerFailed("inside")) is None
+
+
+def test_a_429_is_no_fault_of_the_provider() -> None:
+    streak = Streak()
+    assert all(streak.failed(place, RateLimited("later")) is None for place in range(10 * FAULTS_IN_A_ROW))
+
+
+def test_five_calls_refused_in_the_same_words_stop_the_run_unless_one_was_answered() -> None:
+    error = Rejected("no", status_code=400, provider_words="temperature is too high")
+    streak = Streak()
+    assert [streak.failed(0, error) for _ in range(9)] == [None] * 9  # one call refused again tells nothing new
+    found = [streak.failed(call, error) for call in range(1, SAME_REFUSALS)]
+    assert found == [None] * (SAME_REFUSALS - 2) + ["same_failure"]
+    lucky = Streak()
+    lucky.answered()
+    assert all(lucky.failed(call, error) is None for call in range(50))
+
+
+def test_the_first_retries_are_never_delayed() -> None:
+    budget = RetryBudget()
+    assert [budget.ready_ns(place) for place in range(BUDGET_AT_FIRST)] == list(range(BUDGET_AT_FIRST))
+
+
+@given(wanted=st.lists(st.integers(0, 20 * NS_PER_S), min_size=1, max_size=30))
+def test_beyond_the_budget_one_retry_starts_in_a_second_and_none_early(wanted: list[int]) -> None:
+    budget = RetryBudget()
+    for _ in range(BUDGET_AT_FIRST):
+        budget.ready_ns(0)
+    ready = [budget.ready_ns(each) for each in wanted]
+    assert all(at_ns >= each for at_ns, each in zip(ready, wanted, strict=True))
+    assert all(later - earlier >= BEYOND_EVERY_NS for earlier, later in pairwise(sorted(ready)))
+
+
+def test_a_call_that_is_asked_to_wait_an_hour_delays_no_other() -> None:
+    budget = RetryBudget()
+    for _ in range(BUDGET_AT_FIRST):
+        budget.ready_ns(0)
+    hour_ns = 3_600 * NS_PER_S
+    assert budget.ready_ns(hour_ns) == hour_ns
+    assert budget.ready_ns(NS_PER_S) == NS_PER_S
+    assert budget.ready_ns(NS_PER_S) == 2 * NS_PER_S
