@@ -156,6 +156,11 @@ class Day:
         """A whole day's."""
         return self.amount
 
+    def began_after(self, taken_ns: int, at_ns: int) -> bool:
+        """Whether midnight has passed since what was taken at `taken_ns`."""
+        self._turn(at_ns)
+        return midnight_ns(taken_ns + self.wall_offset_ns, self.zone) - self.wall_offset_ns < self.ends_ns
+
     def _turn(self, at_ns: int) -> None:
         if at_ns >= self.ends_ns:
             self.used = 0
@@ -173,7 +178,7 @@ class Day:
         self.used += cost
 
     def give(self, cost: int, at_ns: int) -> None:
-        """`cost` less is used; what was taken before midnight is not given back to the new day."""
+        """`cost` less is used, never less than nothing."""
         self._turn(at_ns)
         self.used = max(0, self.used - cost)
 

@@ -19,7 +19,7 @@ from fanout.quota.account import Account
 from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost
 from fanout.quota.learning import LearntRate
-from fanout.quota.limits import Limits
+from fanout.quota.limits import MOST, Limits
 from fanout.quota.meters import DAILY, Change, Known, Meters
 from fanout.quota.report import RateReport
 from fanout.quota.view import Refused, Sample
@@ -134,7 +134,7 @@ class Gate:
         wait_ns, by = self.meters.wait_ns(cost, at_ns)
         if by is None:
             return None
-        if by == "requests" and self.learnt.grow(at_ns):
+        if by == "requests" and self.meters.known[by].source == "learnt" and self.learnt.grow(at_ns):
             self._take_over_learnt(at_ns, why="calls wait, and nothing was refused for 3 s")
             wait_ns, _ = self.meters.wait_ns(cost, at_ns)
         self._head = _Head(run_id=run_id, until_ns=at_ns + wait_ns)
@@ -171,7 +171,7 @@ class Gate:
         self._outstanding.discard(booked)
         self.in_flight -= 1
         self.heard = True
-        self.meters.settle(booked.cost, used, frozenset(booked.names), at_ns)
+        self.meters.settle(booked.cost, used, frozenset(booked.names), at_ns, booked_ns=booked.booked_ns)
         sharer = self.runs.get(booked.run_id)
         if sharer is not None:
             sharer.in_flight -= 1
@@ -250,6 +250,8 @@ class Gate:
     def _take_over_learnt(self, at_ns: int, *, why: str) -> None:
         if self.learnt.per_minute is not None:
             change = self.meters.learn("requests", self.learnt.per_minute, "learnt", at_ns, why=why)
+            # What the settings allow is the most: a guess above it would take many refusals to come down again.
+            self.learnt.per_minute = min(self.learnt.per_minute, self.meters.amount("requests") or MOST)
             if change is not None:
                 self._changes.append(change)
             for booked in self._outstanding:

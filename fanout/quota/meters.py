@@ -127,15 +127,16 @@ class Meters:
             known.total += units
             known.reserved += units
 
-    def settle(self, reserved: Cost, used: Cost, names: frozenset[LimitName], at_ns: int) -> None:
-        """What was reserved of these limits turned out to be `used`."""
+    def settle(self, reserved: Cost, used: Cost, names: frozenset[LimitName], at_ns: int, *, booked_ns: int) -> None:
+        """What was reserved of these limits at `booked_ns` turned out to be `used`."""
         for name in names:
             known = self.known[name]
             was, came = reserved.of(name), used.of(name)
             known.reserved -= was
             known.total += came - was
             if came < was:
-                known.meter.give(was - came, at_ns)
+                if not (isinstance(known.meter, Day) and known.meter.began_after(booked_ns, at_ns)):
+                    known.meter.give(was - came, at_ns)
             elif came > was:
                 known.meter.take(came - was, at_ns)
 
@@ -149,15 +150,21 @@ class Meters:
         """The limit is `amount` from now on, as `source` says; None where it was so before."""
         known = self.known.get(name)
         if known is None:
-            self.known[name] = Known(meter=self._meter(name, amount, at_ns), source=source, known_ns=at_ns)
+            self.known[name] = Known(
+                meter=self._meter(name, amount, at_ns),
+                source=source,
+                fixed_burst=self._sets_burst(name),
+                known_ns=at_ns,
+            )
             return Change(name=name, old=None, new=amount, source=source, why=why)
         if known.most is not None and amount >= known.most:
             amount, source = known.most, "setting"
         old = self._shown(known)
         if amount == old:
             return None
-        capacity = None if known.fixed_burst else self._capacity(name, amount)
-        if capacity is not None and source == "header":
+        keeps_burst = known.fixed_burst and not self._limits.never_exceed
+        capacity = None if keeps_burst else self._capacity(name, amount)
+        if capacity is not None and source == "header" and not self._limits.never_exceed:
             capacity = max(capacity, known.meter.capacity)  # what a response said is there, is there
         known.meter.set_amount(self._paced(amount), at_ns, capacity=capacity)
         known.source = source
@@ -204,6 +211,10 @@ class Meters:
         if name in DAILY:
             return Day(amount=amount, at_ns=at_ns, wall_offset_ns=self._wall_offset_ns, zone=self._limits.day_zone)
         return Bucket(amount=self._paced(amount), capacity=self._capacity(name, amount), at_ns=at_ns)
+
+    def _sets_burst(self, name: LimitName) -> bool:
+        """Whether the settings say how much of this limit may start at one instant."""
+        return self._limits.never_exceed or (name == "requests" and self._limits.burst is not None)
 
     def _capacity(self, name: LimitName, amount: int) -> int:
         if self._limits.never_exceed:
