@@ -11,6 +11,7 @@ from fanout.clock import seconds
 from fanout.errors import QuotaExhausted
 from fanout.events import Held, LimitName
 from fanout.quota.gate import Gate
+from fanout.quota.meters import DAILY
 from fanout.quota.report import RateReport
 
 WORDS: dict[LimitName, str] = {
@@ -57,13 +58,34 @@ def words_for(gate: Gate, report: RateReport, *, batch: Batch, booked_ns: int, a
             f"The provider refused and did not say its limit; the pace of {of} was a guess by its 429s.",
             f"Set {_KNOBS[limit]} for this model in fanout.toml: then the run is paced from its first call.",
         )
+    if limit == "concurrency":
+        most = gate.limits.max_in_flight
+        if most is None:
+            return (
+                "The provider allows fewer calls in flight than there were; how many was not known before.",
+                "Set max_in_flight for this model in fanout.toml, or a smaller max_workers.",
+            )
+        return (
+            f"The provider allows fewer calls in flight than the {most:,} of the settings.",
+            f"Set max_in_flight for this model in fanout.toml below {most:,}.",
+        )
     if known is None or (known.known_ns is not None and known.known_ns >= booked_ns):
         return (
             f"The limit of {of} was used up, and it was not known before.",
             f"Set {_KNOBS[limit]} for this model in fanout.toml: then the run is paced from its first call.",
         )
+    if limit in DAILY:
+        return (
+            f"The limit of {of} was used up although less was counted here: the key was used elsewhere today.",
+            f"Set {_KNOBS[limit]} in fanout.toml to what is left for this machine, or use a key of your own.",
+        )
     if limit == "requests" and batch.burst is not None:
         return f"The limit of {of} was used up.", f"A smaller burst than {batch.burst:,} would have avoided it."
+    if gate.limits.never_exceed:
+        return (
+            f"The limit of {of} was used up although no minute held more: the provider allows less.",
+            f"Set a lower {_KNOBS[limit]} for this model in fanout.toml.",
+        )
     return (
         f"The limit of {of} was used up although the pace kept to it: the provider counts shorter windows.",
         "Set never_exceed = true for this model in fanout.toml, or a smaller burst.",
