@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanout.clock import NS_PER_S
+from fanout.clock import NS_PER_MS, NS_PER_S
 from fanout.quota.bucket import NS_PER_MINUTE, Bucket
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Gate
+from fanout.quota.gate import Gate, Reservation
 from fanout.quota.limits import Limits
 from fanout.quota.report import RateReport, Reading
 from tests.test_quota_laws import ONE, WORDS, book_next, gate, said, served
@@ -144,3 +145,67 @@ def test_once_all_is_settled_nothing_is_reserved_in_whatever_order_it_ends(
     assert made.meters.known["tokens"].total == sum(came_in + came_out for came_in, came_out, _ in used)
     assert (made.in_flight, made.runs["run"].in_flight) == (0, 0)
     assert made.meters.known["tokens"].meter.free(at_ns + NS_PER_MINUTE) == alone.free(at_ns + NS_PER_MINUTE)
+
+
+def others(*, theirs_a_second: int, seed: int, jitter_ms: int) -> int:
+    """What is said of others after 40 s of six calls a second whose answers come late and out of order."""
+    draw = Random(seed)
+    made, provider = gate(), Bucket(amount=600, capacity=200, at_ns=0)
+    if theirs_a_second:
+        provider.take(100, 0)  # it falls from here: of what is taken off a full one no reading tells
+    flying: list[tuple[int, int, Reservation, int]] = []
+    for tick in range(240):
+        at_ns = tick * NS_PER_S // 6
+        for ends_ns, _, booked, remaining in sorted(flying, key=lambda each: each[:2]):
+            if ends_ns <= at_ns:
+                made.observe(booked, said(remaining), ends_ns)
+                made.settle(booked, ONE, ends_ns)
+        flying = [each for each in flying if each[0] > at_ns]
+        booked = made.book("run", ONE, at_ns)
+        if tick % 6 == 0 and theirs_a_second:
+            provider.take(theirs_a_second, at_ns)
+        provider.take(1, at_ns)
+        ends_ns = at_ns + (100 + draw.randrange(jitter_ms)) * NS_PER_MS
+        flying.append((ends_ns, tick, booked, max(0, provider.free(at_ns))))
+    return made.meters.known["requests"].others_per_minute()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), jitter_ms=st.integers(1, 2_000))
+def test_our_own_use_is_nobody_elses_however_late_the_answers_come(seed: int, jitter_ms: int) -> None:
+    assert others(theirs_a_second=0, seed=seed, jitter_ms=jitter_ms) == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), jitter_ms=st.integers(1, 500))
+def test_half_the_limit_used_by_somebody_else_is_told_about_right(seed: int, jitter_ms: int) -> None:
+    assert others(theirs_a_second=5, seed=seed, jitter_ms=jitter_ms) == pytest.approx(300, rel=0.2)
+
+
+@settings(max_examples=10, deadline=None)
+@given(weight=st.integers(1, 5), per_minute=st.integers(60, 3_000))
+def test_runs_that_contend_share_by_their_weights(weight: int, per_minute: int) -> None:
+    made = gate(Limits(requests_per_minute=per_minute, burst=1, max_weight=5), "heavy", "light")
+    made.join("heavy", weight=weight)
+    found = served(made, {"heavy": 10_000, "light": 10_000}, until_ns=2 * NS_PER_MINUTE)
+    assert len(found["heavy"]) == pytest.approx(weight * len(found["light"]), rel=0.1, abs=weight)
+
+
+def test_a_run_that_paused_gets_no_more_than_its_share_when_it_comes_back() -> None:
+    made = gate(Limits(requests_per_minute=60, burst=1), "paused", "busy")
+    served(made, {"busy": 40}, until_ns=NS_PER_MINUTE)
+    at_ns, turns = 40 * NS_PER_S, []
+    for _ in range(10):
+        made.new_round()
+        line = sorted(("paused", "busy"), key=made.tag)
+        booked, at_ns = book_next(made, line[0], ONE, at_ns)
+        made.settle(booked, ONE, at_ns)
+        turns.append(line[0])
+    assert abs(turns.count("paused") - turns.count("busy")) <= 2
+
+
+def test_five_calls_beside_ten_thousand_end_within_ten_seconds_of_alone() -> None:
+    limits = Limits(requests_per_minute=60)
+    alone = served(gate(limits, "few"), {"few": 5}, until_ns=NS_PER_MINUTE)
+    beside = served(gate(limits, "many", "few"), {"many": 10_000, "few": 5}, until_ns=NS_PER_MINUTE)
+    assert beside["few"][-1] - alone["few"][-1] <= 10 * NS_PER_S
