@@ -274,7 +274,8 @@ class OpenStretch:
                 self.live.record.add(ev.CapReached(at_ns=at_ns, cap=spent.cap, used=spent.used, allowed=spent.allowed))
         if answer.held_by in DAILY and answer.until_ns is not None and self.stop_reason is None:
             wait_ns = answer.until_ns - at_ns
-            if wait_ns > WAITS_FOR_MIDNIGHT_NS:
+            may_come_back = self.turns.gate.in_flight > 0  # what is in flight may settle to less
+            if wait_ns > WAITS_FOR_MIDNIGHT_NS and not may_come_back:
                 self.give_up("quota_exhausted", at_ns, day_is_over(self.turns.gate, answer.held_by, wait_ns=wait_ns))
 
     def _was_not_sent(self, start: Start, reply: Reply | None) -> bool:

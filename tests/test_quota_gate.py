@@ -209,3 +209,13 @@ def test_five_calls_beside_ten_thousand_end_within_ten_seconds_of_alone() -> Non
     alone = served(gate(limits, "few"), {"few": 5}, until_ns=NS_PER_MINUTE)
     beside = served(gate(limits, "many", "few"), {"many": 10_000, "few": 5}, until_ns=NS_PER_MINUTE)
     assert beside["few"][-1] - alone["few"][-1] <= 10 * NS_PER_S
+
+
+def test_a_call_that_waits_for_the_next_day_holds_nobody_back() -> None:
+    made = gate(Limits(tokens_per_day=1_000), "large", "small")
+    made.book("large", Cost(output_tokens=500), 0)
+    made.new_round()
+    large = made.ask("large", Cost(output_tokens=900), 0)
+    assert large is not None
+    assert large.held_by == "tokens_per_day"
+    assert made.ask("small", Cost(output_tokens=100), 0) is None

@@ -104,6 +104,16 @@ def test_a_days_limit_that_ends_later_stops_the_run_and_is_named(limits: Limits,
     assert name in str(made.run.stop_error)
 
 
+def test_a_days_limit_is_used_up_only_once_nothing_in_flight_can_give_any_of_it_back() -> None:
+    made = hand(Limits(tokens_per_day=600), max_workers=4)
+    first, second = made.started(), made.started()  # each may use 267
+    assert made.start() is None
+    assert made.stretch.stop_reason is None
+    for each in (first, second):
+        made.answer(each, tokens=20)
+    assert made.start() is not None
+
+
 @pytest.mark.parametrize(("zone", "hours"), [("UTC", 24), ("America/Los_Angeles", 8), ("Asia/Tokyo", 15)])
 def test_a_days_end_is_told_in_its_zone(zone: str, hours: int) -> None:
     made = hand(Limits(requests_per_day=1, day_zone=zone))  # 1970-01-01 00:00 UTC

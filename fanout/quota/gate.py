@@ -137,7 +137,8 @@ class Gate:
         if by == "requests" and self.meters.known[by].source == "learnt" and self.learnt.grow(at_ns):
             self._take_over_learnt(at_ns, why="calls wait, and nothing was refused for 3 s")
             wait_ns, _ = self.meters.wait_ns(cost, at_ns)
-        self._head = _Head(run_id=run_id, until_ns=at_ns + wait_ns)
+        if by not in DAILY:  # nobody waits behind a call that waits for midnight
+            self._head = _Head(run_id=run_id, until_ns=at_ns + wait_ns)
         return Hold(until_ns=at_ns + wait_ns, held_by=by) if wait_ns else None
 
     def book(self, run_id: str, cost: Cost, at_ns: int) -> Reservation:
