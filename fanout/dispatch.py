@@ -6,15 +6,20 @@ into the runs, accounts as values. No thread and no lock of its own: the engine 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 from fanout.batch import Batch
+from fanout.clock import Clock, nanoseconds
 from fanout.errors import BadInput
 from fanout.quota.account import Account
 from fanout.quota.gate import Gate
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
+from fanout.quota.shared import SharedFile
 from fanout.quota.turns import Turns
 from fanout.quota.view import AccountView
 from fanout.schedule import Start
@@ -46,14 +51,20 @@ class Dispatch:
 
     def __init__(
         self,
-        *,
         limits_for: Callable[[str], Limits],
         account_for: Callable[[Batch], Account],
-        wall_offset_ns: int,
+        clock: Clock,
+        *,
+        quota_file: Path | None = None,
     ) -> None:
+        """`quota_file`: through which the processes of this host share their quota."""
         self._limits_for = limits_for
         self._account_for = account_for
-        self._gates = Gates(wall_offset_ns=wall_offset_ns)
+        wall_offset_ns = time.time_ns() - clock.now_ns()
+        self._file = None if quota_file is None else SharedFile(quota_file, wall_offset_ns=wall_offset_ns)
+        self.together: AbstractContextManager[object] = self._file or nullcontext()
+        """Around whatever uses a gate, within the lock: what it did is told to the other processes at its end."""
+        self._gates = Gates(wall_offset_ns=wall_offset_ns, together=self._file)
         self._turns: dict[str, Turns] = {}
 
     def admit(self, batch: Batch) -> Admitted:
@@ -76,6 +87,7 @@ class Dispatch:
         """The run takes its turns at its account's gate from now on."""
         gate = self._gates.at(admitted.account, admitted.limits, at_ns)
         self._turns[run_id] = Turns(batch, run_id=run_id, gate=gate, at_ns=at_ns)
+        gate.lease(run_id, nanoseconds(batch.timeout_s))
 
     def leave(self, run_id: str) -> None:
         """The run is forgotten."""
@@ -108,6 +120,11 @@ class Dispatch:
                     if stretch.turns.gate is gate:
                         stretch.tell_change(change, at_ns)
 
+    def close(self) -> None:
+        """Nothing is shared with other processes any more."""
+        if self._file is not None:
+            self._file.close()
+
     def views(self, going: Mapping[str, OpenStretch], at_ns: int) -> tuple[AccountView, ...]:
         """Every account and model that is or was used. `going`: what goes on, by run."""
         return tuple(view_of(gate, waiting=_waiting(going), at_ns=at_ns) for gate in self._gates.all())
@@ -117,6 +134,11 @@ class Dispatch:
         turns = self._turns.get(run_id)
         gate: Gate | None = None if turns is None else turns.gate
         return None if gate is None else view_of(gate, waiting=_waiting(going), at_ns=at_ns)
+
+
+def earliest_ns(stretches: Iterable[OpenStretch]) -> int | None:
+    """The first instant at which one of them asks again; None where all wait for something to change."""
+    return min((stretch.wake_ns for stretch in stretches if stretch.wake_ns is not None), default=None)
 
 
 def _waiting(going: Mapping[str, OpenStretch]) -> dict[str, int]:

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -25,7 +26,7 @@ from fanout.batch import MOST_WORKERS, Batch
 from fanout.calls import Caller, Reply
 from fanout.calls.completion import Completion
 from fanout.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock, seconds
-from fanout.dispatch import Dispatch, account_of_batch, no_limits
+from fanout.dispatch import Dispatch, account_of_batch, earliest_ns, no_limits
 from fanout.errors import BadInput, Broken, CallFailed, EngineClosed
 from fanout.live import LiveRun
 from fanout.providers.loop import worst_lag_ns
@@ -70,10 +71,12 @@ class Engine:
         lag_ns: Callable[[], int] = worst_lag_ns,
         limits_for: Callable[[str], Limits] = no_limits,
         account_for: Callable[[Batch], Account] = account_of_batch,
+        quota_file: Path | None = None,
     ) -> None:
         """`max_in_flight`: calls in flight at most over all runs. `keep_runs`: runs remembered; the oldest ended go.
 
-        `limits_for` tells what the settings allow of a model; `account_for` whose quota a batch uses.
+        `limits_for` tells what the settings allow of a model; `account_for` whose quota a batch uses; `quota_file` is
+        where processes of this host share it.
         """
         if not 1 <= max_in_flight <= MOST_WORKERS:
             raise BadInput(f"max_in_flight must be from 1 to {MOST_WORKERS}, got {max_in_flight!r}")
@@ -87,9 +90,7 @@ class Engine:
         self._lag_asked_ns = 0
         self._keep_runs = keep_runs
         self._ceiling = InFlightCeiling(max_in_flight)
-        self._dispatch = Dispatch(
-            limits_for=limits_for, account_for=account_for, wall_offset_ns=time.time_ns() - self._clock.now_ns()
-        )
+        self._dispatch = Dispatch(limits_for, account_for, self._clock, quota_file=quota_file)
         self._pool = ThreadPoolExecutor(max_in_flight + SPARE_THREADS, thread_name_prefix="fanout-call")
         # Protects the stretches, the ceiling and everything below: workers, the timer and callers change them.
         self._lock = threading.Condition()
@@ -128,7 +129,7 @@ class Engine:
             opened_at_s=time.time(),
             baseline_of=baseline_of,
         )
-        with self._lock:
+        with self._lock, self._dispatch.together:
             self._check_open()
             live = LiveRun(opened, hands=self, store=self._store, clock=self._clock)
             self._runs[live.run_id] = live
@@ -150,7 +151,7 @@ class Engine:
 
     def quota(self) -> tuple[AccountView, ...]:
         """Every account and model that this engine uses or has used, now."""
-        with self._lock:
+        with self._lock, self._dispatch.together:
             return self._dispatch.views(self._going, self._clock.now_ns())
 
     def close(self) -> None:
@@ -169,6 +170,8 @@ class Engine:
         self._pool.shutdown(wait=all(live.ended for live in going))
         if self._timer is not None:
             self._timer.join()
+        with self._lock:
+            self._dispatch.close()
 
     # What a LiveRun asks (fanout.live.Hands)
 
@@ -205,7 +208,7 @@ class Engine:
 
     def quota_of(self, live: LiveRun) -> AccountView | None:
         """The account that this run uses, now."""
-        with self._lock:
+        with self._lock, self._dispatch.together:
             return self._dispatch.view(live.run_id, self._going, self._clock.now_ns())
 
     def cancel(self, live: LiveRun) -> None:
@@ -258,7 +261,7 @@ class Engine:
         except Exception as exc:
             _LOG.exception("the caller could not warm up")
             error = Broken(f"{type(exc).__name__}: {exc}", was_sent=False)
-        with self._lock:
+        with self._lock, self._dispatch.together:
             if stretch.stop_reason is not None:
                 return  # stopped while it warmed up
             self._lag_ns()  # what was late before is not this stretch's
@@ -299,7 +302,7 @@ class Engine:
 
     def _pump(self) -> None:
         """Start whatever may start now, over all runs in turn; set the timer for what may start later."""
-        with self._lock:
+        with self._lock, self._dispatch.together:
             began = [stretch for stretch in self._going.values() if stretch.began]
             starts = self._dispatch.book(began, self._clock.now_ns)
             self._dispatch.tell_changes(began, self._clock.now_ns())
@@ -313,7 +316,7 @@ class Engine:
         try:
             self._pool.submit(self._work, stretch, start)
         except RuntimeError:  # the pool or the interpreter is closing: nothing further can start
-            with self._lock:
+            with self._lock, self._dispatch.together:
                 stretch.ended(start, None, self._clock.now_ns())
                 self._end_if_done(stretch)
             self._stop(stretch.live, "interrupted")
@@ -348,7 +351,7 @@ class Engine:
             return Reply(received_ns=self._clock.now_ns(), error=Broken(f"{type(exc).__name__}: {exc}"))
 
     def _ended(self, stretch: OpenStretch, start: Start, reply: Reply | None) -> None:
-        with self._lock:
+        with self._lock, self._dispatch.together:
             at_ns = self._clock.now_ns()
             self._tell_lag(at_ns)
             stretch.ended(start, reply, at_ns)
@@ -371,9 +374,7 @@ class Engine:
     def _set_timer(self) -> None:
         """Under the lock: the timer wakes at the earliest instant that any stretch asked for."""
         before_ns = self._wake_ns
-        self._wake_ns = min(
-            (stretch.wake_ns for stretch in self._going.values() if stretch.wake_ns is not None), default=None
-        )
+        self._wake_ns = earliest_ns(self._going.values())
         if self._wake_ns is None or self._closed or (before_ns is not None and before_ns <= self._wake_ns):
             return  # it wakes early enough by itself
         if self._timer is None:

@@ -7,6 +7,7 @@ what one cost alone exceeds B); source: Turner, "New directions in communication
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -14,6 +15,15 @@ from zoneinfo import ZoneInfo
 from fanout.clock import NS_PER_S
 
 NS_PER_MINUTE = 60 * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterState:
+    """A meter's count and the instant it is of: a bucket's level, last filled then; a day's use, and its end."""
+
+    count: int
+    instant_ns: int
+    """Of a bucket: by the clock that all processes of a host share. Of a day: ns since 1970."""
 
 
 class Meter(Protocol):
@@ -57,6 +67,14 @@ class Meter(Protocol):
 
     def cost_ns(self, cost: int) -> int:
         """How long the limit takes to grow `cost` back: what fair queueing counts."""
+        ...
+
+    def state(self) -> MeterState:
+        """What of it changes as costs are taken."""
+        ...
+
+    def restore(self, state: MeterState, *, shift_ns: int = 0) -> None:
+        """Go on where another process stopped; instants of this clock lie `shift_ns` before those of `state`."""
         ...
 
 
@@ -134,6 +152,15 @@ class Bucket:
         """`cost` / rate."""
         return cost * self.window_ns // self.amount
 
+    def state(self) -> MeterState:
+        """The level, and when it was last filled."""
+        return MeterState(count=self.level, instant_ns=self.at_ns)
+
+    def restore(self, state: MeterState, *, shift_ns: int = 0) -> None:
+        """That level, as far as this capacity holds it; it grows from that instant at this bucket's rate."""
+        self.level = min(state.count, self.capacity_ * self.window_ns)
+        self.at_ns = state.instant_ns - shift_ns
+
 
 class Day:
     """A count that starts again at midnight of `zone`; the gate says where the wall clock stands."""
@@ -205,6 +232,15 @@ class Day:
     def cost_ns(self, cost: int) -> int:
         """The share of the day."""
         return cost * 24 * 3600 * NS_PER_S // self.amount
+
+    def state(self) -> MeterState:
+        """What is used, and the wall-clock end of its day."""
+        return MeterState(count=self.used, instant_ns=self.ends_ns + self.wall_offset_ns)
+
+    def restore(self, state: MeterState, *, shift_ns: int = 0) -> None:
+        """That use of that day; a reboot shifts no midnight."""
+        self.used = state.count
+        self.ends_ns = state.instant_ns - self.wall_offset_ns
 
 
 def midnight_ns(wall_ns: int, zone: str) -> int:

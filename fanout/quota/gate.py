@@ -7,6 +7,9 @@ Whose turn it is: start-time fair queueing (Goyal, Vin and Cheng, 1996). Each ru
 goes first, and a start moves its tag on by what it costs the scarcest limit, over the run's weight. While the run whose
 turn it is waits for a limit, nobody behind it overtakes, so a call that needs much is not starved by calls that need
 little. A run that comes back from a pause has no credit: its tag is at least that of whoever was served last.
+
+Where processes share the account (`Together`), every method begins by taking over what the others did. A run of another
+process contends while its last call was held; nobody here goes before it once it is behind by more than `LEAD_NS`.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ from fanout.quota.account import Account
 from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost
 from fanout.quota.learning import LearntRate
-from fanout.quota.limits import MOST, Limits
-from fanout.quota.meters import DAILY, Change, Known, Meters
+from fanout.quota.limits import MOST, Limits, Source
+from fanout.quota.meters import DAILY, Change, Meters
 from fanout.quota.report import RateReport
+from fanout.quota.together import AGAIN_LEAST_NS, AGAIN_NS, CONTENDS_MOST_NS, CONTENDS_NS, LEAD_NS, Others, Together
 from fanout.quota.view import Refused, Sample
 
 NOTHING_KNOWN_NS = 1_000_000
@@ -46,6 +50,10 @@ class Sharer:
     in_flight: int = 0
     requests: int = 0
     tokens: int = 0
+    lease_ns: int = 0
+    """How long an attempt may hold its place at most."""
+    contends_until_ns: int = 0
+    seen_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,6 +87,7 @@ class Gate:
     limits: Limits
     meters: Meters
     preset: str | None = None
+    together: Together | None = None
     learnt: LearntRate = field(default_factory=LearntRate)
     runs: dict[str, Sharer] = field(default_factory=dict)
     virtual: int = 0
@@ -88,6 +97,10 @@ class Gate:
     """Whether any attempt has come to an end."""
     blocked_until_ns: int | None = None
     refusals: deque[Refused] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
+    others: Others = field(default_factory=Others)
+    """Other processes that share it."""
+    lease_until_ns: int = 0
+    """When all that is in flight here has ended, whatever happens."""
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT * 3))
     _outstanding: set[Reservation] = field(default_factory=set)
     _booked: int = 0
@@ -97,6 +110,23 @@ class Gate:
 
     def __repr__(self) -> str:
         return f"<Gate {self.account.account} {self.account.model}, {self.in_flight} in flight, {len(self.runs)} runs>"
+
+    # Processes
+
+    def look(self, at_ns: int) -> None:
+        """Take over what other processes did. Nothing else changes."""
+        if self.together is not None:
+            self.together.look(self, at_ns)
+
+    def lease(self, run_id: str, lease_ns: int) -> None:
+        """An attempt of this run has ended after so long, whatever happens."""
+        self.runs[run_id].lease_ns = lease_ns
+
+    def became_known(self, change: Change, at_ns: int) -> None:
+        """Another process learnt this of a limit."""
+        self._changes.append(change)
+        if change.old is None:
+            self._count_outstanding(change.name, change.source, at_ns)
 
     # Runs
 
@@ -122,16 +152,30 @@ class Gate:
 
     def ask(self, run_id: str, cost: Cost, at_ns: int) -> Hold | None:
         """None where a call of this run may start now."""
+        self._enter(at_ns)
+        hold = self._hold(run_id, cost, at_ns)
+        if hold is not None and self.together is not None:
+            sharer = self.runs[run_id]
+            again_ns = at_ns + AGAIN_NS if hold.until_ns is None else hold.until_ns
+            sharer.seen_ns, sharer.contends_until_ns = at_ns, min(again_ns, at_ns + CONTENDS_MOST_NS) + CONTENDS_NS
+        return hold
+
+    def _hold(self, run_id: str, cost: Cost, at_ns: int) -> Hold | None:
         if self.blocked_until_ns is not None and at_ns < self.blocked_until_ns:
             return Hold(until_ns=self.blocked_until_ns, held_by="penalty")
-        if self.limits.max_in_flight is not None and self.in_flight >= self.limits.max_in_flight:
-            return Hold(until_ns=None, held_by="concurrency")
-        if not self.heard and self.in_flight >= FIRST_IN_FLIGHT and not self.meters.known:
-            return Hold(until_ns=None, held_by="concurrency")
+        elsewhere = self.others.in_flight(at_ns)
+        most = self.limits.max_in_flight
+        if not self.heard and not self.meters.known:
+            most = min(FIRST_IN_FLIGHT, most or FIRST_IN_FLIGHT)
+        if most is not None and self.in_flight + elsewhere >= most:
+            return Hold(until_ns=at_ns + AGAIN_NS if elsewhere else None, held_by="concurrency")
         head = self._head
         if head is not None and head.run_id != run_id and at_ns < head.until_ns:
             return Hold(until_ns=head.until_ns, held_by="turn")
         wait_ns, by = self.meters.wait_ns(cost, at_ns)
+        tag = self.tag(run_id)
+        if tag > self.others.first(tag, virtual=self.virtual, at_ns=at_ns) + LEAD_NS:
+            return Hold(until_ns=at_ns + min(max(wait_ns, AGAIN_LEAST_NS), AGAIN_NS), held_by="turn")
         if by is None:
             return None
         if by == "requests" and self.meters.known[by].source == "learnt" and self.learnt.grow(at_ns):
@@ -139,13 +183,18 @@ class Gate:
             wait_ns, _ = self.meters.wait_ns(cost, at_ns)
         if by not in DAILY:  # nobody waits behind a call that waits for midnight
             self._head = _Head(run_id=run_id, until_ns=at_ns + wait_ns)
+        if elsewhere and wait_ns and by is not None and by.endswith("tokens"):
+            wait_ns = min(wait_ns, AGAIN_NS)  # another process may settle to less than it reserved
         return Hold(until_ns=at_ns + wait_ns, held_by=by) if wait_ns else None
 
     def book(self, run_id: str, cost: Cost, at_ns: int) -> Reservation:
         """Take `cost` off every limit. The caller has asked at this very instant."""
+        self._enter(at_ns)
         sharer = self.runs[run_id]
-        self.virtual = max(self.virtual, sharer.tag)
-        sharer.tag = self.virtual + self._turn_ns(cost) // sharer.weight
+        self.virtual = max(self.virtual, self.others.first(sharer.tag, virtual=self.virtual, at_ns=at_ns))
+        sharer.tag = max(self.virtual, sharer.tag) + self._turn_ns(cost) // sharer.weight
+        sharer.seen_ns, sharer.contends_until_ns = at_ns, 0
+        self.lease_until_ns = max(self.lease_until_ns, at_ns + sharer.lease_ns)
         sharer.in_flight += 1
         sharer.requests += 1
         self.in_flight += 1
@@ -169,6 +218,7 @@ class Gate:
         """The attempt has ended and used this much; a second time does nothing."""
         if booked not in self._outstanding:
             return
+        self._enter(at_ns)
         self._outstanding.discard(booked)
         self.in_flight -= 1
         self.heard = True
@@ -184,7 +234,8 @@ class Gate:
 
     def observe(self, booked: Reservation, report: RateReport, at_ns: int) -> None:
         """Take in what the response to this attempt said. Before `settle`."""
-        alone = len(self._outstanding) == 1
+        self._enter(at_ns)
+        alone = len(self._outstanding) == 1 and not self.others.in_flight(at_ns)
         for name, reading in report.readings:
             if reading.limit is not None:
                 self._learn(name, reading.limit, at_ns)
@@ -197,6 +248,7 @@ class Gate:
         self, booked: Reservation, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]
     ) -> None:
         """A 429: nobody starts before `until_ns`. `words` say why it came and what would have avoided it."""
+        self._enter(at_ns)
         self.blocked_until_ns = max(until_ns, self.blocked_until_ns or until_ns)
         if not self._told(report) and self.learnt.refused(started_ns=booked.booked_ns, at_ns=at_ns):
             self._take_over_learnt(at_ns, why="the provider refused and did not say its limit")
@@ -233,20 +285,26 @@ class Gate:
         return any(reading.limit is not None for _, reading in report.readings) or report.exhausted in DAILY
 
     def _learn(self, name: LimitName, amount: int, at_ns: int) -> None:
-        known: Known | None = self.meters.known.get(name)
         change = self.meters.learn(name, amount, "header", at_ns)
         if change is None:
             return
         self._changes.append(change)
-        if known is None:
-            # Taken of the provider's, so taken of ours; in booking order, so that `totals` tells what came after.
-            for booked in sorted(self._outstanding, key=lambda one: one.order):
-                booked.names.add(name)
-                units = booked.cost.of(name)
-                self.meters.known[name].reserved += units
-                self.meters.known[name].meter.take(units, at_ns)
-                self.meters.known[name].total += units
-                booked.totals[name] = self.meters.known[name].total
+        if change.old is None:
+            self._count_outstanding(name, "header", at_ns)
+
+    def _count_outstanding(self, name: LimitName, source: Source, at_ns: int) -> None:
+        """What is in flight is reserved of this limit too, which was not known when it was booked."""
+        known = self.meters.known[name]
+        for booked in sorted(self._outstanding, key=lambda one: one.order):  # so that `totals` tells what came after
+            if name in booked.names:
+                continue
+            booked.names.add(name)
+            units = booked.cost.of(name)
+            known.reserved += units
+            if source != "learnt":  # taken of the provider's, so taken of ours
+                known.meter.take(units, at_ns)
+                known.total += units
+            booked.totals[name] = known.total
 
     def _take_over_learnt(self, at_ns: int, *, why: str) -> None:
         if self.learnt.per_minute is not None:
@@ -255,11 +313,11 @@ class Gate:
             self.learnt.per_minute = min(self.learnt.per_minute, self.meters.amount("requests") or MOST)
             if change is not None:
                 self._changes.append(change)
-            for booked in self._outstanding:
-                if "requests" not in booked.names:
-                    booked.names.add("requests")
-                    self.meters.known["requests"].reserved += booked.cost.requests
-                    booked.totals["requests"] = self.meters.known["requests"].total
+            self._count_outstanding("requests", "learnt", at_ns)
+
+    def _enter(self, at_ns: int) -> None:
+        if self.together is not None:
+            self.together.enter(self, at_ns)
 
     def _turn_ns(self, cost: Cost) -> int:
         return self.meters.cost_ns(cost) or NOTHING_KNOWN_NS

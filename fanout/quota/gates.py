@@ -13,15 +13,17 @@ from fanout.quota.gate import Gate
 from fanout.quota.limits import Limits
 from fanout.quota.meters import Meters
 from fanout.quota.presets import BY_THE_SECOND_S, preset_for
+from fanout.quota.together import Together
 from fanout.quota.view import AccountView, LimitView, Share
 
 
 class Gates:
     """One gate per account and model, for as long as the process lives."""
 
-    def __init__(self, *, wall_offset_ns: int) -> None:
-        """`wall_offset_ns`: ns since 1970 at instant 0 of the clock."""
+    def __init__(self, *, wall_offset_ns: int, together: Together | None = None) -> None:
+        """`wall_offset_ns`: ns since 1970 at instant 0 of the clock. `together`: what other processes share."""
         self._wall_offset_ns = wall_offset_ns
+        self._together = together
         self._gates: dict[Account, Gate] = {}
 
     def __repr__(self) -> str:
@@ -42,6 +44,7 @@ class Gates:
                     wall_offset_ns=self._wall_offset_ns,
                 ),
                 preset=None if preset is None else preset.title,
+                together=self._together,
             )
         return gate
 
@@ -57,6 +60,7 @@ class Gates:
 
 def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountView:
     """The gate at this instant. `waiting`: calls that have not started, by run."""
+    gate.look(at_ns)
     limits = []
     for name, known in gate.meters:
         free = max(0, known.meter.free(at_ns))
@@ -75,15 +79,16 @@ def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountVie
         )
     if gate.limits.max_in_flight is not None:
         most = gate.limits.max_in_flight
+        elsewhere = gate.others.in_flight(at_ns)
         limits.append(
             LimitView(
                 name="concurrency",
                 number=most,
                 source="setting",
                 capacity=most,
-                used=0,
+                used=elsewhere,
                 reserved=gate.in_flight,
-                free=max(0, most - gate.in_flight),
+                free=max(0, most - gate.in_flight - elsewhere),
             )
         )
     blocked_ns = gate.blocked_until_ns
@@ -108,4 +113,5 @@ def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountVie
         samples=tuple(gate.samples),
         blocked_until_ns=blocked_ns if blocked_ns is not None and blocked_ns > at_ns else None,
         others_per_minute=tuple((name, others) for name, known in gate.meters if (others := known.others_per_minute())),
+        shared_file=None if gate.together is None else gate.together.shared,
     )

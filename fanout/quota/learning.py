@@ -43,6 +43,16 @@ class LearntRate:
     def __repr__(self) -> str:
         return f"<LearntRate {self.per_minute} a minute>"
 
+    def state(self) -> tuple[int | None, int | None, int, int, int, int]:
+        """All it knows, for `restore`."""
+        return self.per_minute, self._since_ns, self._passed, self._changed_ns, self._grown_ns, self._steps
+
+    def restore(self, state: tuple[int | None, int | None, int, int, int, int], *, shift_ns: int = 0) -> None:
+        """Go on where another process stopped; instants of this clock lie `shift_ns` before those of `state`."""
+        self.per_minute, since_ns, self._passed, changed_ns, grown_ns, self._steps = state
+        self._since_ns = None if since_ns is None else since_ns - shift_ns
+        self._changed_ns, self._grown_ns = changed_ns - shift_ns, grown_ns - shift_ns
+
     def started(self, at_ns: int) -> None:
         """A request was sent: counted as let pass until it is refused."""
         if self._since_ns is None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fanout.events import LimitName
-from fanout.quota.bucket import NS_PER_MINUTE, Bucket, Day, Meter
+from fanout.quota.bucket import NS_PER_MINUTE, Bucket, Day, Meter, MeterState
 from fanout.quota.estimate import Cost
 from fanout.quota.limits import RATES, Limits, Source
 from fanout.quota.report import Reading
@@ -43,6 +43,18 @@ class Change:
     why: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptLimit:
+    """One limit as the processes of a host share it."""
+
+    source: Source
+    amount: int
+    capacity: int
+    total: int
+    readings: int
+    meter: MeterState
+
+
 @dataclass(slots=True, kw_only=True)
 class Known:
     """One limit, and what is known of it."""
@@ -56,6 +68,8 @@ class Known:
     """Since when it is known; None: before anything was sent."""
     total: int = 0
     """Taken so far, settled; only differences of it mean something."""
+    shared_total: int = 0
+    """`total` when it was last the same for all processes: what is above it, they do not know of yet."""
     reserved: int = 0
     said_remaining: int | None = None
     said_ns: int | None = None
@@ -192,6 +206,53 @@ class Meters:
         if (first and known.source == "header") or alone:
             known.meter.raise_to(safe, at_ns)
         known.meter.clamp(safe, at_ns)
+
+    def state(self) -> dict[LimitName, KeptLimit]:
+        """Every limit, for the other processes."""
+        return {
+            name: KeptLimit(
+                source=known.source,
+                amount=known.meter.amount,
+                capacity=known.meter.capacity,
+                total=known.total,
+                readings=known.readings,
+                meter=known.meter.state(),
+            )
+            for name, known in self.known.items()
+        }
+
+    def told(self) -> None:
+        """The other processes know of all that was taken."""
+        for known in self.known.values():
+            known.shared_total = known.total
+
+    def restore(self, name: LimitName, kept: KeptLimit, *, shift_ns: int, at_ns: int) -> Change | None:
+        """Go on with this limit where another process stopped; what became of its number, None where nothing did.
+
+        Each process holds to its own settings: of another's settings only the level is taken over, where this one has
+        some too. What was taken here while the file could not be reached is taken off the level now.
+        """
+        known = self.known.get(name)
+        old = None if known is None else self._shown(known)
+        if known is None:
+            known = self.known[name] = Known(
+                meter=self._meter(name, kept.amount, at_ns),
+                source=kept.source,
+                fixed_burst=self._sets_burst(name),
+                known_ns=at_ns,
+            )
+        unshared = known.total - known.shared_total
+        if known.most is None or (kept.source != "setting" and kept.amount <= self._paced(known.most)):
+            capacity = None if known.fixed_burst else kept.capacity
+            known.meter.set_amount(kept.amount, at_ns, capacity=capacity)
+            known.source = kept.source
+        known.meter.restore(kept.meter, shift_ns=shift_ns)
+        known.readings = max(known.readings, kept.readings)
+        known.shared_total, known.total = kept.total, kept.total + unshared
+        if unshared:
+            (known.meter.take if unshared > 0 else known.meter.give)(abs(unshared), at_ns)
+        new = self._shown(known)
+        return None if new == old else Change(name=name, old=old, new=new, source=known.source)
 
     def amount(self, name: LimitName) -> int | None:
         """What the limit allows, as it is shown; None where it is not known."""

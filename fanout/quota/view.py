@@ -94,3 +94,6 @@ class AccountView:
     """Nothing starts before it: a 429's wait."""
     others_per_minute: tuple[tuple[LimitName, int], ...] = ()
     """What somebody else uses of these limits, where the provider reports less than our own use explains."""
+    shared_file: bool | None = None
+    """Whether other processes of this host take from the same limits; False: their file cannot be used, this one goes
+    on alone; None: no file was named."""

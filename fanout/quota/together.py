@@ -1,0 +1,78 @@
+"""What a process knows of the others that take from the same limits: whose turn it is there, what is in flight.
+
+Comes in: instants, what `shared` read of the file. Goes out: the smallest tag, calls in flight. Knows no file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from fanout.clock import NS_PER_MS, NS_PER_S
+
+if TYPE_CHECKING:
+    from fanout.quota.gate import Gate
+
+LEAD_NS = 50 * NS_PER_MS
+"""Virtual time by which a run may be ahead of one of another process: at 1,000 calls a second nobody could ask the
+others at each, and at ten a second it is less than a call."""
+AGAIN_NS = 50 * NS_PER_MS
+"""What other processes do wakes nobody here: a call that waits for it asks again after so long."""
+AGAIN_LEAST_NS = 10 * NS_PER_MS
+CONTENDS_NS = NS_PER_S // 2
+"""A run contends for so long after the instant at which it may ask again: then it has gone."""
+CONTENDS_MOST_NS = 60 * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One run as other processes see it."""
+
+    tag: int
+    weight: int
+    contends_until_ns: int
+    """Its last call was held, and it asks again before this; 0 where it was not."""
+    seen_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The calls in flight of one process: theirs, until they end, or the process has died and it expires."""
+
+    count: int
+    until_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Others:
+    """The other processes at one gate."""
+
+    runs: dict[str, Contender] = field(default_factory=dict)
+    leases: dict[str, Lease] = field(default_factory=dict)
+    """By process."""
+
+    def in_flight(self, at_ns: int) -> int:
+        """Calls that they have in flight."""
+        return sum(lease.count for lease in self.leases.values() if at_ns < lease.until_ns)
+
+    def first(self, tag: int, *, virtual: int, at_ns: int) -> int:
+        """The smallest tag of those that contend, and of `tag`."""
+        tags = (max(virtual, run.tag) for run in self.runs.values() if at_ns < run.contends_until_ns)
+        return min(tag, min(tags, default=tag))
+
+
+class Together(Protocol):
+    """What brings the processes of a host together at a gate."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether it can be reached."""
+        ...
+
+    def enter(self, gate: Gate, at_ns: int) -> None:
+        """The gate is about to change: it is brought up to date now, and told to the others later."""
+        ...
+
+    def look(self, gate: Gate, at_ns: int) -> None:
+        """The gate is about to be read: it is brought up to date."""
+        ...
