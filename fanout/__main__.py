@@ -59,6 +59,9 @@ def run(
     weight: Annotated[int, typer.Option(help="The share beside other runs on the same account, 1 to 100.")] = 1,
     cap_tokens: Annotated[int | None, typer.Option(help="Stop after as many tokens, input and output.")] = None,
     cap_usd: Annotated[float | None, typer.Option(help="Stop after as many dollars.")] = None,
+    quota_file: Annotated[
+        Path | None, typer.Option(help="A file through which the processes of this host share an account's limits.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: one object a prompt, a summary last.")] = False,
 ) -> None:
     """Send every prompt of FILE, and print each result as it arrives."""
@@ -86,7 +89,9 @@ def run(
     settings = read_settings()
     name_sandbox(settings)
     try:
-        with Engine(max_in_flight=settings.max_in_flight, limits_for=settings.limits_for) as engine:
+        with Engine(
+            max_in_flight=settings.max_in_flight, limits_for=settings.limits_for, quota_file=quota_file
+        ) as engine:
             code = follow(engine.start(batch), order=results.value, as_json=as_json, out=sys.stdout)
     except KeyboardInterrupt:  # before the first call or after the last one
         code = INTERRUPTED
