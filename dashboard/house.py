@@ -39,7 +39,12 @@ def open_house(settings: Settings, *, engine: Engine | None = None, prepare: boo
     name_sandbox(settings)
     house = _House(
         engine=engine
-        or Engine(max_in_flight=settings.max_in_flight, keep_runs=settings.keep_runs, limits_for=settings.limits_for),
+        or Engine(
+            max_in_flight=settings.max_in_flight,
+            keep_runs=settings.keep_runs,
+            limits_for=settings.limits_for,
+            quota_file=settings.quota_file,
+        ),
         settings=settings,
     )
     _house = house

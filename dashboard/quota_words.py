@@ -141,6 +141,12 @@ def account_lines(view: AccountView) -> list[str]:
         for name, number in view.others_per_minute
         if number
     ]
+    if view.shared_file is not None:
+        said.append(
+            "Other processes on this machine share these numbers."
+            if view.shared_file
+            else "The file that processes share quota through cannot be used: this one paces itself alone."
+        )
     return said
 
 

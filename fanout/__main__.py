@@ -90,7 +90,9 @@ def run(
     name_sandbox(settings)
     try:
         with Engine(
-            max_in_flight=settings.max_in_flight, limits_for=settings.limits_for, quota_file=quota_file
+            max_in_flight=settings.max_in_flight,
+            limits_for=settings.limits_for,
+            quota_file=quota_file or settings.quota_file,
         ) as engine:
             code = follow(engine.start(batch), order=results.value, as_json=as_json, out=sys.stdout)
     except KeyboardInterrupt:  # before the first call or after the last one

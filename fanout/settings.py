@@ -69,6 +69,8 @@ class Settings(BaseSettings):
         default_factory=dict
     )
     """What accounts allow, by model string or by a pattern with * and ?; as JSON in a variable. See `limits_for`."""
+    quota_file: Path | None = None
+    """A file through which processes on this machine share what is left of a quota; None: each by itself."""
     sandbox_url: str | None = None
     """A sandbox that is already served (`python -m fanout sandbox`); None starts one."""
     allow_remote: bool = False
@@ -80,6 +82,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("quota_file")
+    @classmethod
+    def _expand(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser()
 
     @field_validator("limits", mode="before")
     @classmethod

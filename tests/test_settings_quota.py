@@ -87,3 +87,12 @@ def test_a_variable_that_holds_no_tables_is_refused_by_name(value: str, monkeypa
     monkeypatch.setenv("FANOUT_LIMITS", value)
     with pytest.raises(BadInput, match="FANOUT_LIMITS"):
         read_settings()
+
+
+def test_the_file_that_processes_share_is_named_by_the_settings(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_settings().quota_file is None
+    monkeypatch.setenv("HOME", str(elsewhere))
+    monkeypatch.setenv("FANOUT_QUOTA_FILE", "~/q.sqlite3")
+    assert read_settings().quota_file == elsewhere / "q.sqlite3"

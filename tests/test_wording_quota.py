@@ -140,6 +140,9 @@ def test_an_account_says_what_else_is_going_on() -> None:
         "Somebody else uses this key: about 20 requests a minute.",
     ]
     assert words.account_lines(account(blocked_until_ns=9)) == []
+    assert words.account_lines(account(shared_file=True)) == ["Other processes on this machine share these numbers."]
+    (alone,) = words.account_lines(account(shared_file=False))
+    assert alone.endswith("this one paces itself alone.")
 
 
 def test_an_unknown_limit_is_spoken_of_only_where_it_matters() -> None:
