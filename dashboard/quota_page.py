@@ -14,7 +14,16 @@ import streamlit as st
 from dashboard import elements, house, live, pages
 from dashboard.gantt.figure import CONFIG
 from dashboard.quota_chart import level_chart
-from dashboard.quota_words import account_lines, account_name, gauge, limit_name, limit_words, share_words, source_words
+from dashboard.quota_words import (
+    account_lines,
+    account_name,
+    documented,
+    gauge,
+    limit_name,
+    limit_words,
+    share_words,
+    source_words,
+)
 from dashboard.safe import cut, markdown_escape
 from dashboard.units import count, duration
 from fanout.clock import seconds
@@ -55,6 +64,7 @@ def draw_account(view: AccountView, runs: Mapping[str, LiveRun], *, key: str) ->
         elements.gauges(map(gauge, view.limits))
     else:
         elements.quiet("No limit known for this account: its answers and refusals will tell.")
+    elements.quiet(documented(view))
     _chart(view, runs, key=key)
     if view.limits:
         _limits(view)

@@ -43,7 +43,6 @@ _SHORT: dict[LimitName, str] = {
 _SOURCES: dict[Source, str] = {
     "run": "asked for by a run",
     "setting": "from fanout.toml",
-    "preset": "from the provider's documents",
     "header": "told by the provider",
     "learnt": "learnt from 429s",
 }
@@ -52,7 +51,6 @@ _REASONS: dict[LimitReason, str] = {
     "auto": "by the automatic max_workers",
     "run": _SOURCES["run"],
     "setting": _SOURCES["setting"],
-    "preset": _SOURCES["preset"],
     "header": _SOURCES["header"],
     "learnt": _SOURCES["learnt"],
 }
@@ -154,7 +152,17 @@ def account_name(view: AccountView) -> str:
     """openai:x at api.example, as its documents say it counts."""
     named = view.model == view.account or view.model.startswith(f"{view.account} ")
     model = view.model if named else f"{view.model} at {view.account}"
-    return model if view.preset is None else f"{model}, counted as {view.preset} documents it"
+    return model if view.preset is None else f"{model}, counted as {view.preset.title} documents it"
+
+
+def documented(view: AccountView) -> str:
+    """How the provider limits, as its documents say it, and where they say it; that nobody knows, where nobody does."""
+    if view.preset is None:
+        return "How this provider limits is not known here: learning from its answers and refusals."
+    preset = view.preset
+    counts = ", ".join(_NAMES[name] for name in preset.counts)
+    tells = "Its answers tell what is left." if preset.headers else "Its answers do not tell what is left."
+    return f"Limits {counts}. {tells} {preset.note} Sources: {', '.join(preset.sources)}."
 
 
 def share_words(share: Share) -> str:

@@ -59,9 +59,9 @@ StopReason = Literal[
 faults of the provider in a row; the same refusal of every prompt; the model could not be made ready; the engine was
 closed."""
 
-LimitReason = Literal["user", "auto", "run", "setting", "preset", "header", "learnt"]
-"""Who moved a limit: the user; the automatic max_workers; what the run asked for; `fanout.toml`; the provider's
-documents; a response's headers; 429s."""
+LimitReason = Literal["user", "auto", "run", "setting", "header", "learnt"]
+"""Who moved a limit: the user; the automatic max_workers; what the run asked for; `fanout.toml`; a response's
+headers; 429s."""
 
 Cap = Literal["tokens", "usd"]
 """What a run's own cap counts."""

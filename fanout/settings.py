@@ -44,7 +44,7 @@ def _limits(value: object) -> object:
         raise BadInput(f"expected a table of limits such as requests_per_minute = 600, got {value!r}")
     limits = Limits.from_json(value)
     try:
-        ZoneInfo(limits.day_zone)
+        ZoneInfo(limits.day_zone or "UTC")
     except (ValueError, LookupError, OSError) as exc:
         raise BadInput(f"day_zone must be a time zone such as Europe/Paris, got {limits.day_zone!r}") from exc
     return limits

@@ -219,6 +219,25 @@ def test_a_slow_answer_does_not_make_the_burst_larger_than_it_was_said_to_be() -
     assert meter.free(10 * NS_PER_S) <= 20
 
 
+@pytest.mark.parametrize(
+    ("provider", "charge", "zone"),
+    [("openai", "max_tokens", "UTC"), ("google", "used", "America/Los_Angeles"), ("nobody", "used", "UTC")],
+)
+def test_what_the_settings_leave_open_the_providers_documents_say(provider: str, charge: str, zone: str) -> None:
+    account = Account(account="a", model="m", provider=provider)
+    made = Gates(wall_offset_ns=0).at(account, Limits(requests_per_minute=60), 0)
+    assert (made.limits.charge, made.limits.day_zone) == (charge, zone)
+    said = Limits(charge="used", day_zone="Asia/Tokyo")
+    assert Gates(wall_offset_ns=0).at(account, said, 0).limits == said
+
+
+def test_a_window_shorter_than_a_minute_makes_the_burst_as_small() -> None:
+    made = gate()
+    reading = Reading(limit=600, remaining=500, window_s=1.0)
+    made.observe(made.book("run", ONE, 0), RateReport(readings=(("requests", reading),)), 0)
+    assert made.meters.known["requests"].meter.capacity in (9, 10)  # one is kept back
+
+
 def test_settings_are_never_exceeded_by_a_header_that_allows_more() -> None:
     made = gate(Limits(requests_per_minute=60))
     made.observe(made.book("run", ONE, 0), said(599), 0)

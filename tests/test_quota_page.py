@@ -14,11 +14,12 @@ from dashboard import house
 from dashboard.palette import contrast, theme
 from dashboard.quota_chart import GAP_NS, LINE_COLOURS, STEP_NS, level_chart, used_by
 from dashboard.quota_page import every_s
-from dashboard.quota_words import account_name, share_words
+from dashboard.quota_words import account_name, documented, share_words
 from fanout import Batch, Engine
 from fanout.clock import NS_PER_S
 from fanout.errors import RateLimited
 from fanout.quota.limits import Limits
+from fanout.quota.presets import preset_for
 from fanout.quota.view import LimitView, Sample, Share
 from fanout.settings import Settings
 from tests.hands import HandCaller, WatchedStore
@@ -117,7 +118,11 @@ def test_it_looks_again_until_the_limits_of_a_minute_are_full(view: LimitView, l
 def test_an_account_is_named_by_its_model_its_address_and_the_documents_it_follows() -> None:
     assert account_name(account()) == "openai:x at api.example"
     assert account_name(account(account="sandbox", model="sandbox 1f")) == "sandbox 1f"
-    assert account_name(account(preset="groq")) == "openai:x at api.example, counted as groq documents it"
+    said = documented(account(preset=preset_for("google")))
+    assert said.startswith("Limits requests a minute, input tokens a minute, requests a day. Its answers do not tell")
+    assert said.endswith("Sources: https://ai.google.dev/gemini-api/docs/rate-limits.")
+    assert "not known here" in documented(account())
+    assert account_name(account(preset=preset_for("groq"))) == "openai:x at api.example, counted as Groq documents it"
 
 
 def test_a_share_says_what_a_run_has_and_leaves_out_what_it_has_not() -> None:

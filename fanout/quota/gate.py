@@ -24,6 +24,7 @@ from fanout.quota.estimate import Cost
 from fanout.quota.learning import LearntRate
 from fanout.quota.limits import MOST, Limits, Source
 from fanout.quota.meters import DAILY, Change, Meters
+from fanout.quota.presets import Preset
 from fanout.quota.report import RateReport
 from fanout.quota.together import AGAIN_LEAST_NS, AGAIN_NS, CONTENDS_MOST_NS, CONTENDS_NS, LEAD_NS, Others, Together
 from fanout.quota.view import Refused, Sample
@@ -86,7 +87,7 @@ class Gate:
     account: Account
     limits: Limits
     meters: Meters
-    preset: str | None = None
+    preset: Preset | None = None
     together: Together | None = None
     learnt: LearntRate = field(default_factory=LearntRate)
     runs: dict[str, Sharer] = field(default_factory=dict)

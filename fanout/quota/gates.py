@@ -7,12 +7,13 @@ engine's lock stands over it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from fanout.quota.account import Account
 from fanout.quota.gate import Gate
-from fanout.quota.limits import Limits
+from fanout.quota.limits import Charge, Limits
 from fanout.quota.meters import Meters
-from fanout.quota.presets import BY_THE_SECOND_S, preset_for
+from fanout.quota.presets import BY_THE_SECOND_S, Preset, preset_for
 from fanout.quota.together import Together
 from fanout.quota.view import AccountView, LimitView, Share
 
@@ -34,6 +35,7 @@ class Gates:
         gate = self._gates.get(account)
         if gate is None:
             preset = preset_for(account.provider)
+            limits = _completed(limits, preset)
             gate = self._gates[account] = Gate(
                 account=account,
                 limits=limits,
@@ -43,7 +45,7 @@ class Gates:
                     at_ns=at_ns,
                     wall_offset_ns=self._wall_offset_ns,
                 ),
-                preset=None if preset is None else preset.title,
+                preset=preset,
                 together=self._together,
             )
         return gate
@@ -56,6 +58,13 @@ class Gates:
         """All runs are about to be asked, in the order of their tags."""
         for gate in self._gates.values():
             gate.new_round()
+
+
+def _completed(limits: Limits, preset: Preset | None) -> Limits:
+    """The limits, and what they leave open as the provider's documents say it."""
+    documented_charge: Charge = "used" if preset is None else preset.charge
+    documented_zone = "UTC" if preset is None else preset.day_zone
+    return replace(limits, charge=limits.charge or documented_charge, day_zone=limits.day_zone or documented_zone)
 
 
 def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountView:

@@ -23,8 +23,8 @@ RATES: tuple[LimitName, ...] = (
 )
 """The limits that fill again with time; `concurrency` is given back by calls."""
 
-Source = Literal["run", "setting", "preset", "header", "learnt"]
-"""Where a limit's number came from: the run asked for it; `fanout.toml`; the provider's documents; a response; 429s."""
+Source = Literal["run", "setting", "header", "learnt"]
+"""Where a limit's number came from: the run asked for it; `fanout.toml`; a response; 429s."""
 
 Charge = Literal["used", "max_tokens"]
 """What a provider takes off the token limits for an answer: the tokens it has, or the most it might have had."""
@@ -47,11 +47,12 @@ class Limits:
     """Calls in flight at most, over all runs on this account and model."""
     burst: int | None = None
     """Requests that may start at one instant after a quiet while; None is one second's worth, at least 1."""
-    charge: Charge = "used"
+    charge: Charge | None = None
+    """None is what the provider's documents say, and "used" where they are not known."""
     never_exceed: bool = False
     """For a provider that counts each window by itself: no 60 s hold more than the limit, at the price of the burst."""
-    day_zone: str = "UTC"
-    """The time zone whose midnight ends a day's limits."""
+    day_zone: str | None = None
+    """The time zone whose midnight ends a day's limits; None is what the provider's documents say, else UTC."""
     max_weight: int = 1
     """The largest weight a run may give itself among the runs that share this account, >= 1."""
 
@@ -62,7 +63,7 @@ class Limits:
                 continue
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST):
                 raise BadInput(f"the limit {field.name} must be a whole number from 1 to {MOST:,}, got {value!r}")
-        if self.charge not in ("used", "max_tokens"):
+        if self.charge not in (None, "used", "max_tokens"):
             raise BadInput(f"the limit's charge must be 'used' or 'max_tokens', got {self.charge!r}")
         if not isinstance(self.never_exceed, bool):
             raise BadInput(f"the limit's never_exceed must be true or false, got {self.never_exceed!r}")

@@ -187,6 +187,9 @@ class Meters:
     def read(self, name: LimitName, reading: Reading, *, booked_ns: int, since: int, alone: bool, at_ns: int) -> None:
         """A response says what remains. `since`: units booked after its call; `alone`: nothing else is in flight."""
         known = self.known[name]
+        in_window = None if reading.window_s is None else max(1, int(known.meter.amount * reading.window_s / 60))
+        if in_window is not None and not known.fixed_burst and known.meter.capacity > in_window:
+            known.meter.set_amount(known.meter.amount, at_ns, capacity=in_window)
         if reading.remaining is None:
             return
         first = known.readings == 0
@@ -201,7 +204,7 @@ class Meters:
             known.meter.clamp(free, at_ns)  # the settings allow less than the account has: only the smaller counts
             return
         safe = free - SAFETY if name == "requests" and known.meter.capacity > 8 else free
-        if not known.fixed_burst and name not in DAILY and free > known.meter.capacity:
+        if in_window is None and not known.fixed_burst and name not in DAILY and free > known.meter.capacity:
             known.meter.set_amount(known.meter.amount, at_ns, capacity=free)
         if (first and known.source == "header") or alone:
             known.meter.raise_to(safe, at_ns)
@@ -270,7 +273,9 @@ class Meters:
 
     def _meter(self, name: LimitName, amount: int, at_ns: int) -> Meter:
         if name in DAILY:
-            return Day(amount=amount, at_ns=at_ns, wall_offset_ns=self._wall_offset_ns, zone=self._limits.day_zone)
+            return Day(
+                amount=amount, at_ns=at_ns, wall_offset_ns=self._wall_offset_ns, zone=self._limits.day_zone or "UTC"
+            )
         return Bucket(amount=self._paced(amount), capacity=self._capacity(name, amount), at_ns=at_ns)
 
     def _sets_burst(self, name: LimitName) -> bool:

@@ -36,8 +36,6 @@ class Preset:
     """Whether responses that succeeded tell of the limits."""
     day_zone: str = "UTC"
     """The time zone whose midnight ends a day's limits; UTC also where the documents do not say."""
-    cached_free: bool = False
-    """Whether input that was read from the provider's cache is not counted."""
     note: str
     """What else one must know, in sentences."""
     sources: tuple[str, ...]
@@ -78,10 +76,10 @@ PRESETS: tuple[Preset, ...] = (
         burst_s=BY_THE_SECOND_S,
         counts=("requests", "input_tokens", "output_tokens"),
         headers=True,
-        cached_free=True,
         note=(
             "Input is estimated at the start and corrected later, output counts as it is produced; max_tokens does "
-            "not. Sharp rises of traffic are refused too. What is left of tokens is told in thousands."
+            "not, nor does cached input. Sharp rises of traffic are refused too. What is left of tokens is told in "
+            "thousands."
         ),
         sources=(
             "https://platform.claude.com/docs/en/api/rate-limits",
@@ -138,7 +136,6 @@ PRESETS: tuple[Preset, ...] = (
         burst_s=BY_THE_MINUTE_S,
         counts=("requests", "tokens", "input_tokens", "output_tokens", "requests_per_day", "tokens_per_day"),
         headers=True,
-        cached_free=True,
         note="Its headers tell the requests of the day and the tokens of the minute. Limits belong to an organisation.",
         sources=("https://console.groq.com/docs/rate-limits",),
     ),

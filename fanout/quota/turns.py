@@ -38,7 +38,9 @@ class Turns:
         self.run_id = run_id
         self._batch = batch
         self._estimate = Estimate(
-            instructions=batch.instructions, max_output_tokens=batch.max_output_tokens, charge=gate.limits.charge
+            instructions=batch.instructions,
+            max_output_tokens=batch.max_output_tokens,
+            charge=gate.limits.charge or "used",
         )
         self._own: dict[LimitName, Bucket] = {}
         if batch.requests_per_minute is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fanout.events import LimitName
 from fanout.quota.limits import Source
+from fanout.quota.presets import Preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +83,8 @@ class AccountView:
     """The provider's address and, where several keys are in use, a fingerprint: never a key."""
     model: str
     at_ns: int
-    preset: str | None
-    """The provider whose documents gave the semantics; None: unknown, learning."""
+    preset: Preset | None
+    """What the provider's documents say of how it limits; None: unknown, learning."""
     limits: tuple[LimitView, ...]
     shares: tuple[Share, ...]
     refusals: tuple[Refused, ...]
