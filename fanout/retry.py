@@ -87,7 +87,8 @@ def backoff_s(failures: int, *, jitter: float) -> float:
 
 
 FAULTS_IN_A_ROW = 20
-"""Faults of the provider without one answer between them, of at least 5 calls: it is down."""
+"""Faults of the provider without one answer between them, of at least 5 calls: it may be down, and only calls that come
+again are sent, until one is answered. Once 5 of them are given up, it is down."""
 CALLS_IN_A_ROW = 5
 SAME_REFUSALS = 5
 """Calls refused in the same words before any was answered: the settings are wrong, not the prompts."""
@@ -100,6 +101,7 @@ class Streak:
         self._answered = False
         self._faults = 0
         self._calls: set[int] = set()
+        self._given_up: set[int] = set()
         self._words: str | None = None
         self._refused: set[int] = set()
 
@@ -108,13 +110,21 @@ class Streak:
         self._answered = True
         self._faults = 0
         self._calls.clear()
+        self._given_up.clear()
 
-    def failed(self, call: int, error: CallFailed) -> StopReason | None:
-        """Why the run should stop now, if this failure is one too many."""
+    @property
+    def doubted(self) -> bool:
+        """Whether the provider may be down, so that nothing new should be sent before it has answered again."""
+        return self._faults >= FAULTS_IN_A_ROW and len(self._calls) >= CALLS_IN_A_ROW
+
+    def failed(self, call: int, error: CallFailed, *, given_up: bool) -> StopReason | None:
+        """Why the run should stop now, if this failure is one too many. `given_up`: the call is not sent again."""
         if error.kind in ("transient", "overload"):
             self._faults += 1
             self._calls.add(call)
-            if self._faults >= FAULTS_IN_A_ROW and len(self._calls) >= CALLS_IN_A_ROW:
+            if given_up:
+                self._given_up.add(call)
+            if self.doubted and len(self._given_up) >= CALLS_IN_A_ROW:
                 return "provider_down"
         elif error.kind == "fatal" and not self._answered:
             words = f"{error.status_code} {error.provider_words or error.sentence}"
@@ -130,8 +140,8 @@ class Streak:
 BUDGET_AT_FIRST = 10
 BUDGET_SHARE = 0.2
 """Retries allowed for each answer: an outage of a part of the provider must not double its load."""
-BEYOND_EVERY_NS = NS_PER_S
-"""Once the budget is used up, one retry in this time."""
+BEYOND_EVERY_NS = NS_PER_S // 10
+"""Once the budget is used up, one retry in this time: ten a second, as Finagle has it."""
 
 
 class RetryBudget:

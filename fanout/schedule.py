@@ -49,6 +49,8 @@ class Schedule:
     ) -> None:
         """`attempts`: how many attempts a call has had before this stretch, for those that had any."""
         self.max_workers = max_workers
+        self.only_again = False
+        """Whether fresh calls are kept back while the provider may be down: those that come again will tell."""
         self._limits = tuple(limits)
         self._attempts = dict(attempts or {})
         self._fresh: deque[int] = deque()
@@ -123,7 +125,7 @@ class Schedule:
         return waiting
 
     def _ready(self, at_ns: int) -> bool:
-        return bool(self._fresh) or self._comes_again(at_ns)
+        return (bool(self._fresh) and not self.only_again) or self._comes_again(at_ns)
 
     def _ask(self, at_ns: int) -> Wait | None:
         """The limit that lets the call go last, if any does not let it go now. Nothing is booked."""

@@ -147,6 +147,7 @@ class OpenStretch:
     def _answered(self, start: Start, reply: Reply, at_ns: int) -> None:
         self._last_answer_ns = at_ns
         self._streak.answered()
+        self.schedule.only_again = False
         self._budget.answered()
         self.turns.answered(start.call, reply.usage, reply.cost_usd, at_ns)
         self.schedule.ended(start.call, at_ns=at_ns)
@@ -166,9 +167,8 @@ class OpenStretch:
     def _failed(self, start: Start, reply: Reply, error: CallFailed, at_ns: int) -> None:
         """Again later, or the end of this call, or of the whole run."""
         decided = self._verdict(start.call, error, at_ns)
-        stops = self._streak.failed(start.call, error)
-        if stops is not None and self.stop_reason is None:
-            decided = retry.GiveUp(stops_run=False)
+        stops = self._streak.failed(start.call, error, given_up=isinstance(decided, retry.GiveUp))
+        self.schedule.only_again = self._streak.doubted
         if isinstance(error, RateLimited):
             self._everyone_waits(start, reply, error, decided, at_ns)
         if isinstance(decided, retry.Again) and self.stop_reason is None:

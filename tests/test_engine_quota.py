@@ -16,7 +16,7 @@ from fanout.errors import BadInput, CallFailed, RateLimited, Rejected, ServerFai
 from fanout.live import LiveRun
 from fanout.quota.limits import Limits
 from fanout.quota.report import RateReport, Reading
-from fanout.retry import BUDGET_AT_FIRST, RetryBudget, Streak
+from fanout.retry import BEYOND_EVERY_NS, BUDGET_AT_FIRST, RetryBudget, Streak
 from tests.hands import WAIT_S, HandCaller, WatchedStore
 
 
@@ -25,10 +25,11 @@ class Bench:
 
     def __init__(self) -> None:
         self.limits = Limits()
+        self.jitter = 0.0
         self.caller = HandCaller()
         self.store = WatchedStore()
         self.engine = Engine(
-            caller_for=self._caller, jitter=lambda: 0.0, store=self.store, limits_for=lambda _: self.limits
+            caller_for=self._caller, jitter=lambda: self.jitter, store=self.store, limits_for=lambda _: self.limits
         )
 
     def start(self, count: int = 3, **settings: int | float | bool) -> LiveRun:
@@ -75,6 +76,33 @@ def test_a_provider_that_is_down_stops_the_run_and_keeps_what_was_answered(bench
     assert run.calls[0].output == "kept"
     assert run.calls[-1].status == "not_sent"
     assert live.retry_failed() == 199
+
+
+def test_a_short_outage_costs_no_prompt_and_few_attempts(bench: Bench) -> None:
+    bench.jitter = 1.0  # half a second at first, so that the outage is over when the first calls come again
+    live = bench.start(200, max_workers=8, retries=2)
+    for place in range(27):  # the twentieth fault, and the seven that were in flight with it
+        bench.caller.taken(place + 1)[place].fail(ServerFailed("inside", status_code=500))
+    place = 27
+    while not live.ended:
+        if bench.caller.count > place:
+            bench.caller.taken(place + 1)[place].answer()
+            place += 1
+        else:
+            live.wait(0.001)
+    run = live.snapshot()
+    assert [call.status for call in run.calls] == ["answered"] * 200
+    assert place == 227
+
+
+def test_while_the_provider_may_be_down_nothing_new_is_sent(bench: Bench) -> None:
+    live = bench.start(1_000, max_workers=8, retries=2)
+    place = fail_all(bench, lambda _: ServerFailed("inside", status_code=500), live)
+    run = live.snapshot()
+    assert run.stop_reason == "provider_down"
+    assert sum(call.attempts != () for call in run.calls) <= 28
+    assert sum(call.status == "failed" for call in run.calls) >= 5
+    assert place < 100
 
 
 def test_the_same_refusal_of_every_prompt_stops_the_run(bench: Bench) -> None:
@@ -176,17 +204,20 @@ def test_auto_sizes_the_workers_by_rate_and_latency_below_the_ceiling(bench: Ben
 def test_a_streak_counts_calls_and_ends_with_an_answer() -> None:
     streak = Streak()
     fault = ServerFailed("inside")
-    assert [streak.failed(n % 4, fault) for n in range(60)] == [None] * 60  # four calls may have a fault of their own
-    assert streak.failed(4, fault) == "provider_down"
+    for place in range(60):  # four calls may have a fault of their own
+        assert streak.failed(place % 4, fault, given_up=True) is None
+    assert not streak.doubted
+    assert streak.failed(4, fault, given_up=True) == "provider_down"
     streak.answered()
-    assert streak.failed(4, fault) is None
+    assert not streak.doubted
+    assert streak.failed(4, fault, given_up=True) is None
 
 
 def test_the_retry_budget_lets_the_first_go_at_once_and_spaces_the_rest() -> None:
     budget = RetryBudget()
     assert [budget.ready_ns(5) for _ in range(BUDGET_AT_FIRST)] == [5] * BUDGET_AT_FIRST
     beyond = [budget.ready_ns(5) for _ in range(3)]
-    assert [later - earlier for earlier, later in pairwise(beyond)] == [1_000_000_000] * 2
+    assert [later - earlier for earlier, later in pairwise(beyond)] == [BEYOND_EVERY_NS] * 2
     for _ in range(5):
         budget.answered()
     assert budget.ready_ns(7) == 7

@@ -93,10 +93,21 @@ def test_every_failure_survives_json_and_compares_by_content(cls: type[CallFaile
     assert str(error) == "a sentence"
 
 
-def test_twenty_faults_of_five_calls_in_a_row_are_a_provider_that_is_down() -> None:
+def test_twenty_faults_of_five_calls_that_are_given_up_are_a_provider_that_is_down() -> None:
     streak = Streak()
-    found = [streak.failed(place % CALLS_IN_A_ROW, ServerFailed("inside")) for place in range(FAULTS_IN_A_ROW)]
+    found = [
+        streak.failed(place % CALLS_IN_A_ROW, ServerFailed("inside"), given_up=True) for place in range(FAULTS_IN_A_ROW)
+    ]
     assert found == [None] * (FAULTS_IN_A_ROW - 1) + ["provider_down"]
+
+
+def test_faults_of_calls_that_are_sent_again_only_raise_a_doubt() -> None:
+    streak = Streak()
+    for place in range(10 * FAULTS_IN_A_ROW):
+        assert streak.doubted == (place >= FAULTS_IN_A_ROW)
+        assert streak.failed(place, ServerFailed("inside"), given_up=False) is None
+    streak.answered()
+    assert not streak.doubted
 
 
 def test_an_answer_between_faults_is_a_provider_that_is_there() -> None:
@@ -104,23 +115,27 @@ def test_an_answer_between_faults_is_a_provider_that_is_there() -> None:
     for place in range(10 * FAULTS_IN_A_ROW):
         if place % (FAULTS_IN_A_ROW - 1) == 0:
             streak.answered()
-        assert streak.failed(place, ServerFailed("inside")) is None
+        assert streak.failed(place, ServerFailed("inside"), given_up=True) is None
 
 
 def test_a_429_is_no_fault_of_the_provider() -> None:
     streak = Streak()
-    assert all(streak.failed(place, RateLimited("later")) is None for place in range(10 * FAULTS_IN_A_ROW))
+    assert all(
+        streak.failed(place, RateLimited("later"), given_up=True) is None for place in range(10 * FAULTS_IN_A_ROW)
+    )
 
 
 def test_five_calls_refused_in_the_same_words_stop_the_run_unless_one_was_answered() -> None:
     error = Rejected("no", status_code=400, provider_words="temperature is too high")
     streak = Streak()
-    assert [streak.failed(0, error) for _ in range(9)] == [None] * 9  # one call refused again tells nothing new
-    found = [streak.failed(call, error) for call in range(1, SAME_REFUSALS)]
+    assert [streak.failed(0, error, given_up=True) for _ in range(9)] == [
+        None
+    ] * 9  # one call refused again tells nothing new
+    found = [streak.failed(call, error, given_up=True) for call in range(1, SAME_REFUSALS)]
     assert found == [None] * (SAME_REFUSALS - 2) + ["same_failure"]
     lucky = Streak()
     lucky.answered()
-    assert all(lucky.failed(call, error) is None for call in range(50))
+    assert all(lucky.failed(call, error, given_up=True) is None for call in range(50))
 
 
 def test_the_first_retries_are_never_delayed() -> None:
@@ -145,4 +160,4 @@ def test_a_call_that_is_asked_to_wait_an_hour_delays_no_other() -> None:
     hour_ns = 3_600 * NS_PER_S
     assert budget.ready_ns(hour_ns) == hour_ns
     assert budget.ready_ns(NS_PER_S) == NS_PER_S
-    assert budget.ready_ns(NS_PER_S) == 2 * NS_PER_S
+    assert budget.ready_ns(NS_PER_S) == NS_PER_S + BEYOND_EVERY_NS

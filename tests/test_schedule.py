@@ -74,6 +74,18 @@ def test_it_asks_again_when_the_first_backoff_ends() -> None:
     assert made.next(100) == Start(call=0, attempt=2, lane=0)
 
 
+def test_while_a_provider_is_doubted_only_calls_that_come_again_start() -> None:
+    made = schedule(3, max_workers=2)
+    starts(made, 0)
+    made.again(0, at_ns=10, ready_ns=100)
+    made.only_again = True
+    assert made.next(10) == Wait(until_ns=100, held_by=None)
+    assert [start.call for start in starts(made, 100)] == [0]
+    made.ended(0, at_ns=110)
+    made.only_again = False
+    assert [start.call for start in starts(made, 110)] == [2]
+
+
 def test_a_pause_wins_over_everything() -> None:
     made = schedule(2)
     made.pause()
