@@ -78,7 +78,7 @@ def _answers() -> None:
 def _limits() -> None:
     """What this run may use of its account's quota; never more than the account allows."""
     st.toggle(
-        "Auto: size it by the quota and the latency, up to this many",
+        "Auto max_workers, up to the slider",
         key="auto_workers",
         help="max_workers is then a ceiling: the calls in flight follow what the quota and the latency can use.",
         persist_state="session",
@@ -89,8 +89,8 @@ def _limits() -> None:
         _count(
             "Burst",
             "burst",
-            "one second's worth",
-            why="Requests that may start at one instant after a quiet while.",
+            "the account's",
+            why="Requests that may start at one instant after a quiet while; one second's worth where nothing is set.",
         )
     with other:
         _count("Tokens a minute", "tokens_per_minute", "the account's", why="Input and output together.")

@@ -90,7 +90,7 @@ def _by_the_quota(run: Run, found: Bounds) -> list[str]:
     number = numbers.get(found.binds)
     if number is None:
         return []
-    return [f"The quota of {limit_words(found.binds, number)} set the pace: more workers would not help."]
+    return [f"The quota of {limit_words(found.binds, number)} set the pace."]
 
 
 def _by_the_longest(run: Run, found: Bounds) -> str:

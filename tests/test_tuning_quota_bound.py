@@ -78,6 +78,14 @@ def test_what_is_left_ends_no_earlier_than_its_quota_allows_and_as_late_as_its_p
     assert quota_bound(paced([0, 1, 2, 3], known(0, "requests", 60)), at(9)).earliest_s is None
 
 
+def test_a_pace_that_the_burst_made_promises_nothing_that_the_quota_forbids() -> None:
+    run = paced([0, 0.1, 0.2, 0.3], known(0, "requests", 60), held(1, "requests"), waiting=20)
+    found = quota_bound(run, at(1))
+    assert found.earliest_s is not None
+    assert found.pace_s is not None
+    assert found.pace_s >= found.earliest_s
+
+
 def test_the_pace_is_that_of_the_last_answers() -> None:
     slow = [10.0 * place for place in range(30)]
     fast = [300 + 0.5 * place for place in range(60)]

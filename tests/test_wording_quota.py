@@ -214,7 +214,7 @@ def test_the_quota_that_set_the_pace_is_named_with_its_number() -> None:
         workers=4,
         end=ended(4100),
     )
-    assert "The quota of 60 requests a minute set the pace: more workers would not help." in said(run)
+    assert "The quota of 60 requests a minute set the pace." in said(run)
 
 
 def test_what_an_ended_run_knew_of_its_quota() -> None:

@@ -39,7 +39,7 @@ class QuotaBound:
     earliest_s: float | None
     """Seconds from now before which the limits let the last waiting call start: 0 where they do not hold it back."""
     pace_s: float | None
-    """Seconds from now until all are answered, at the pace of the last answers."""
+    """Seconds from now until all are answered, at the pace of the last answers; never sooner than the quota allows."""
 
 
 def quota_bound(run: Run, now_ns: int) -> QuotaBound:
@@ -49,6 +49,7 @@ def quota_bound(run: Run, now_ns: int) -> QuotaBound:
     rate = allowed(run)
     latencies_s = answered_s(run)
     waiting = sum(call.status in ("queued", "backing_off") for call in run.calls)
+    earliest_s, pace_s = least_s(run, waiting) if waiting else None, _pace_s(run, now_ns)
     return QuotaBound(
         share=sum(held.values()) / wall_ns if wall_ns else 0.0,
         by=held.most_common(1)[0][0] if held else None,
@@ -58,8 +59,8 @@ def quota_bound(run: Run, now_ns: int) -> QuotaBound:
             if rate is not None and latencies_s
             else None
         ),
-        earliest_s=least_s(run, waiting) if waiting else None,
-        pace_s=_pace_s(run, now_ns),
+        earliest_s=earliest_s,
+        pace_s=None if pace_s is None else max(pace_s, earliest_s or 0.0),
     )
 
 
