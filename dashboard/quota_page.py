@@ -27,11 +27,10 @@ from dashboard.quota_words import (
 from dashboard.safe import cut, markdown_escape
 from dashboard.units import count, duration
 from fanout.clock import seconds
-from fanout.events import LimitName
 from fanout.live import LiveRun
+from fanout.quota.meters import DAILY
 from fanout.quota.view import AccountView, Refused, Share
 
-DAILY: frozenset[LimitName] = frozenset({"requests_per_day", "tokens_per_day"})
 MOST_REFUSALS = 20
 """Of an account, the newest."""
 

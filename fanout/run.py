@@ -27,25 +27,14 @@ RunState = Literal["opening", "running", "paused", "stopping", "ended"]
 """`opening`: the model is being warmed up, the clock has not started."""
 
 PhaseName = Literal[
-    "workers",
-    "requests",
-    "tokens",
-    "input_tokens",
-    "output_tokens",
-    "requests_per_day",
-    "tokens_per_day",
-    "concurrency",
-    "turn",
-    "penalty",
-    "cap",
-    "paused",
+    ev.Held,
     "client",
     "first_token",
     "generating",
     "in_flight",
     "backoff",
 ]
-"""`workers` to `paused`: queued, by what held it. `client`: our own hand-over. `first_token`: sent, waiting for the
+"""A `Held`: queued, by what held it. `client`: our own hand-over. `first_token`: sent, waiting for the
 first token; `generating`: from it to the last byte; `in_flight`: both, where the call was not streamed.
 `backoff`: between two attempts."""
 
