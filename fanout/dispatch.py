@@ -22,6 +22,7 @@ from fanout.quota.limits import Limits
 from fanout.quota.shared import SharedFile
 from fanout.quota.turns import Turns
 from fanout.quota.view import AccountView
+from fanout.run import Run
 from fanout.schedule import Start
 from fanout.stretch import OpenStretch
 
@@ -88,6 +89,15 @@ class Dispatch:
         gate = self._gates.at(admitted.account, admitted.limits, at_ns)
         self._turns[run_id] = Turns(batch, run_id=run_id, gate=gate, at_ns=at_ns)
         gate.lease(run_id, nanoseconds(batch.timeout_s))
+
+    def rejoin(self, run: Run, admitted: Admitted, at_ns: int) -> None:
+        """The same of a run with a past: what it used counts against its caps."""
+        if run.run_id in self._turns:
+            self.leave(run.run_id)
+        self.join(run.run_id, run.batch, admitted, at_ns)
+        for call in run.calls:
+            if call.status == "answered" and call.origin is None:
+                self._turns[run.run_id].remember(call.prompt, call.usage, call.cost_usd)
 
     def leave(self, run_id: str) -> None:
         """The run is forgotten."""

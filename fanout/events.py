@@ -37,9 +37,10 @@ Held = Literal[
     "penalty",
     "cap",
     "paused",
+    "store",
 ]
 """What holds the next call back: no free worker, a named quota, the ceiling on calls in flight, another run's turn at
-a shared quota, a 429's penalty, the run's own cap, a pause."""
+a shared quota, a 429's penalty, the run's own cap, a pause, a store that cannot be written."""
 
 Purpose = Literal["first", "retry", "resume"]
 """Why a stretch began: the first sending, failed prompts sent again, going on after a process ended."""
@@ -86,6 +87,11 @@ class RunOpened:
     opened_at_s: float
     baseline_of: str | None = None
     """The run whose speed-up this one measures: the same list with one worker."""
+    user_id: str = "local"
+    """Who started it: a key of theirs, never an address."""
+    user_name: str = "this machine"
+    versions: Mapping[str, str] | None = None
+    """Of Fanout, Python and the libraries that made the calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +102,10 @@ class StretchOpened:
     at_ns: int
     stretch: int
     """From 0."""
+    changes: Mapping[str, Any] | None = None
+    """Settings of the batch that are others from here on, by field, as JSON."""
+    user_name: str | None = None
+    """Who asked for it, where it was not the one who started the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +222,23 @@ class Cancelled:
     at_ns: int
     call: int
     attempt: int | None = None
+    lost: bool = False
+    """The process ended while the attempt was in flight: it may have been answered and billed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reused:
+    """The call took an answer that was there already: it was not sent and cost no quota slot."""
+
+    kind: ClassVar[str] = "reused"
+    at_ns: int
+    call: int
+    output: str
+    of_run: str
+    of_call: int
+    """The prompt's index in that run, which may be this very one."""
+    answered_at_s: float
+    """When it was answered: wall time, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +320,7 @@ Event = (
     | Succeeded
     | Failed
     | Cancelled
+    | Reused
     | NotSent
     | LimitChanged
     | CapReached
@@ -317,6 +345,7 @@ KINDS: Mapping[str, type[Event]] = {
         Succeeded,
         Failed,
         Cancelled,
+        Reused,
         NotSent,
         LimitChanged,
         CapReached,

@@ -37,6 +37,7 @@ COLUMNS = (
     "input_tokens",
     "output_tokens",
     "cost_usd",
+    "reused_from",
 )
 """Of `results_csv`, in this order: a later column comes behind them."""
 
@@ -74,6 +75,7 @@ def result_json(result: Result) -> dict[str, object]:
         "first_token_s": result.first_token_s,
         "usage": {"input_tokens": result.usage.input_tokens, "output_tokens": result.usage.output_tokens},
         "cost_usd": result.cost_usd,
+        "reused_from": result.reused_from,
     }
 
 
@@ -120,6 +122,7 @@ def _row(result: Result) -> tuple[str | float | None, ...]:
         result.usage.input_tokens,
         result.usage.output_tokens,
         result.cost_usd,
+        result.reused_from,
     )
 
 
@@ -153,6 +156,7 @@ _PHASE_WORDS: dict[PhaseName, str] = {
     "concurrency": "waiting for the ceiling of the process",
     "penalty": "waiting after a 429",
     "paused": "paused",
+    "store": "waiting for the store",
     "client": "client",
     "first_token": "waiting for the first token",
     "generating": "generating",

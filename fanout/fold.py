@@ -12,11 +12,29 @@ from typing import Any
 
 from fanout import events as ev
 from fanout.errors import CallFailed
-from fanout.run import Attempt, Call, CallStatus, CapState, Hold, Lag, QuotaStep, Run, RunState, Step, Stretch
+from fanout.run import (
+    Attempt,
+    Call,
+    CallStatus,
+    CapState,
+    Hold,
+    Lag,
+    Origin,
+    QuotaStep,
+    Run,
+    RunState,
+    Step,
+    Stretch,
+)
 
 
 def fold(events: Iterable[ev.Event]) -> Run:
     """The run that these events tell of. The first one must be its RunOpened; raises ValueError otherwise."""
+    return folded(events).run()
+
+
+def folded(events: Iterable[ev.Event]) -> Fold:
+    """The same, ready for further events."""
     stream = iter(events)
     opened = next(stream, None)
     if not isinstance(opened, ev.RunOpened):
@@ -24,7 +42,7 @@ def fold(events: Iterable[ev.Event]) -> Run:
     state = Fold(opened)
     for event in stream:
         state.add(event)
-    return state.run()
+    return state
 
 
 class Fold:
@@ -32,6 +50,7 @@ class Fold:
 
     def __init__(self, opened: ev.RunOpened) -> None:
         self._opened = opened
+        self._batch = opened.batch
         self._version = 1
         self._calls = [Call(index=i, prompt=prompt) for i, prompt in enumerate(opened.batch.prompts)]
         self._stretches: list[Stretch] = []
@@ -67,10 +86,12 @@ class Fold:
         if self._snapshot is None:
             self._snapshot = Run(
                 run_id=self._opened.run_id,
-                batch=self._opened.batch,
+                batch=self._batch,
                 opened_ns=self._opened.at_ns,
                 opened_at_s=self._opened.opened_at_s,
                 baseline_of=self._opened.baseline_of,
+                user_id=self._opened.user_id,
+                user_name=self._opened.user_name,
                 state=self._state,
                 version=self._version,
                 max_workers=self._max_workers,
@@ -90,6 +111,8 @@ class Fold:
         raise ValueError(f"a run is opened once: {event.run_id}")
 
     def _stretch_opened(self, event: ev.StretchOpened) -> None:
+        if event.changes:
+            self._batch = self._batch.changed(event.changes)
         self._state = "opening"
         self._stop_reason = None
         self._stop_error = None
@@ -186,8 +209,15 @@ class Fold:
 
     def _cancelled(self, event: ev.Cancelled) -> None:
         if event.attempt is not None:
-            self._attempt(event.call, lambda attempt: replace(attempt, status="cancelled", ended_ns=event.at_ns))
+            self._attempt(
+                event.call,
+                lambda attempt: replace(attempt, status="cancelled", ended_ns=event.at_ns, lost=event.lost),
+            )
         self._end(event.call, event.at_ns, "cancelled")
+
+    def _reused(self, event: ev.Reused) -> None:
+        origin = Origin(run_id=event.of_run, call=event.of_call, answered_at_s=event.answered_at_s)
+        self._end(event.call, event.at_ns, "answered", output=event.output, origin=origin)
 
     def _not_sent(self, event: ev.NotSent) -> None:
         self._end(event.call, event.at_ns, "not_sent")
@@ -230,6 +260,7 @@ class Fold:
         error: CallFailed | None = None,
         usage: ev.Usage = ev.Usage(),  # noqa: B008  # frozen
         cost_usd: float | None = None,
+        origin: Origin | None = None,
     ) -> None:
         call = self._calls[index]
         self._calls[index] = replace(
@@ -241,6 +272,7 @@ class Fold:
             usage=usage,
             cost_usd=cost_usd,
             completed=self._completed,
+            origin=origin,
         )
         self._completed += 1
 
@@ -258,6 +290,7 @@ _FOLDERS: dict[type, Callable[[Any, Any], None]] = {
     ev.Succeeded: Fold._succeeded,
     ev.Failed: Fold._failed,
     ev.Cancelled: Fold._cancelled,
+    ev.Reused: Fold._reused,
     ev.NotSent: Fold._not_sent,
     ev.LimitChanged: Fold._limit_changed,
     ev.CapReached: Fold._cap_reached,

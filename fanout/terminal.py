@@ -41,6 +41,7 @@ _HELD: Mapping[Held, str] = {
     "concurrency": "waiting for calls in flight to end",
     "turn": "waiting for its turn beside other runs",
     "penalty": "waiting after a 429",
+    "store": "waiting for the store, which cannot be written",
 }
 """What the bar says of a hold; of no free worker it says nothing, that is how it should be."""
 

@@ -27,7 +27,8 @@ RANKS = (
     ("calls",),
     ("live",),
     ("stretch",),
-    ("dispatch",),
+    ("attempt", "dispatch"),
+    ("timer", "versions"),
     ("engine",),
     ("executor_run",),
     ("executor", "settings"),
@@ -135,7 +136,14 @@ def test_every_file_says_its_purpose_and_can_be_read_in_a_sitting() -> None:
 
 def test_threads_for_calls_are_made_in_the_engine_only() -> None:
     makers = {"ThreadPoolExecutor", "Thread"}
-    may = {"fanout.engine", "fanout.executor", "fanout.providers.loop", "fanout.sandbox.process"}
+    may = {
+        "fanout.engine",
+        "fanout.executor",
+        "fanout.providers.loop",
+        "fanout.sandbox.process",
+        "fanout.store.writer",
+        "fanout.timer",
+    }
     for name, path in modules("fanout"):
         called = {
             node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")

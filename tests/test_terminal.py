@@ -13,7 +13,7 @@ from fanout import events as ev
 from fanout.batch import Batch
 from fanout.clock import VirtualClock
 from fanout.fold import fold
-from fanout.live import LiveRun
+from fanout.live import LiveRun, Record
 from fanout.quota.view import AccountView
 from fanout.store import MemoryStore
 from fanout.terminal import follow, held_words
@@ -61,7 +61,9 @@ def answered(call: int) -> list[ev.Event]:
 def live_run(events: Sequence[ev.Event], hands: StoppingHands) -> LiveRun:
     first = events[0]
     assert isinstance(first, ev.RunOpened)
-    live = LiveRun(first, hands=hands, store=MemoryStore(), clock=VirtualClock())
+    store = MemoryStore()
+    record = Record(first, store.open(first), immediate=True)
+    live = LiveRun(record, hands=hands, store=store, clock=VirtualClock())
     live.record.add(*events[1:])
     return live
 

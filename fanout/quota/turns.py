@@ -86,6 +86,14 @@ class Turns:
         if booked is not None:
             self._settle(call, booked.cost, at_ns)
 
+    def remember(self, prompt: str, usage: Usage, cost_usd: float | None) -> None:
+        """A call of an earlier stretch was answered: it counts against the run's caps, and teaches the estimate."""
+        self._estimate.learn(prompt, usage)
+        self._tokens += (usage.input_tokens or 0) + (usage.output_tokens or 0)
+        if cost_usd is not None:
+            self._usd += cost_usd
+            self._usd_a_call.add(cost_usd)
+
     # What attempts came to
 
     def observe(self, call: int, report: RateReport, at_ns: int) -> None:
