@@ -359,15 +359,15 @@ KINDS: Mapping[str, type[Event]] = {
 def as_json(event: Event) -> dict[str, Any]:
     """The event as a JSON object: its kind, the schema's version and its fields."""
     values: dict[str, Any] = {"kind": event.kind, "version": SCHEMA_VERSION}
-    for field in fields(event):
-        value = getattr(event, field.name)
+    for name in _FIELDS[type(event)]:
+        value = getattr(event, name)
         if isinstance(value, CallFailed | Batch):
             value = value.as_json()
         elif isinstance(value, Usage):
             value = {"input_tokens": value.input_tokens, "output_tokens": value.output_tokens}
         elif isinstance(value, tuple):
             value = list(value)
-        values[field.name] = value
+        values[name] = value
     return values
 
 
@@ -378,11 +378,10 @@ def from_json(values: Mapping[str, Any]) -> Event:
     cls = KINDS.get(values.get("kind", ""))
     if cls is None:
         raise BadInput(f"unknown kind of event: {values.get('kind')!r}")
-    known = {field.name for field in fields(cls)}
-    given = {name: value for name, value in values.items() if name in known}
-    for name, read in _READERS.items():
+    given = {name: values[name] for name in _FIELDS[cls] if name in values}
+    for name in _READ_FIELDS[cls]:
         if given.get(name) is not None:
-            given[name] = read(given[name])
+            given[name] = _READERS[name](given[name])
     return cls(**given)
 
 
@@ -392,3 +391,5 @@ _READERS: Mapping[str, Callable[[Any], object]] = {
     "usage": lambda value: Usage(**value),
     "calls": tuple,
 }
+_FIELDS: Mapping[type, tuple[str, ...]] = {cls: tuple(field.name for field in fields(cls)) for cls in KINDS.values()}
+_READ_FIELDS = {cls: tuple(name for name in names if name in _READERS) for cls, names in _FIELDS.items()}

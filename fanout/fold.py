@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from fanout import events as ev
+from fanout.draft import AttemptDraft, CallDraft
 from fanout.errors import CallFailed
 from fanout.run import (
-    Attempt,
+    AttemptStatus,
     Call,
-    CallStatus,
     CapState,
     Hold,
     Lag,
@@ -53,6 +53,8 @@ class Fold:
         self._batch = opened.batch
         self._version = 1
         self._calls = [Call(index=i, prompt=prompt) for i, prompt in enumerate(opened.batch.prompts)]
+        self._drafts: dict[int, CallDraft] = {}
+        """The calls of which something has happened since somebody looked."""
         self._stretches: list[Stretch] = []
         self._limits: list[Step] = []
         self._quota: list[QuotaStep] = []
@@ -74,7 +76,21 @@ class Fold:
 
     def call(self, index: int) -> Call:
         """The call as it stands."""
+        draft = self._drafts.pop(index, None)
+        if draft is not None:
+            self._calls[index] = draft.value()
         return self._calls[index]
+
+    def last_attempt(self, index: int) -> AttemptDraft | None:
+        """The call's last attempt, to look at and not to write on: it changes while the call goes on."""
+        has_any = index in self._drafts or self._calls[index].attempts
+        return self._draft(index).attempt if has_any else None
+
+    def _draft(self, index: int) -> CallDraft:
+        draft = self._drafts.get(index)
+        if draft is None:
+            draft = self._drafts[index] = CallDraft(self._calls[index])
+        return draft
 
     @property
     def goes_on(self) -> bool:
@@ -84,6 +100,9 @@ class Fold:
     def run(self) -> Run:
         """The run as it stands; the same object until the next event."""
         if self._snapshot is None:
+            for index, draft in self._drafts.items():
+                self._calls[index] = draft.value()
+            self._drafts.clear()
             self._snapshot = Run(
                 run_id=self._opened.run_id,
                 batch=self._batch,
@@ -128,14 +147,7 @@ class Fold:
             )
         )
         for index in event.calls:
-            call = self._calls[index]
-            self._calls[index] = replace(
-                call,
-                status="queued",
-                queued_ns=(*call.queued_ns, event.at_ns),
-                error=None,
-                completed=None,
-            )
+            self._draft(index).queue(event.at_ns)
         self._limits.append(Step(at_ns=event.at_ns, value=event.max_workers))
         self._max_workers = event.max_workers
         self._state = "running"
@@ -151,76 +163,65 @@ class Fold:
             self._state = "paused" if event.held_by in ("paused", "cap") else "running"
 
     def _started(self, event: ev.Started) -> None:
-        attempt = Attempt(
-            number=event.attempt,
-            stretch=len(self._stretches) - 1,
-            lane=event.lane,
-            started_ns=event.at_ns,
+        self._draft(event.call).begin(
+            AttemptDraft(
+                number=event.attempt,
+                stretch=len(self._stretches) - 1,
+                lane=event.lane,
+                started_ns=event.at_ns,
+            )
         )
-        call = self._calls[event.call]
-        self._calls[event.call] = replace(call, status="running", attempts=(*call.attempts, attempt))
 
     def _sent(self, event: ev.Sent) -> None:
-        self._attempt(event.call, lambda attempt: replace(attempt, sent_ns=event.at_ns))
+        self._draft(event.call).attempt.sent_ns = event.at_ns
 
     def _first_token(self, event: ev.FirstToken) -> None:
-        self._attempt(event.call, lambda attempt: replace(attempt, first_token_ns=event.at_ns))
+        self._draft(event.call).attempt.first_token_ns = event.at_ns
 
     def _retrying(self, event: ev.Retrying) -> None:
-        self._attempt(
-            event.call,
-            lambda attempt: replace(
-                attempt,
-                status="retried",
-                error=event.error,
-                received_ns=event.received_ns,
-                ended_ns=event.at_ns,
-                ready_ns=event.ready_ns,
-            ),
-            status="backing_off",
-        )
+        draft = self._draft(event.call)
+        draft.status = "backing_off"
+        draft.attempt.ready_ns = event.ready_ns
+        _end_attempt(draft.attempt, "retried", event.at_ns, received_ns=event.received_ns, error=event.error)
 
     def _succeeded(self, event: ev.Succeeded) -> None:
-        self._attempt(
-            event.call,
-            lambda attempt: replace(attempt, status="answered", received_ns=event.received_ns, ended_ns=event.at_ns),
-        )
-        self._end(
-            event.call,
+        draft = self._draft(event.call)
+        _end_attempt(draft.attempt, "answered", event.at_ns, received_ns=event.received_ns)
+        draft.end(
             event.at_ns,
             "answered",
+            completed=self._complete(),
             output=event.output,
             usage=event.usage,
             cost_usd=event.cost_usd,
         )
 
     def _failed(self, event: ev.Failed) -> None:
-        self._attempt(
-            event.call,
-            lambda attempt: replace(
-                attempt,
-                status="failed",
-                error=event.error,
-                received_ns=event.received_ns,
-                ended_ns=event.at_ns,
-            ),
-        )
-        self._end(event.call, event.at_ns, "failed", error=event.error)
+        draft = self._draft(event.call)
+        _end_attempt(draft.attempt, "failed", event.at_ns, received_ns=event.received_ns, error=event.error)
+        draft.end(event.at_ns, "failed", completed=self._complete(), error=event.error)
 
     def _cancelled(self, event: ev.Cancelled) -> None:
+        draft = self._draft(event.call)
         if event.attempt is not None:
-            self._attempt(
-                event.call,
-                lambda attempt: replace(attempt, status="cancelled", ended_ns=event.at_ns, lost=event.lost),
-            )
-        self._end(event.call, event.at_ns, "cancelled")
+            draft.attempt.status = "cancelled"
+            draft.attempt.ended_ns = event.at_ns
+            draft.attempt.lost = event.lost
+        draft.end(event.at_ns, "cancelled", completed=self._complete())
 
     def _reused(self, event: ev.Reused) -> None:
         origin = Origin(run_id=event.of_run, call=event.of_call, answered_at_s=event.answered_at_s)
-        self._end(event.call, event.at_ns, "answered", output=event.output, origin=origin)
+        self._draft(event.call).end(
+            event.at_ns, "answered", completed=self._complete(), output=event.output, origin=origin
+        )
 
     def _not_sent(self, event: ev.NotSent) -> None:
-        self._end(event.call, event.at_ns, "not_sent")
+        self._draft(event.call).end(event.at_ns, "not_sent", completed=self._complete())
+
+    def _complete(self) -> int:
+        """The next place in completion order."""
+        self._completed += 1
+        return self._completed - 1
 
     def _limit_changed(self, event: ev.LimitChanged) -> None:
         if event.limit != "max_workers":
@@ -245,36 +246,20 @@ class Fold:
     def _client_lagged(self, event: ev.ClientLagged) -> None:
         self._lags.append(Lag(at_ns=event.at_ns, lag_ns=event.lag_ns))
 
-    def _attempt(self, index: int, change: Callable[[Attempt], Attempt], *, status: CallStatus | None = None) -> None:
-        call = self._calls[index]
-        attempts = (*call.attempts[:-1], change(call.attempts[-1]))
-        self._calls[index] = replace(call, attempts=attempts, status=status or call.status)
 
-    def _end(
-        self,
-        index: int,
-        at_ns: int,
-        status: CallStatus,
-        *,
-        output: str | None = None,
-        error: CallFailed | None = None,
-        usage: ev.Usage = ev.Usage(),  # noqa: B008  # frozen
-        cost_usd: float | None = None,
-        origin: Origin | None = None,
-    ) -> None:
-        call = self._calls[index]
-        self._calls[index] = replace(
-            call,
-            status=status,
-            ended_ns=(*call.ended_ns, at_ns),
-            output=output,
-            error=error,
-            usage=usage,
-            cost_usd=cost_usd,
-            completed=self._completed,
-            origin=origin,
-        )
-        self._completed += 1
+def _end_attempt(
+    attempt: AttemptDraft,
+    status: AttemptStatus,
+    at_ns: int,
+    *,
+    received_ns: int | None,
+    error: CallFailed | None = None,
+) -> None:
+    attempt.status = status
+    attempt.ended_ns = at_ns
+    attempt.received_ns = received_ns
+    if error is not None:
+        attempt.error = error
 
 
 _FOLDERS: dict[type, Callable[[Any, Any], None]] = {

@@ -88,8 +88,8 @@ class Record:
     def stamp(self, event: Sent | FirstToken) -> None:
         """Take a stamp of an attempt in, unless that attempt has ended already. From the loop thread."""
         with self._ended:
-            last = self._fold.call(event.call).attempts[-1]
-            if last.number == event.attempt and last.ended_ns is None:
+            last = self._fold.last_attempt(event.call)
+            if last is not None and last.number == event.attempt and last.ended_ns is None:
                 self._fold.add(event)
                 self._journal.append((event,))
 

@@ -19,6 +19,7 @@ RANKS = (
     ("quota", "retry"),
     ("schedule",),
     ("run",),
+    ("draft",),
     ("fold",),
     ("metrics",),
     ("store", "export", "spans", "tuning"),

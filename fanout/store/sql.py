@@ -9,6 +9,7 @@ run whose process has died is closed by whoever finds it first, and may then be 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -113,8 +114,17 @@ class SqlStore:
         with self.database.read() as connection:
             return tuple(_events(connection, run_id, since=since))
 
+    def chunks(self, run_id: str, *, since: int = 0) -> Iterator[list[Event]]:
+        """The same, piece by piece as they were committed."""
+        with self.database.read() as connection:
+            yield from _chunks(connection, run_id, since=since)
+
     def settle(self, run_id: str) -> None:
         """Where the process that drove the run has died before the run's end: close the run."""
+        with self.database.read() as connection:
+            seen = connection.execute(sa.select(RUN.c.state, RUN.c.process_id).where(RUN.c.run_id == run_id)).first()
+            if seen is None or seen.state == "ended" or not self._is_orphan(connection, seen.process_id):
+                return
         with self.database.write() as connection:
             row = _row(connection, run_id)
             if row.state != "ended" and self._is_orphan(connection, row.process_id):
@@ -243,16 +253,18 @@ def _row(connection: sa.Connection, run_id: str) -> Any:
 
 
 def _events(connection: sa.Connection, run_id: str, *, since: int = 0) -> list[Event]:
-    chunks = connection.execute(
+    return [event for events in _chunks(connection, run_id, since=since) for event in events]
+
+
+def _chunks(connection: sa.Connection, run_id: str, *, since: int = 0) -> Iterator[list[Event]]:
+    found = connection.execute(
         sa.select(CHUNK.c.seq, CHUNK.c.data)
         .where(CHUNK.c.run_id == run_id, CHUNK.c.seq + CHUNK.c.events > since)
         .order_by(CHUNK.c.seq)
+        .execution_options(yield_per=500)
     )
-    events: list[Event] = []
-    for seq, data in chunks:
-        found = read(data)
-        events.extend(found[max(0, since - seq) :])
-    return events
+    for seq, data in found:
+        yield read(data)[max(0, since - seq) :]
 
 
 def _write_summary(connection: sa.Connection, run_id: str, run: Run, *, size: int, state: str | None) -> None:

@@ -63,7 +63,6 @@ CHUNK = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True),
     sa.Column("events", sa.Integer, nullable=False),
     sa.Column("data", sa.Text, nullable=False),
-    sqlite_with_rowid=False,
 )
 """Events of a run that were committed together: a JSON array of `events` objects, the first of which is number `seq`
 of its run, from 0."""

@@ -14,7 +14,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -65,6 +66,7 @@ class Writer:
         self._waiting: list[_Waiting] = []
         self._events_waiting = 0
         self._urgent = False
+        self._connection: sa.Connection | None = None  # the thread's
         self._held = False  # whether the engine was told to start nothing
         self._busy = False
         self._closing = False
@@ -138,6 +140,8 @@ class Writer:
             self._tell_engine()
         if self._beat_due_s is not None:
             self._try_beat()
+        if self._connection is not None:
+            self._connection.close()
 
     def _wait(self) -> None:
         """Under the lock: until there is something to do. While a run goes on, a look at what rides now and then."""
@@ -155,7 +159,7 @@ class Writer:
         for each in taken:
             by_journal.setdefault(each.journal, []).extend(each.events)
         try:
-            with self._database.write() as connection:
+            with self._transaction() as connection:
                 chunks = [self._insert(connection, journal, tuple(events)) for journal, events in by_journal.items()]
         except Exception as exc:  # whatever it is: nothing that waits may be lost, and the thread must live
             self._in_trouble(exc)
@@ -164,6 +168,21 @@ class Writer:
         for chunk in chunks:
             self._told(chunk)
         return True
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        """On the thread's own connection, kept because taking one from a pool costs as much as the commit."""
+        if self._connection is None:
+            self._connection = self._database.writer.connect()
+        try:
+            with self._connection.begin():
+                yield self._connection
+        except BaseException:
+            connection, self._connection = self._connection, None
+            with suppress(SQLAlchemyError, sqlite3.Error, OSError):
+                connection.invalidate()
+                connection.close()
+            raise
 
     def _insert(self, connection: sa.Connection, journal: SqlJournal, events: tuple[Event, ...]) -> _Chunk:
         if journal.fenced:

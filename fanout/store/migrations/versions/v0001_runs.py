@@ -59,7 +59,6 @@ def upgrade() -> None:
         sa.Column("seq", sa.Integer, primary_key=True),
         sa.Column("events", sa.Integer, nullable=False),
         sa.Column("data", sa.Text, nullable=False),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "tag",
