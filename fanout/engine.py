@@ -1,7 +1,7 @@
-"""THE HANDS: what the schedule decides, done. The thread pool, its calls, the timer, stop.
+"""THE HANDS: what the schedule decides, done: runs started, gone on with, stopped.
 
-Comes in: batches, and what people ask of a run. Goes out: LiveRuns. The only file that makes threads for calls: one
-pool for all runs, whose workers block on one attempt each.
+Comes in: batches, and what people ask of a run. Goes out: LiveRuns. The threads of calls are the pool's, the timer has
+one of its own.
 
 Whoever changes something (a call that ended, a slider, the timer) calls `_pump`: under the lock it asks every stretch
 what may start and books it; after the lock it hands the starts to the pool. Nothing is sent and nobody waits under the
@@ -10,33 +10,32 @@ lock.
 
 from __future__ import annotations
 
-import logging
 import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from fanout import events as ev
-from fanout.attempt import LagWatch, carry_out
 from fanout.batch import MOST_WORKERS, Batch, whole
 from fanout.calls import Caller, Reply
 from fanout.calls.completion import Completion
-from fanout.clock import Clock, MonotonicClock, seconds
+from fanout.clock import Clock, MonotonicClock
 from fanout.dispatch import Dispatch, account_of_batch, earliest_ns, no_limits
-from fanout.errors import BadInput, EngineClosed
+from fanout.errors import EngineClosed
 from fanout.live import LiveRun, Record
 from fanout.people import LOCAL, Person, Visibility
+from fanout.pool import LagWatch, Pool
 from fanout.providers.loop import worst_lag_ns
 from fanout.quota.account import Account
 from fanout.quota.ceiling import InFlightCeiling
 from fanout.quota.limits import Limits
 from fanout.quota.view import AccountView
+from fanout.remembered import Remembered
 from fanout.schedule import Schedule, Start
 from fanout.store import MemoryStore, Store
 from fanout.store.limit import StoreLimit
@@ -46,10 +45,6 @@ from fanout.versions import versions
 
 CLOSING_S = 5.0
 """How long `close` waits for calls in flight to hang up."""
-SPARE_THREADS = 8
-"""Beyond the ceiling, for runs that warm up while it is reached."""
-
-_LOG = logging.getLogger(__name__)
 
 
 class Engine:
@@ -86,21 +81,18 @@ class Engine:
         self._caller_for = caller_for
         self._jitter = jitter
         self._lag = LagWatch(lag_ns)
-        self._keep_runs = keep_runs
         self._ceiling = InFlightCeiling(max_in_flight)
         self._dispatch = Dispatch(limits_for, account_for, self._clock, quota_file=quota_file)
-        self._pool = ThreadPoolExecutor(max_in_flight + SPARE_THREADS, thread_name_prefix="fanout-call")
         # Protects the stretches, the ceiling and everything below: workers, the timer and callers change them.
         self._lock = threading.Condition()
-        self._runs: dict[str, LiveRun] = {}
-        self._callers: dict[str, Caller] = {}
-        self._going: dict[str, OpenStretch] = {}
+        self._runs = Remembered(keep_runs)
         self._timer = Timer(self._lock, self._clock, self._pump)
+        self._pool = Pool(max_in_flight, lock=self._lock, clock=self._clock, ended=self._ended)
         self._closed = False
         self._store.attach(self)
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{len(self._going)} going of {len(self._runs)} runs"
+        state = "closed" if self._closed else f"{len(self._runs.going)} going of {len(self._runs)} runs"
         return f"<Engine {state}, {self._ceiling.in_flight} in flight>"
 
     def __enter__(self) -> Self:
@@ -141,7 +133,7 @@ class Engine:
             self._check_open()
             journal = self._store.open(opened, visibility=visibility)
             record = Record(opened, journal, immediate=self._store.immediate)
-            live = self._remember(record, caller)
+            live = self._runs.add(self._live(record), caller)
             self._dispatch.join(live.run_id, batch, admitted, opened.at_ns)
             self._queue(live, tuple(range(len(batch.prompts))), asked=Asked(purpose="first", reused=reused or {}))
             self._forget_oldest()
@@ -165,7 +157,7 @@ class Engine:
         caller, admitted = self._caller_for(run.batch, self._clock), self._dispatch.admit(run.batch)
         with self._lock, self._dispatch.together:
             self._check_open()
-            live = self._remember(record, caller)
+            live = self._runs.add(self._live(record), caller)
             self._dispatch.rejoin(run, admitted, self._clock.now_ns())
             self._forget_oldest()
         return live
@@ -173,32 +165,41 @@ class Engine:
     def runs(self) -> tuple[LiveRun, ...]:
         """The runs this engine remembers, the newest first."""
         with self._lock:
-            return tuple(reversed(self._runs.values()))
+            return self._runs.newest_first()
 
     def find(self, run_id: str) -> LiveRun | None:
         """The run of this id, None where it is not remembered."""
         with self._lock:
-            return self._runs.get(run_id)
+            return self._runs.find(run_id)
+
+    def forget(self, run_id: str) -> None:
+        """Remember this run no longer, unless it goes on; a store that outlives the process keeps it."""
+        with self._lock, self._dispatch.together:
+            self._forget(run_id)
 
     def quota(self) -> tuple[AccountView, ...]:
         """Every account and model that this engine uses or has used, now."""
         with self._lock, self._dispatch.together:
-            return self._dispatch.views(self._going, self._clock.now_ns())
+            return self._dispatch.views(self._runs.going, self._clock.now_ns())
 
-    def close(self) -> None:
-        """Stop every run (`interrupted`), hang up, and wait a bounded time. A second call does nothing."""
+    def close(self, *, grace_s: float = 0.0) -> None:
+        """Start nothing further, give what is in flight `grace_s` seconds to end, hang up, and wait a bounded time.
+
+        Runs that had not ended are `interrupted`. A second call does nothing.
+        """
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            going = [stretch.live for stretch in self._going.values()]
+            going = [stretch.live for stretch in self._runs.going.values()]
             self._timer.close()
         for live in going:
             self._stop(live, "interrupted")
-        until_ns = self._clock.now_ns() + round(CLOSING_S * 1e9)
+        _wait_for(going, grace_s)
         for live in going:
-            live.wait(max(0.0, seconds(until_ns - self._clock.now_ns())))
-        self._pool.shutdown(wait=all(live.ended for live in going))
+            self._hang_up(live)
+        _wait_for(going, CLOSING_S)
+        self._pool.close(wait=all(live.ended for live in going))
         self._timer.join()
         with self._lock:
             self._dispatch.close()
@@ -212,7 +213,7 @@ class Engine:
             old = live.max_workers
             if old == max_workers:
                 return
-            stretch = self._going.get(live.run_id)
+            stretch = self._runs.going.get(live.run_id)
             if stretch is not None:
                 stretch.move_workers(max_workers)
             at_ns = self._clock.now_ns()
@@ -222,14 +223,14 @@ class Engine:
     def pause(self, live: LiveRun) -> None:
         """Start nothing further."""
         with self._lock:
-            if live.run_id in self._going:
-                self._going[live.run_id].schedule.pause()
+            if live.run_id in self._runs.going:
+                self._runs.going[live.run_id].schedule.pause()
         self._pump()
 
     def continue_(self, live: LiveRun) -> None:
         """Start again."""
         with self._lock:
-            stretch = self._going.get(live.run_id)
+            stretch = self._runs.going.get(live.run_id)
             if stretch is not None:
                 stretch.schedule.continue_()
                 stretch.raise_cap(self._clock.now_ns())
@@ -238,11 +239,16 @@ class Engine:
     def quota_of(self, live: LiveRun) -> AccountView | None:
         """Its account, now."""
         with self._lock, self._dispatch.together:
-            return self._dispatch.view(live.run_id, self._going, self._clock.now_ns())
+            return self._dispatch.view(live.run_id, self._runs.going, self._clock.now_ns())
 
     def cancel(self, live: LiveRun) -> None:
         """Stop the run, because the user says so."""
         self._stop(live, "stopped")
+        self._hang_up(live)
+
+    def interrupt(self, live: LiveRun) -> None:
+        """Start nothing further; what is in flight goes on."""
+        self._stop(live, "interrupted")
 
     def retry_failed(self, live: LiveRun) -> int:
         """Queue what was not answered again, as a new stretch."""
@@ -255,6 +261,7 @@ class Engine:
         live = self.find(run_id)
         if live is not None:
             self._stop(live, reason)
+            self._hang_up(live)
 
     def store_changed(self) -> None:
         """The store can be written again, or no longer."""
@@ -262,47 +269,36 @@ class Engine:
 
     # Opening and ending a stretch
 
-    def _remember(self, record: Record, caller: Caller) -> LiveRun:
-        """Under the lock."""
-        live = LiveRun(record, hands=self, store=self._store, clock=self._clock)
-        self._runs[live.run_id] = live
-        self._callers[live.run_id] = caller
-        return live
+    def _live(self, record: Record) -> LiveRun:
+        return LiveRun(record, hands=self, store=self._store, clock=self._clock)
 
     def _again(self, live: LiveRun, *, changes: Mapping[str, Any] | None = None, by: Person = LOCAL) -> int:
         """Without the lock: what has no answer is queued again; how many these are."""
         with self._lock:
-            if not self._unanswered(live):
+            self._check_open()
+            if not self._runs.unanswered(live):
                 return 0
         run = live.record.now()
         changed = replace(run, batch=run.batch.changed(changes or {}))
-        caller = self._caller_for(changed.batch, self._clock) if changes else self._callers[live.run_id]
+        caller = self._caller_for(changed.batch, self._clock) if changes else self._runs.callers[live.run_id]
         admitted = self._dispatch.admit(changed.batch)
         live.record.reopen()
         with self._lock, self._dispatch.together:
-            calls = self._unanswered(live)
+            self._check_open()
+            calls = self._runs.unanswered(live)
             if changes:
-                self._callers[live.run_id] = caller
+                self._runs.callers[live.run_id] = caller
                 self._dispatch.rejoin(changed, admitted, self._clock.now_ns())
             purpose: ev.Purpose = "resume" if run.stop_reason == "interrupted" else "retry"
             self._queue(live, calls, asked=Asked(purpose=purpose, changes=changes, by=by.name))
         return len(calls)
-
-    def _unanswered(self, live: LiveRun) -> tuple[int, ...]:
-        """Under the lock: what another stretch would send. Raises BadInput where none can be opened."""
-        self._check_open()
-        if live.run_id in self._going:
-            raise BadInput("this run still goes on: stop it first, or wait for its end")
-        if live.run_id not in self._runs:
-            raise BadInput("this run is no longer remembered: open its link again")
-        return tuple(call.index for call in live.record.now().calls if call.status != "answered")
 
     def _queue(self, live: LiveRun, calls: tuple[int, ...], *, asked: Asked) -> None:
         """Under the lock: a stretch that begins as soon as its caller is warm."""
         run = live.record.now()
         stretch = OpenStretch(
             live=live,
-            caller=self._callers[live.run_id],
+            caller=self._runs.callers[live.run_id],
             schedule=Schedule(
                 max_workers=workers_wanted(run, asked.changes),
                 limits=(StoreLimit(self._store), self._ceiling, self._dispatch.turns(live.run_id)),
@@ -313,12 +309,12 @@ class Engine:
             asked=asked,
             jitter=self._jitter,
         )
-        self._going[live.run_id] = stretch
-        self._pool.submit(self._warm_up, stretch)
+        self._runs.going[live.run_id] = stretch
+        self._pool.prepare(self._warm_up, stretch)
 
     def _warm_up(self, stretch: OpenStretch) -> None:
         """In a pool thread: make the caller ready, then let the clock of the stretch start."""
-        error = stretch.why_not_ready()
+        error = None if stretch.schedule.done else stretch.why_not_ready()
         with self._lock, self._dispatch.together:
             if stretch.stop_reason is not None:
                 return  # stopped while it warmed up
@@ -331,29 +327,39 @@ class Engine:
 
     def _stop(self, live: LiveRun, reason: ev.StopReason) -> None:
         with self._lock:
-            stretch = self._going.get(live.run_id)
-            if stretch is None:
+            stretch = self._runs.going.get(live.run_id)
+            if stretch is None or stretch.stop_reason is not None:
                 return
             if not stretch.began:
                 stretch.begin(self._clock.now_ns())
             stretch.give_up(reason, self._clock.now_ns())
-            sendings = tuple(stretch.sendings.values())
             self._end_if_done(stretch)
+        self._pump()
+
+    def _hang_up(self, live: LiveRun) -> None:
+        """Cancel what is in flight of a run that stops."""
+        with self._lock:
+            stretch = self._runs.going.get(live.run_id)
+            if stretch is None:
+                return
+            stretch.hangs_up = True
+            sendings = tuple(stretch.sendings.values())
         for sending in sendings:
             sending.cancel()
-        self._pump()
 
     def _end_if_done(self, stretch: OpenStretch) -> None:
         """Under the lock."""
-        if stretch.began and stretch.schedule.done and self._going.pop(stretch.live.run_id, None) is not None:
-            stretch.end(self._clock.now_ns())
+        self._runs.end_if_done(stretch, self._clock.now_ns())
 
     def _forget_oldest(self) -> None:
-        """Under the lock: runs beyond `keep_runs`, the oldest that have ended first."""
-        ended = [run_id for run_id in self._runs if run_id not in self._going]
-        for run_id in ended[: max(0, len(self._runs) - self._keep_runs)]:
+        """Under the lock."""
+        for run_id in self._runs.too_many():
+            self._forget(run_id)
+
+    def _forget(self, run_id: str) -> None:
+        """Under the lock."""
+        if self._runs.forget(run_id):
             self._dispatch.leave(run_id)
-            del self._runs[run_id], self._callers[run_id]
             self._store.forget(run_id)
 
     # Carrying calls out
@@ -361,36 +367,21 @@ class Engine:
     def _pump(self) -> None:
         """Start whatever may start now, over all runs in turn; set the timer for what may start later."""
         with self._lock, self._dispatch.together:
-            began = [stretch for stretch in self._going.values() if stretch.began]
+            began = [stretch for stretch in self._runs.going.values() if stretch.began]
             starts = self._dispatch.book(began, self._clock.now_ns)
             self._dispatch.tell_changes(began, self._clock.now_ns())
             for stretch in began:
                 self._end_if_done(stretch)  # what a day's limit stopped, with nothing in flight
-            self._timer.set(earliest_ns(self._going.values()))
+            self._timer.set(earliest_ns(self._runs.going.values()))
         for stretch, start in starts:
-            self._hand_over(stretch, start)
-
-    def _hand_over(self, stretch: OpenStretch, start: Start) -> None:
-        try:
-            self._pool.submit(self._work, stretch, start)
-        except RuntimeError:  # the pool or the interpreter is closing: nothing further can start
-            with self._lock, self._dispatch.together:
-                stretch.ended(start, None, self._clock.now_ns())
-                self._end_if_done(stretch)
-            self._stop(stretch.live, "interrupted")
-
-    def _work(self, stretch: OpenStretch, start: Start) -> None:
-        """In a pool thread: one attempt, from sending to its end."""
-        try:
-            self._ended(stretch, start, carry_out(stretch, start, lock=self._lock, clock=self._clock))
-        except Exception:
-            _LOG.exception("a call could not be carried out")
-            raise
+            if not self._pool.carry(stretch, start):
+                self._stop(stretch.live, "interrupted")
+                self._ended(stretch, start, None)
 
     def _ended(self, stretch: OpenStretch, start: Start, reply: Reply | None) -> None:
         with self._lock, self._dispatch.together:
             at_ns = self._clock.now_ns()
-            self._lag.tell(self._going.values(), at_ns)
+            self._lag.tell(self._runs.going.values(), at_ns)
             stretch.ended(start, reply, at_ns)
             self._end_if_done(stretch)
         self._pump()
@@ -398,3 +389,10 @@ class Engine:
     def _check_open(self) -> None:
         if self._closed:
             raise EngineClosed("this engine is closed: open another one")
+
+
+def _wait_for(runs: Iterable[LiveRun], within_s: float) -> None:
+    """Until all have ended, or the time has run out."""
+    until_s = time.monotonic() + within_s
+    for live in runs:
+        live.wait(max(0.0, until_s - time.monotonic()))

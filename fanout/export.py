@@ -62,8 +62,11 @@ def results_jsonl(run: Run, *, order: Order = "input") -> str:
 
 
 def result_json(result: Result) -> dict[str, object]:
-    """A `Result` as a JSON object with its own fields; `error` is null, or `CallFailed.from_json` reads it back."""
-    return {
+    """A `Result` as a JSON object with its own fields; `error` is null, or `CallFailed.from_json` reads it back.
+
+    `reused_from` is there only where the answer was not asked for again.
+    """
+    told: dict[str, object] = {
         "index": result.index,
         "prompt": result.prompt,
         "status": result.status,
@@ -75,8 +78,8 @@ def result_json(result: Result) -> dict[str, object]:
         "first_token_s": result.first_token_s,
         "usage": {"input_tokens": result.usage.input_tokens, "output_tokens": result.usage.output_tokens},
         "cost_usd": result.cost_usd,
-        "reused_from": result.reused_from,
     }
+    return told if result.reused_from is None else {**told, "reused_from": result.reused_from}
 
 
 def chrome_trace(run: Run, *, now_ns: int | None = None) -> str:

@@ -38,6 +38,7 @@ class Hands(Protocol):
     def pause(self, live: LiveRun) -> None: ...  # noqa: D102
     def continue_(self, live: LiveRun) -> None: ...  # noqa: D102
     def cancel(self, live: LiveRun) -> None: ...  # noqa: D102
+    def interrupt(self, live: LiveRun) -> None: ...  # noqa: D102
     def retry_failed(self, live: LiveRun) -> int: ...  # noqa: D102
     def quota_of(self, live: LiveRun) -> AccountView | None: ...  # noqa: D102
 
@@ -222,6 +223,10 @@ class LiveRun:
     def cancel(self) -> None:
         """Start nothing further and hang up on what is in flight; what was answered stays."""
         self._hands.cancel(self)
+
+    def interrupt(self) -> None:
+        """Start nothing further, because the process is about to end; what is in flight goes on. `cancel` hangs up."""
+        self._hands.interrupt(self)
 
     def retry_failed(self) -> int:
         """Send every prompt that was not answered again, as a new stretch of this run; how many these are.

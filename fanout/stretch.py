@@ -92,6 +92,8 @@ class OpenStretch:
         """Where the user set max_workers; the automatic one stays below."""
         self.began = False
         self.stop_reason: ev.StopReason | None = None
+        self.hangs_up = False
+        """Whether what is in flight is to be cancelled too."""
         self.wake_ns: int | None = None
         """When to ask again for a start; None: when something has changed."""
         self.sendings: dict[int, Sending] = {}
@@ -128,11 +130,6 @@ class OpenStretch:
             _LOG.exception("the caller could not warm up")
             return Broken(f"{type(exc).__name__}: {exc}", was_sent=False)
         return None
-
-    @property
-    def hangs_up(self) -> bool:
-        """Whether what is in flight is to be cancelled too."""
-        return self.stop_reason in _BY_HAND
 
     def begin(self, at_ns: int) -> None:
         """The clock of the stretch starts."""
@@ -185,7 +182,7 @@ class OpenStretch:
         self.stop_reason = reason
         happened: list[ev.Event] = [ev.StopAsked(at_ns=at_ns, reason=reason, error=error)]
         for call in self.schedule.stop():
-            if self.hangs_up or call in self._refused_ns:
+            if reason in _BY_HAND or call in self._refused_ns:
                 happened.append(ev.Cancelled(at_ns=at_ns, call=call))
             else:
                 happened.append(ev.NotSent(at_ns=at_ns, call=call, reason=reason))

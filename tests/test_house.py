@@ -28,8 +28,8 @@ RANKS = (
     ("calls",),
     ("live",),
     ("stretch",),
-    ("attempt", "dispatch"),
-    ("timer", "versions"),
+    ("pool", "dispatch"),
+    ("remembered", "timer", "versions"),
     ("engine",),
     ("executor_run",),
     ("executor", "settings"),
@@ -135,11 +135,11 @@ def test_every_file_says_its_purpose_and_can_be_read_in_a_sitting() -> None:
             assert text.count("\n") <= 400, f"{name} has grown past one sitting"
 
 
-def test_threads_for_calls_are_made_in_the_engine_only() -> None:
+def test_threads_for_calls_are_made_in_one_place() -> None:
     makers = {"ThreadPoolExecutor", "Thread"}
     may = {
-        "fanout.engine",
         "fanout.executor",
+        "fanout.pool",
         "fanout.providers.loop",
         "fanout.sandbox.process",
         "fanout.store.writer",

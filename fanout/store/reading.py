@@ -73,7 +73,7 @@ class StoredRun:
         with self._lock:
             if self._fold is not None:
                 run = self._fold.run()
-                if run.ended or time.monotonic() - self._looked_s < LOOK_EVERY_S:
+                if time.monotonic() - self._looked_s < LOOK_EVERY_S:
                     return run
             self._looked_s = time.monotonic()
             self._store.settle(self.run_id)

@@ -1,7 +1,8 @@
-"""One attempt carried out in a pool thread, and a look at how late our own loop was meanwhile.
+"""The thread pool in which calls are carried out, and a look at how late our own loop was meanwhile.
 
-Comes in: a stretch and a start that it booked. Goes out: the reply, or nothing where the attempt was cancelled. Books
-nothing and decides nothing: the engine takes what comes out back to the stretch.
+Comes in: a stretch and a start that it booked. Goes out: the reply, or nothing where the attempt was cancelled. The
+only file that makes threads for calls: one pool for all runs, whose workers block on one attempt each. Books nothing
+and decides nothing: the engine takes what comes out back to the stretch.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 from fanout import events as ev
 from fanout.calls import Reply
@@ -23,7 +24,48 @@ LAG_EVERY_NS = NS_PER_S
 LAG_TOLD_NS = 20 * NS_PER_MS
 """A lag below it is not worth a word."""
 
+SPARE_THREADS = 8
+"""Beyond the ceiling, for runs that warm up while it is reached."""
+
 _LOG = logging.getLogger(__name__)
+
+Ended = Callable[[OpenStretch, Start, Reply | None], None]
+"""Told what an attempt came to, in the thread that carried it out."""
+
+
+class Pool:
+    """The threads of one engine."""
+
+    def __init__(self, most: int, *, lock: threading.Condition, clock: Clock, ended: Ended) -> None:
+        """`most`: attempts at once. `lock` is the engine's."""
+        self._threads = ThreadPoolExecutor(most + SPARE_THREADS, thread_name_prefix="fanout-call")
+        self._lock = lock
+        self._clock = clock
+        self._ended = ended
+
+    def prepare(self, warm_up: Callable[[OpenStretch], None], stretch: OpenStretch) -> None:
+        """Have the stretch made ready in a thread."""
+        self._threads.submit(warm_up, stretch)
+
+    def carry(self, stretch: OpenStretch, start: Start) -> bool:
+        """Have this attempt carried out; False where the pool or the interpreter is closing, and nothing can start."""
+        try:
+            self._threads.submit(self._work, stretch, start)
+        except RuntimeError:
+            return False
+        return True
+
+    def close(self, *, wait: bool) -> None:
+        """Take nothing further; `wait` for what goes on."""
+        self._threads.shutdown(wait=wait)
+
+    def _work(self, stretch: OpenStretch, start: Start) -> None:
+        """In a thread: one attempt, from sending to its end."""
+        try:
+            self._ended(stretch, start, carry_out(stretch, start, lock=self._lock, clock=self._clock))
+        except Exception:
+            _LOG.exception("a call could not be carried out")
+            raise
 
 
 def carry_out(stretch: OpenStretch, start: Start, *, lock: threading.Condition, clock: Clock) -> Reply | None:
