@@ -117,6 +117,11 @@ class Record:
             return self._fold.run()
 
     @property
+    def is_new(self) -> bool:
+        """Whether its first event is not kept yet."""
+        return self._skip > 0
+
+    @property
     def goes_on(self) -> bool:
         """Whether anything is still to happen, or to be kept."""
         return self._fold.goes_on or self._shown.goes_on

@@ -27,6 +27,7 @@ from pydantic_settings import (
 
 from fanout.batch import MOST_WORKERS
 from fanout.errors import BadInput
+from fanout.people import Visibility
 from fanout.quota.limits import Limits
 
 SETTINGS_FILE = Path("fanout.toml")
@@ -71,6 +72,18 @@ class Settings(BaseSettings):
     """What accounts allow, by model string or by a pattern with * and ?; as JSON in a variable. See `limits_for`."""
     quota_file: Path | None = None
     """A file through which processes on this machine share what is left of a quota; None: each by itself."""
+    data_dir: Path = Field(default_factory=lambda: usual_data_dir(os.environ))
+    """The folder of the store, where no database is named."""
+    database_url: str | None = Field(default=None, repr=False)
+    """The store's database: postgresql://user@host:5432/name, or sqlite:////path/to/file. None: a file in data_dir."""
+    usual_visibility: Visibility = "private"
+    """Who sees a run beside its owner and admins, where its starter did not say: private, team or link."""
+    keep_days: int | None = Field(default=None, ge=1)
+    """Stored runs older than that go; None keeps them."""
+    keep_mb: int | None = Field(default=None, ge=1)
+    """The oldest stored runs go once all of them are larger than that; None keeps them."""
+    grace_s: float = Field(default=10.0, ge=0, le=3600)
+    """Seconds that calls in flight get to end, when the process is told to."""
     sandbox_url: str | None = None
     """A sandbox that is already served (`python -m fanout sandbox`); None starts one."""
     allow_remote: bool = False
@@ -83,7 +96,7 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("quota_file")
+    @field_validator("quota_file", "data_dir")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser()
@@ -119,6 +132,12 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Given values win over variables, variables over the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def usual_data_dir(environment: Mapping[str, str]) -> Path:
+    """Where programs of this user keep their data: $XDG_DATA_HOME/fanout, or ~/.local/share/fanout."""
+    base = environment.get("XDG_DATA_HOME") or ""
+    return (Path(base) if Path(base).is_absolute() else Path("~/.local/share")).expanduser() / "fanout"
 
 
 def read_settings() -> Settings:

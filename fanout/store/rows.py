@@ -99,6 +99,35 @@ def summarize(run: Run) -> Summary:
     )
 
 
+def row_of(run: Run) -> RunRow:
+    """The row of a run that is not stored, or not yet: its owner's alone."""
+    found = summarize(run)
+    return RunRow(
+        run_id=run.run_id,
+        owner_id=run.user_id,
+        owner_name=run.user_name,
+        visibility="private",
+        link_token=None,
+        name=run.batch.name,
+        model=run.batch.model,
+        baseline_of=run.baseline_of,
+        opened_at=run.opened_at_s,
+        state=run.state,
+        stop_reason=found.stop_reason,
+        prompts=len(run.calls),
+        answered=found.answered,
+        failed=found.failed,
+        max_workers=found.max_workers,
+        wall_s=found.wall_s,
+        overlap=found.overlap,
+        tokens=found.tokens,
+        cost_usd=found.cost_usd,
+        events=run.version,
+        bytes=0,
+        process_id=None,
+    )
+
+
 def settings_key(batch: Batch) -> str:
     """A digest of all that an answer depends on beside its prompt: the model, what it is told, how it is sampled."""
     asked = {

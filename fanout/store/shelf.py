@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from fanout.batch import Batch
 from fanout.errors import BadInput
 from fanout.people import Person, Visibility, may_drive, may_read
 from fanout.store.database import Database
 from fanout.store.memory import NoSuchRun
-from fanout.store.rows import RunRow
+from fanout.store.rows import RunRow, settings_key
 from fanout.store.sql import living, now_s
 from fanout.store.statements import plain
 from fanout.store.tables import AUDIT, RUN, TAG
@@ -77,6 +78,26 @@ class Shelf:
         """The row of one run. `token`: what the link that the person came with holds. Raises NoSuchRun."""
         with self._database.read() as connection:
             return self._find(connection, person, run_id, token=token)
+
+    def alike(self, person: Person, batch: Batch, *, limit: int) -> tuple[str, ...]:
+        """Runs that they may see of the same model under the same settings, the newest first."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                sa.select(RUN.c.run_id)
+                .where(RUN.c.settings_key == settings_key(batch), _visible(person))
+                .order_by(RUN.c.opened_at.desc())
+                .limit(limit)
+            )
+            return tuple(found.scalars())
+
+    def baseline(self, person: Person, run_id: str) -> RunRow | None:
+        """The newest run that they may see and that measures this one's speed-up."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                sa.select(RUN).where(RUN.c.baseline_of == run_id, _visible(person)).order_by(RUN.c.opened_at.desc())
+            )
+            row = found.mappings().first()
+            return None if row is None else _row(row, living(connection))
 
     def rename(self, person: Person, run_id: str, name: str) -> None:
         """Call it by another name; empty takes the name off."""
