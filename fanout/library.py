@@ -16,14 +16,15 @@ from typing import Any, Self
 from fanout.batch import Batch
 from fanout.engine import Engine
 from fanout.errors import BadInput
+from fanout.events import Event
 from fanout.live import LiveRun
 from fanout.people import LOCAL, Person, Visibility, may_drive, may_read, may_start
+from fanout.reuse import answers_for, carried
 from fanout.run import Run
 from fanout.settings import Settings
-from fanout.store import NoSuchRun
+from fanout.store import NoSuchRun, Store
 from fanout.store.database import open_database, url_of
 from fanout.store.reading import Reading, StoredRun
-from fanout.reuse import answers_for, carried
 from fanout.store.rows import RunRow, row_of
 from fanout.store.shelf import Shelf
 from fanout.store.sql import SqlStore
@@ -59,15 +60,9 @@ class Library:
         self.settings = settings
         self._store: SqlStore | None = None
         if engine is None:
-            database = open_database(settings.database_url or url_of(settings.data_dir))
+            database = open_database(store_url(settings))
             self._store = SqlStore(database, visibility=settings.usual_visibility)
-            engine = Engine(
-                max_in_flight=settings.max_in_flight,
-                keep_runs=settings.keep_runs,
-                limits_for=settings.limits_for,
-                quota_file=quota_file or settings.quota_file,
-                store=self._store,
-            )
+            engine = engine_of(settings, store=self._store, quota_file=quota_file)
         self.engine = engine
         self.shelf = None if self._store is None else Shelf(self._store.database)
         self._reading = None if self._store is None else Reading(self._store)
@@ -133,6 +128,14 @@ class Library:
             live = None
         run: LiveRun | StoredRun = live or self._reading.run(run_id)
         return Opened(row=row, run=run, may_drive=may_drive(person, owner_id=row.owner_id))
+
+    def events(self, person: Person, run_id: str, *, token: str | None = None) -> tuple[Event, ...]:
+        """All that is stored of a run that they may see: what a file that loses nothing is made of."""
+        self.find(person, run_id, token=token)
+        if self._store is None:
+            raise BadInput("nothing is stored here")
+        self._store.settle(run_id)
+        return self._store.events(run_id)
 
     def resume(
         self, person: Person, run_id: str, *, changes: Mapping[str, Any] | None = None, token: str | None = None
@@ -201,3 +204,19 @@ class Library:
     def _audit(self, person: Person, action: str, run_id: str, words: str | None) -> None:
         if self.shelf is not None:
             self.shelf.audit(person, action, run_id, words)
+
+
+def store_url(settings: Settings) -> str:
+    """The URL of the store: the one that is set, or the file in the data folder."""
+    return settings.database_url or url_of(settings.data_dir)
+
+
+def engine_of(settings: Settings, *, store: Store | None, quota_file: Path | None = None) -> Engine:
+    """An engine as the settings say; with no store it keeps its runs in memory."""
+    return Engine(
+        max_in_flight=settings.max_in_flight,
+        keep_runs=settings.keep_runs,
+        limits_for=settings.limits_for,
+        quota_file=quota_file or settings.quota_file,
+        store=store,
+    )

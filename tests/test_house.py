@@ -35,6 +35,7 @@ RANKS = (
     ("executor", "settings"),
     ("library",),
     ("terminal",),
+    ("stored_commands",),
     ("__init__",),
     ("__main__",),
 )

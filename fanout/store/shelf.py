@@ -54,11 +54,11 @@ class Shelf:
     """One database's runs. From any thread."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     def list(self, person: Person, wanted: Wanted = Wanted()) -> Found:  # frozen
         """The runs that this person may see and asked for. A run shared by link is listed for its owner only."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             alive = living(connection)
             condition = sa.and_(_visible(person), *_wanted(wanted, person, alive))
             count = connection.execute(sa.select(sa.func.count()).select_from(RUN).where(condition)).scalar_one()
@@ -76,12 +76,26 @@ class Shelf:
 
     def find(self, person: Person, run_id: str, *, token: str | None = None) -> RunRow:
         """The row of one run. `token`: what the link that the person came with holds. Raises NoSuchRun."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return self._find(connection, person, run_id, token=token)
+
+    def named(self, person: Person, beginning: str) -> str:
+        """The id of the only run that they may see whose id is this or begins so. Raises NoSuchRun, BadInput of two."""
+        pattern = plain(beginning).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        with self.database.read() as connection:
+            condition = sa.and_(_visible(person), RUN.c.run_id.like(pattern, escape="\\"))
+            found = connection.execute(sa.select(RUN.c.run_id).where(condition).limit(2)).scalars().all()
+        if beginning in found:
+            return beginning
+        if not beginning or not found:
+            raise NoSuchRun("no such run")
+        if len(found) > 1:
+            raise BadInput(f"several runs begin with {beginning!r}: give more of the id")
+        return str(found[0])
 
     def alike(self, person: Person, batch: Batch, *, limit: int) -> tuple[str, ...]:
         """Runs that they may see of the same model under the same settings, the newest first."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             found = connection.execute(
                 sa.select(RUN.c.run_id)
                 .where(RUN.c.settings_key == settings_key(batch), _visible(person))
@@ -92,7 +106,7 @@ class Shelf:
 
     def baseline(self, person: Person, run_id: str) -> RunRow | None:
         """The newest run that they may see and that measures this one's speed-up."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             found = connection.execute(
                 sa.select(RUN).where(RUN.c.baseline_of == run_id, _visible(person)).order_by(RUN.c.opened_at.desc())
             )
@@ -114,7 +128,7 @@ class Shelf:
         too_long = next((tag for tag in cleaned if len(tag) > MOST_TAG), None)
         if too_long is not None:
             raise BadInput(f"a tag may have {MOST_TAG} characters, this one has {len(too_long)}: {too_long[:20]}…")
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             self._driven(connection, person, run_id)
             connection.execute(TAG.delete().where(TAG.c.run_id == run_id))
             if cleaned:
@@ -129,7 +143,7 @@ class Shelf:
 
     def delete(self, person: Person, run_id: str) -> None:
         """The run is gone, also from the file. Raises BadInput while it goes on."""
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             row = self._driven(connection, person, run_id)
             if row.goes_on:
                 raise BadInput("this run still goes on: stop it first")
@@ -139,7 +153,7 @@ class Shelf:
 
     def audit(self, person: Person, action: str, run_id: str | None = None, words: str | None = None) -> None:
         """Who did what, for the table that admins read."""
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             audit(connection, person, action, run_id, words)
 
     def _find(self, connection: sa.Connection, person: Person, run_id: str, *, token: str | None) -> RunRow:
@@ -164,15 +178,15 @@ class Shelf:
         return row
 
     def _change(self, person: Person, run_id: str, action: str, values: dict[str, Any], *, words: str) -> None:
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             self._driven(connection, person, run_id)
             connection.execute(RUN.update().where(RUN.c.run_id == run_id).values(values))
             audit(connection, person, action, run_id, words)
 
     def _truncate(self) -> None:
         """What was deleted is overwritten in the file; the log before it must go too."""
-        if self._database.is_sqlite:
-            with self._database.writer.connect() as connection:
+        if self.database.is_sqlite:
+            with self.database.writer.connect() as connection:
                 raw = connection.connection.dbapi_connection
                 if raw is not None:
                     raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
