@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from dashboard.figures import phase
 from dashboard.units import counted, duration, money, percent
-from fanout.batch import Batch
 from fanout.clock import seconds
 from fanout.events import Cap, Held, LimitName, LimitReason
 from fanout.quota.limits import Source
@@ -116,12 +115,13 @@ def gauge(view: LimitView) -> Gauge:
 
 
 def gauge_words(view: LimitView) -> str:
-    """What of a limit is free at this instant."""
+    """What of a limit is free at this instant; a limit that a run asked for itself is named as its own."""
     short = _SHORT[view.name]
+    whose = "This run's own" if view.source == "run" else ""
     if view.capacity == view.number:
-        said = [f"{view.free:,} of {view.number:,} {short} free"]
+        said = [f"{whose}{whose and ': '}{view.free:,} of {view.number:,} {short} free"]
     else:
-        said = [f"{view.number:,} {short}: {view.free:,} of {view.capacity:,} free at once"]
+        said = [f"{whose}{whose and ' '}{view.number:,} {short}: {view.free:,} of {view.capacity:,} free at once"]
     if view.reserved:
         said.append(f"{view.reserved:,} reserved")
     heard = "" if view.said_remaining is None else f"; provider said {view.said_remaining:,}"
@@ -184,22 +184,12 @@ def nothing_known(view: AccountView | None, run: Run, *, costs_money: bool) -> s
     return "No limit known for this account: learning from its answers."
 
 
-def own_limits(batch: Batch) -> str | None:
-    """What a run asked to be held to, beside what its account allows."""
-    asked: tuple[tuple[LimitName, int | None], ...] = (
-        ("requests", batch.requests_per_minute),
-        ("tokens", batch.tokens_per_minute),
-    )
-    said = " and ".join(limit_words(name, number) for name, number in asked if number is not None)
-    return f"This run holds itself to {said}." if said else None
-
-
 def known_limits(run: Run) -> str | None:
-    """What an ended run knew of its account at last."""
-    latest = {step.limit: step for step in run.quota}
+    """What an ended run knew of its account at last, and what it held itself to."""
+    latest = {(step.limit, step.reason == "run"): step for step in run.quota}
     said = [
         f"{limit_words(name, step.value)} ({reason_words(step.reason)})"
-        for name, step in latest.items()
+        for (name, _), step in latest.items()
         if step.value is not None
     ]
     return f"Quota: {', '.join(said)}." if said else None

@@ -15,7 +15,7 @@ from dashboard import detail, downloads, elements, house, live, results, session
 from dashboard.gantt.component import show
 from dashboard.inputs import as_text, costs_money
 from dashboard.live import Told, derived
-from dashboard.quota_words import account_lines, gauge, go_on_label, known_limits, nothing_known, own_limits
+from dashboard.quota_words import account_lines, gauge, go_on_label, known_limits, nothing_known
 from fanout.errors import FanoutError
 from fanout.live import LiveRun
 from fanout.run import Run
@@ -186,17 +186,15 @@ def _quota(live_run: LiveRun, run: Run) -> None:
         if known is not None:
             elements.quiet(known)
         return
-    own = own_limits(run.batch)
-    if own is not None:
-        elements.quiet(own)
     account = live_run.quota()
     nothing = nothing_known(account, run, costs_money=costs_money(run.batch.model, os.environ))
     if nothing is not None:
         elements.quiet(nothing)
     if account is None:
         return
-    if account.limits:
-        elements.gauges(map(gauge, account.limits))
+    shown = (*account.own, *account.limits)
+    if shown:
+        elements.gauges(map(gauge, shown))
     for line in account_lines(account):
         elements.quiet(line)
 

@@ -230,3 +230,18 @@ def test_events_of_quota_survive_json() -> None:
         ev.CapRaised(at_ns=3, cap="usd", allowed=2.5),
     )
     assert tuple(ev.from_json(ev.as_json(event)) for event in happened) == happened
+
+
+def test_a_run_shows_its_own_limits_beside_the_accounts(bench: Bench) -> None:
+    bench.limits = Limits(requests_per_minute=6_000)
+    live = bench.start(2, requests_per_minute=60, burst=2)
+    beside = bench.start(1)
+    bench.caller.taken(3)
+    mine, others, whole = live.quota(), beside.quota(), bench.engine.quota()[0]
+    assert mine is not None
+    assert others is not None
+    assert [(limit.number, limit.source, limit.reserved) for limit in mine.own] == [(60, "run", 2)]
+    assert [(limit.number, limit.source) for limit in mine.limits] == [(6_000, "setting")]
+    assert (others.own, whole.own) == ((), ())
+    for sent in bench.caller.taken(3):
+        sent.answer()

@@ -121,6 +121,11 @@ def test_a_wait_whose_reason_changed_often_is_summed_up_by_reason() -> None:
         (limit(said_remaining=None, reserved=0, free=44), "44 of 60 RPM free"),
         (limit(capacity=2, free=0, used=1, reserved=1), "60 RPM: 0 of 2 free at once, 1 reserved; provider said 40"),
         (limit(name="tokens_per_day", said_remaining=None), "41 of 60 tokens a day free, 3 reserved"),
+        (limit(source="run", said_remaining=None), "This run's own: 41 of 60 RPM free, 3 reserved"),
+        (
+            limit(source="run", said_remaining=None, capacity=2, free=1, used=1, reserved=0),
+            "This run's own 60 RPM: 1 of 2 free at once",
+        ),
     ],
 )
 def test_the_gauge_in_words(view: LimitView, text: str) -> None:
@@ -153,12 +158,6 @@ def test_an_unknown_limit_is_spoken_of_only_where_it_matters() -> None:
     assert words.nothing_known(account(limits=(limit(),)), GOING, costs_money=True) is None
     assert words.nothing_known(account(), make_run(n=4), costs_money=True) is None
     assert words.nothing_known(None, GOING, costs_money=True) is None
-
-
-def test_a_run_says_what_it_holds_itself_to() -> None:
-    batch = Batch(prompts=["a"], requests_per_minute=60, tokens_per_minute=9_000)
-    assert words.own_limits(batch) == "This run holds itself to 60 requests a minute and 9,000 tokens a minute."
-    assert words.own_limits(Batch(prompts=["a"])) is None
 
 
 # What it means for a run
@@ -221,6 +220,14 @@ def test_what_an_ended_run_knew_of_its_quota() -> None:
     run = run_of(1, quota(60), quota(30, 10), answered(0, 20, 30), end=ended(30))
     assert words.known_limits(run) == "Quota: 30 requests a minute (told by the provider)."
     assert words.known_limits(make_run(n=2)) is None
+
+
+def test_an_ended_run_tells_its_own_limit_beside_the_accounts() -> None:
+    own = ev.LimitChanged(at_ns=ms(0), limit="requests", old=None, new=12, reason="run")
+    run = run_of(1, quota(60), [own], answered(0, 20, 30), end=ended(30))
+    assert words.known_limits(run) == (
+        "Quota: 60 requests a minute (told by the provider), 12 requests a minute (asked for by a run)."
+    )
 
 
 # Caps

@@ -63,3 +63,25 @@ def test_a_cap_pauses_the_run_and_asks(browse: Browse, profile: Profile) -> None
     before = screen.answered()
     screen.press(re.compile("Go on for another 300 tokens"))
     expect(screen.strip).not_to_contain_text(f"{before} of 60 answered")
+
+
+def test_a_limit_that_the_run_asked_for_has_a_gauge_of_its_own(browse: Browse, profile: Profile) -> None:
+    screen = browse()
+    screen.set_sandbox(profile(requests_per_minute=600, burst=10))
+    screen.more()
+    screen.number("Requests a minute", 120)
+    screen.number("Tokens a minute", 60_000)
+    screen.type_prompts(*(f"Reply: own {n}" for n in range(14)))
+    screen.run()
+    gauges = screen.page.locator(".gauges > div")
+    expect(gauges).to_have_count(3)
+    expect(gauges.nth(0)).to_contain_text(re.compile("^This run's own 120 RPM: . of 2 free at once"))
+    expect(gauges.nth(1)).to_contain_text(re.compile("^This run's own 60,000 TPM"))
+    expect(gauges.nth(2)).to_contain_text(re.compile("^600 RPM"))
+    screen.press("Pause")
+    screen.state("Paused")
+    screen.shoot("own-limits", tall=1300)
+    assert screen.overflow_px() == 0
+    screen.press("Continue")
+    screen.state("Done")
+    screen.says("120 requests a minute (asked for by a run)")
