@@ -173,6 +173,23 @@ def share_words(share: Share) -> str:
     return " · ".join(said)
 
 
+def sharing(view: AccountView, run_id: str) -> str | None:
+    """Beside how many other runs this one goes on, and its share among them; None where it is alone."""
+    going = [share for share in view.shares if share.waiting or share.in_flight or share.run_id == run_id]
+    own = sum(share.weight for share in going if share.run_id == run_id)
+    if len(going) < 2 or not own:
+        return None
+    whole = sum(share.weight for share in going)
+    return f"Shares this account with {counted(len(going) - 1, 'other run')}: weight {own} of {whole} altogether."
+
+
+def weight_moves(run: Run) -> str | None:
+    """Where the run's share was moved, by its values."""
+    if len(run.weights) < 2:
+        return None
+    return f"Weight moved: {' to '.join(str(step.value) for step in run.weights)}."
+
+
 def _going(share: Share) -> tuple[tuple[int, str], ...]:
     return ((share.in_flight, "in flight"), (share.waiting, "waiting"))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from fanout.batch import Batch
 from fanout.clock import Clock, nanoseconds
 from fanout.errors import BadInput
+from fanout.events import WeightChanged
 from fanout.quota.account import Account
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
@@ -87,6 +88,15 @@ class Dispatch:
         gate = self._gates.at(admitted.account, admitted.limits, at_ns)
         self._turns[run_id] = Turns(batch, run_id=run_id, gate=gate, at_ns=at_ns)
         gate.lease(run_id, nanoseconds(batch.timeout_s))
+
+    def move_weight(self, run_id: str, weight: int, at_ns: int) -> WeightChanged | None:
+        """The run's share is `weight` from now on; None where it was so before. Raises BadInput, nothing moved."""
+        turns = self._turns.get(run_id)
+        if turns is None:
+            raise BadInput("this run is no longer remembered: start it again from its prompts")
+        old = turns.weight
+        turns.move_weight(weight, at_ns)
+        return None if old == weight else WeightChanged(at_ns=at_ns, old=old, new=weight, reason="user")
 
     def leave(self, run_id: str) -> None:
         """The run is forgotten."""

@@ -25,9 +25,10 @@ from fanout import events as ev
 from fanout.batch import MOST_WORKERS, Batch
 from fanout.calls import Caller, Reply
 from fanout.calls.completion import Completion
-from fanout.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock, seconds
+from fanout.clock import Clock, MonotonicClock, seconds
 from fanout.dispatch import Dispatch, account_of_batch, earliest_ns, no_limits
 from fanout.errors import BadInput, Broken, CallFailed, EngineClosed
+from fanout.lag import LagTeller
 from fanout.live import LiveRun
 from fanout.providers.loop import worst_lag_ns
 from fanout.quota.account import Account
@@ -40,10 +41,6 @@ from fanout.stretch import OpenStretch, workers_wanted
 
 CLOSING_S = 5.0
 """How long `close` waits for calls in flight to hang up."""
-LAG_EVERY_NS = NS_PER_S
-"""How often at most a run is told how late the loop woke up."""
-LAG_TOLD_NS = 20 * NS_PER_MS
-"""A lag below it is not worth a word."""
 SPARE_THREADS = 8
 """Threads beyond the ceiling, for runs that warm up while the ceiling is reached."""
 
@@ -86,8 +83,7 @@ class Engine:
         self._store = store or MemoryStore()
         self._caller_for = caller_for
         self._jitter = jitter
-        self._lag_ns = lag_ns
-        self._lag_asked_ns = 0
+        self._lag = LagTeller(lag_ns)
         self._keep_runs = keep_runs
         self._ceiling = InFlightCeiling(max_in_flight)
         self._dispatch = Dispatch(limits_for, account_for, self._clock, quota_file=quota_file)
@@ -191,6 +187,14 @@ class Engine:
             )
         self._pump()
 
+    def set_weight(self, live: LiveRun, weight: int) -> None:
+        """Move the run's share beside others on its account. Raises BadInput beyond what the settings allow."""
+        with self._lock, self._dispatch.together:
+            moved = self._dispatch.move_weight(live.run_id, weight, self._clock.now_ns())
+            if moved is not None:
+                live.record.add(moved)
+        self._pump()
+
     def pause(self, live: LiveRun) -> None:
         """Start nothing further."""
         with self._lock:
@@ -264,7 +268,7 @@ class Engine:
         with self._lock, self._dispatch.together:
             if stretch.stop_reason is not None:
                 return  # stopped while it warmed up
-            self._lag_ns()  # what was late before is not this stretch's
+            self._lag.forget()
             stretch.begin(self._clock.now_ns())
             if error is not None:
                 stretch.give_up("not_ready", self._clock.now_ns(), error)
@@ -353,21 +357,10 @@ class Engine:
     def _ended(self, stretch: OpenStretch, start: Start, reply: Reply | None) -> None:
         with self._lock, self._dispatch.together:
             at_ns = self._clock.now_ns()
-            self._tell_lag(at_ns)
+            self._lag.tell(self._going.values(), at_ns)
             stretch.ended(start, reply, at_ns)
             self._end_if_done(stretch)
         self._pump()
-
-    def _tell_lag(self, at_ns: int) -> None:
-        """Under the lock: a loop that woke up late made every latency of this second look longer."""
-        if at_ns - self._lag_asked_ns < LAG_EVERY_NS:
-            return
-        self._lag_asked_ns = at_ns
-        lag_ns = self._lag_ns()
-        if lag_ns > LAG_TOLD_NS:
-            for stretch in self._going.values():
-                if stretch.began:
-                    stretch.live.record.add(ev.ClientLagged(at_ns=at_ns, lag_ns=lag_ns))
 
     # Waiting for instants
 

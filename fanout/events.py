@@ -239,6 +239,17 @@ class LimitChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeightChanged:
+    """The run's share beside others on its account moved while the run was remembered."""
+
+    kind: ClassVar[str] = "weight_changed"
+    at_ns: int
+    old: int
+    new: int
+    reason: Literal["user"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CapReached:
     """The run has used what it was allowed: nothing further starts until somebody raises the cap."""
 
@@ -295,6 +306,7 @@ Event = (
     | Cancelled
     | NotSent
     | LimitChanged
+    | WeightChanged
     | CapReached
     | CapRaised
     | StopAsked
@@ -319,6 +331,7 @@ KINDS: Mapping[str, type[Event]] = {
         Cancelled,
         NotSent,
         LimitChanged,
+        WeightChanged,
         CapReached,
         CapRaised,
         StopAsked,

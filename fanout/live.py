@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import Protocol
 
-from fanout.batch import Batch, check_max_workers
+from fanout.batch import Batch, check_max_workers, check_weight
 from fanout.clock import Clock
 from fanout.events import (
     Cancelled,
@@ -34,6 +34,7 @@ class Hands(Protocol):
     """What a LiveRun asks of its engine."""
 
     def set_max_workers(self, live: LiveRun, max_workers: int) -> None: ...  # noqa: D102
+    def set_weight(self, live: LiveRun, weight: int) -> None: ...  # noqa: D102
     def pause(self, live: LiveRun) -> None: ...  # noqa: D102
     def continue_(self, live: LiveRun) -> None: ...  # noqa: D102
     def cancel(self, live: LiveRun) -> None: ...  # noqa: D102
@@ -148,6 +149,18 @@ class LiveRun:
     @max_workers.setter
     def max_workers(self, value: int) -> None:
         self._hands.set_max_workers(self, check_max_workers(value))
+
+    @property
+    def weight(self) -> int:
+        """The run's share beside others on its account. Setting it takes effect with the next call that starts.
+
+        Raises BadInput beyond what the settings allow (`max_weight`).
+        """
+        return self.snapshot().weight
+
+    @weight.setter
+    def weight(self, value: int) -> None:
+        self._hands.set_weight(self, check_weight(value))
 
     def pause(self) -> None:
         """Start nothing further; what is in flight goes on."""

@@ -174,6 +174,7 @@ def _print_summary(live: LiveRun, *, as_json: bool, out: TextIO) -> None:
             "run_id": run.run_id,
             "model": run.batch.model,
             "max_workers": run.max_workers,
+            "weight": run.weight,
             "stop_reason": run.stop_reason,
             "stop_error": None if run.stop_error is None else str(run.stop_error),
             "cap": None if run.cap is None else asdict(run.cap),

@@ -27,6 +27,7 @@ RANKS = (
     ("calls",),
     ("live",),
     ("stretch",),
+    ("lag",),
     ("dispatch",),
     ("engine",),
     ("executor_run",),

@@ -12,7 +12,7 @@ from dashboard import wording
 from fanout import events as ev
 from fanout.batch import Batch
 from fanout.errors import CallFailed, Rejected, ServerFailed
-from fanout.quota.view import AccountView, LimitView, Refused
+from fanout.quota.view import AccountView, LimitView, Refused, Share
 from fanout.run import CapState, Phase, PhaseName, Run, Step
 from fanout.tuning.quota_bound import QuotaBound
 from tests.runs import make_run
@@ -158,6 +158,25 @@ def test_an_unknown_limit_is_spoken_of_only_where_it_matters() -> None:
     assert words.nothing_known(account(limits=(limit(),)), GOING, costs_money=True) is None
     assert words.nothing_known(account(), make_run(n=4), costs_money=True) is None
     assert words.nothing_known(None, GOING, costs_money=True) is None
+
+
+def share(run_id: str, weight: int, *, waiting: int = 1) -> Share:
+    return Share(run_id=run_id, weight=weight, waiting=waiting, in_flight=0, requests=1, tokens=1)
+
+
+def test_a_run_says_beside_whom_it_goes_on_and_its_share() -> None:
+    beside = account(shares=(share("mine", 3), share("other", 1), share("ended", 5, waiting=0)))
+    assert words.sharing(beside, "mine") == "Shares this account with 1 other run: weight 3 of 4 altogether."
+    assert words.sharing(account(shares=(share("mine", 3), share("ended", 1, waiting=0))), "mine") is None
+    assert words.sharing(account(shares=(share("other", 3),)), "forgotten") is None
+
+
+def test_an_ended_run_tells_where_its_weight_was_moved() -> None:
+    moves: list[ev.Event] = [
+        ev.WeightChanged(at_ns=ms(at), old=old, new=new, reason="user") for at, old, new in ((1, 1, 3), (2, 3, 2))
+    ]
+    assert words.weight_moves(run_of(1, moves, answered(0, 20, 30), end=ended(30))) == "Weight moved: 1 to 3 to 2."
+    assert words.weight_moves(make_run(n=2)) is None
 
 
 # What it means for a run

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fanout.batch import Batch
 from fanout.clock import NS_PER_S
+from fanout.errors import BadInput
 from fanout.events import Cap, LimitName, Usage
 from fanout.quota.bucket import Bucket
 from fanout.quota.ceiling import Hold
@@ -135,6 +136,19 @@ class Turns:
     def tag(self) -> int:
         """Where the run stands in line on its account: the smallest goes first."""
         return self.gate.tag(self.run_id)
+
+    @property
+    def weight(self) -> int:
+        """Its share beside others."""
+        return self.gate.runs[self.run_id].weight
+
+    def move_weight(self, weight: int, at_ns: int) -> None:
+        """Its share from now on. Raises BadInput beyond what the settings allow."""
+        most = self.gate.limits.max_weight
+        if weight > most:
+            allowed = "must be 1" if most == 1 else f"must be from 1 to {most}"
+            raise BadInput(f"weight {allowed} for {self._batch.model}, as the settings say (max_weight), got {weight}")
+        self.gate.move_weight(self.run_id, weight, at_ns)
 
     def leave(self) -> None:
         """The run is forgotten."""

@@ -99,5 +99,7 @@ class AccountView:
     shared_file: bool | None = None
     """Whether other processes of this host take from the same limits; False: their file cannot be used, this one goes
     on alone; None: no file was named."""
+    max_weight: int = 1
+    """The largest weight that a run may have here."""
     own: tuple[LimitView, ...] = ()
     """Where it is one run that looks: the limits which that run asked for itself."""

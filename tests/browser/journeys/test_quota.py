@@ -11,6 +11,7 @@ from fanout.sandbox.profile import SandboxProfile
 from tests.browser.journeys.screen import Screen
 
 Browse = Callable[..., Screen]
+NewTab = Callable[[Screen, str], Screen]
 Profile = Callable[..., SandboxProfile]
 
 
@@ -85,3 +86,27 @@ def test_a_limit_that_the_run_asked_for_has_a_gauge_of_its_own(browse: Browse, p
     screen.press("Continue")
     screen.state("Done")
     screen.says("120 requests a minute (asked for by a run)")
+
+
+def test_the_weight_of_a_run_that_shares_its_account_is_moved_while_it_goes_on(
+    browse: Browse, profile: Profile, new_tab: NewTab
+) -> None:
+    screen = browse()
+    screen.set_sandbox(profile(requests_per_minute=120, burst=2))
+    screen.type_prompts(*(f"Reply: first {n}" for n in range(60)))
+    first = screen.run()
+    expect(screen.key("weight_slider")).to_have_count(0)
+    screen.press("Edit and run again")
+    screen.run()
+    screen.says("Shares this account with 1 other run: weight 1 of 2 altogether.")
+    screen.slide("weight_slider", 3)
+    screen.says("Shares this account with 1 other run: weight 3 of 4 altogether.")
+    screen.shoot("weight", tall=1300)
+    assert screen.overflow_px() == 0
+    beside = new_tab(screen, f"/?run={first}")
+    beside.says("Shares this account with 1 other run: weight 1 of 4 altogether.")
+    beside.press("Stop")
+    beside.state("Stopped")
+    expect(screen.key("weight_slider")).to_have_count(0)
+    screen.press("Stop")
+    screen.says(re.compile(r"^Weight moved: 1 to (2 to )?3\.$"))
