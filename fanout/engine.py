@@ -307,23 +307,28 @@ class Engine:
     def _pump(self) -> None:
         """Start whatever may start now, over all runs in turn; set the timer for what may start later."""
         with self._lock, self._dispatch.together:
-            began = [stretch for stretch in self._going.values() if stretch.began]
-            starts = self._dispatch.book(began, self._clock.now_ns)
-            self._dispatch.tell_changes(began, self._clock.now_ns())
-            for stretch in began:
-                self._end_if_done(stretch)  # what a day's limit stopped, with nothing in flight
-            self._set_timer()
-        for stretch, start in starts:
-            self._hand_over(stretch, start)
+            starts = self._book()
+        self._hand_over(starts)
 
-    def _hand_over(self, stretch: OpenStretch, start: Start) -> None:
-        try:
-            self._pool.submit(self._work, stretch, start)
-        except RuntimeError:  # the pool or the interpreter is closing: nothing further can start
-            with self._lock, self._dispatch.together:
-                stretch.ended(start, None, self._clock.now_ns())
-                self._end_if_done(stretch)
-            self._stop(stretch.live, "interrupted")
+    def _book(self) -> list[tuple[OpenStretch, Start]]:
+        """Under the lock: what starts now, booked; who calls it hands it over once the lock is let go."""
+        began = [stretch for stretch in self._going.values() if stretch.began]
+        starts = self._dispatch.book(began, self._clock.now_ns)
+        self._dispatch.tell_changes(began, self._clock.now_ns())
+        for stretch in began:
+            self._end_if_done(stretch)  # what a day's limit stopped, with nothing in flight
+        self._set_timer()
+        return starts
+
+    def _hand_over(self, starts: list[tuple[OpenStretch, Start]]) -> None:
+        for stretch, start in starts:
+            try:
+                self._pool.submit(self._work, stretch, start)
+            except RuntimeError:  # the pool or the interpreter is closing: nothing further can start
+                with self._lock, self._dispatch.together:
+                    stretch.ended(start, None, self._clock.now_ns())
+                    self._end_if_done(stretch)
+                self._stop(stretch.live, "interrupted")
 
     def _work(self, stretch: OpenStretch, start: Start) -> None:
         """In a pool thread: one attempt, from sending to its end."""
@@ -360,7 +365,8 @@ class Engine:
             self._lag.tell(self._going.values(), at_ns)
             stretch.ended(start, reply, at_ns)
             self._end_if_done(stretch)
-        self._pump()
+            starts = self._book()  # in the same block: one transaction of a shared file, not two
+        self._hand_over(starts)
 
     # Waiting for instants
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fanout.events import LimitName
 from fanout.quota.bucket import NS_PER_MINUTE, Bucket, Day, Meter, MeterState
@@ -43,16 +44,17 @@ class Change:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptLimit:
-    """One limit as the processes of a host share it."""
+class KeptLimit(NamedTuple):
+    """One limit as the processes of a host share it; a tuple, since two are made and two are read a transaction."""
 
     source: Source
     amount: int
     capacity: int
     total: int
     readings: int
-    meter: MeterState
+    level: int
+    instant_ns: int
+    """Both as in `MeterState`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -214,12 +216,12 @@ class Meters:
         """Every limit, for the other processes."""
         return {
             name: KeptLimit(
-                source=known.source,
-                amount=known.meter.amount,
-                capacity=known.meter.capacity,
-                total=known.total,
-                readings=known.readings,
-                meter=known.meter.state(),
+                known.source,
+                known.meter.amount,
+                known.meter.capacity,
+                known.total,
+                known.readings,
+                *known.meter.state(),
             )
             for name, known in self.known.items()
         }
@@ -249,7 +251,7 @@ class Meters:
             capacity = None if known.fixed_burst else kept.capacity
             known.meter.set_amount(kept.amount, at_ns, capacity=capacity)
             known.source = kept.source
-        known.meter.restore(kept.meter, shift_ns=shift_ns)
+        known.meter.restore(MeterState(kept.level, kept.instant_ns), shift_ns=shift_ns)
         known.readings = max(known.readings, kept.readings)
         known.shared_total, known.total = kept.total, kept.total + unshared
         if unshared:
