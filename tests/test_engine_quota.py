@@ -282,3 +282,15 @@ def test_where_the_settings_allow_no_weight_it_stays_one(bench: Bench) -> None:
         live.weight = 2
     bench.caller.taken(1)[0].answer()
     assert live.wait(WAIT_S)
+
+
+@pytest.mark.parametrize("number", [1, 2, 600])
+def test_a_run_is_told_the_limit_as_the_settings_say_it_and_not_its_pace(bench: Bench, number: int) -> None:
+    bench.limits = Limits(requests_per_minute=number, never_exceed=True)
+    live = bench.start(1)
+    bench.caller.taken(1)[0].answer()
+    assert live.wait(WAIT_S)
+    assert [step.value for step in live.snapshot().quota] == [number]
+    view = live.quota()
+    assert view is not None
+    assert [limit.number for limit in view.limits] == [number]

@@ -65,6 +65,17 @@ def test_no_window_holds_more_than_the_burst_and_what_the_rate_gives(
         assert inside <= capacity + per_minute * window_ns // NS_PER_MINUTE + 1
 
 
+@given(limit=st.integers(1, 10_000), header=st.integers(1, 10_000))
+def test_never_exceed_shows_the_number_that_was_told(limit: int, header: int) -> None:
+    made = gate(Limits(requests_per_minute=limit, never_exceed=True)).meters
+    assert made.amount("requests") == limit
+    made.learn("requests", header, "header", 0)
+    assert made.amount("requests") == min(limit, header)
+    untold = gate(Limits(never_exceed=True)).meters
+    untold.learn("requests", header, "header", 0)
+    assert untold.amount("requests") == header
+
+
 @settings(max_examples=25)
 @given(limit=st.integers(1, 400))
 def test_never_exceed_lets_no_minute_hold_more_than_the_limit(limit: int) -> None:

@@ -63,6 +63,8 @@ class Known:
 
     meter: Meter
     source: Source
+    told: int | None = None
+    """The number as it was told, where `never_exceed` paces by less."""
     most: int | None = None
     """What the settings allow: headers lower it, never raise it."""
     fixed_burst: bool = False
@@ -119,6 +121,7 @@ class Meters:
                 self.known[name] = Known(
                     meter=self._meter(name, amount, at_ns),
                     source="setting",
+                    told=amount,
                     most=amount,
                     fixed_burst=limits.burst is not None or limits.never_exceed,
                 )
@@ -169,6 +172,7 @@ class Meters:
             self.known[name] = Known(
                 meter=self._meter(name, amount, at_ns),
                 source=source,
+                told=amount,
                 fixed_burst=self._sets_burst(name),
                 known_ns=at_ns,
             )
@@ -183,7 +187,7 @@ class Meters:
         if capacity is not None and source == "header" and not self._limits.never_exceed:
             capacity = max(capacity, known.meter.capacity)  # what a response said is there, is there
         known.meter.set_amount(self._paced(amount), at_ns, capacity=capacity)
-        known.source = source
+        known.source, known.told = source, amount
         return Change(name=name, old=old, new=amount, source=source, why=why)
 
     def read(self, name: LimitName, reading: Reading, *, booked_ns: int, since: int, alone: bool, at_ns: int) -> None:
@@ -266,9 +270,11 @@ class Meters:
 
     def _shown(self, known: Known) -> int:
         """The number of the limit: a pace that never exceeds leaves a tenth of it to the burst."""
-        if self._limits.never_exceed and isinstance(known.meter, Bucket):
-            return known.meter.amount + known.meter.capacity
-        return known.meter.amount
+        if not self._limits.never_exceed or not isinstance(known.meter, Bucket):
+            return known.meter.amount
+        if known.told is not None and self._paced(known.told) == known.meter.amount:
+            return known.told
+        return known.meter.amount + known.meter.capacity  # another process moved it
 
     def _paced(self, amount: int) -> int:
         return max(1, amount - _tenth(amount)) if self._limits.never_exceed else amount
