@@ -249,7 +249,7 @@ def _suffice(run: Run, bound: QuotaBound) -> str:
 def held_words(run: Run) -> str | None:
     """What holds the next call now, where it is not simply the workers, the run's cap or a pause."""
     held = run.holds[-1].held_by if run.holds else None
-    waits = any(call.status == "queued" for call in run.calls)
+    waits = any(call.status in ("queued", "backing_off") for call in run.calls)
     if run.state != "running" or held in (None, "workers", "cap", "paused") or not waits:
         return None
     return phase(held)

@@ -11,7 +11,7 @@ from dashboard import quota_words as words
 from dashboard import wording
 from fanout import events as ev
 from fanout.batch import Batch
-from fanout.errors import CallFailed, Rejected, ServerFailed
+from fanout.errors import CallFailed, RateLimited, Rejected, ServerFailed
 from fanout.quota.view import AccountView, LimitView, Refused, Share
 from fanout.run import CapState, Phase, PhaseName, Run, Step
 from fanout.tuning.quota_bound import QuotaBound
@@ -222,6 +222,32 @@ def test_what_holds_the_next_call_is_in_the_sentence() -> None:
     assert said(run, 20).startswith(
         "0 of 6 answered, 1 in flight, waiting for its turn: another run shares this account."
     )
+
+
+def test_a_retried_call_backs_off_until_it_is_due_and_then_waits_for_what_holds_it() -> None:
+    error = RateLimited("later", retry_after_s=0.09)
+    retrying = ev.Retrying(at_ns=ms(10), call=0, attempt=1, error=error, ready_ns=ms(100), reason="retry_after")
+    held: list[ev.Event] = [ev.HoldChanged(at_ns=ms(100), held_by="requests")]
+    run = run_of(2, [*started(0, 0), retrying], started(1, 20))
+    assert wording.counts_sentence(run, now_ns=ms(99)) == "0 of 2 answered, 1 in flight, 1 backing off"
+    run = run_of(2, [*started(0, 0), retrying], started(1, 20), held)
+    counts = wording.counts_sentence(run, now_ns=ms(100))
+    assert counts == "0 of 2 answered, 1 in flight, 1 waiting for the request quota"
+    assert said(run, 100).startswith("0 of 2 answered, 1 in flight, waiting for the request quota.")
+
+
+def test_what_waits_is_queued_unless_a_limit_of_the_account_holds_it() -> None:
+    asked: tuple[ev.Held | None, ...] = ("workers", "turn", "penalty", None)
+    texts = {}
+    for by in asked:
+        holds: list[ev.Event] = [ev.HoldChanged(at_ns=ms(10), held_by=by)]
+        texts[by] = wording.counts_sentence(run_of(3, started(0, 0), holds), now_ns=ms(20)).split(", ")[-1]
+    assert texts == {
+        "workers": "2 queued",
+        "turn": "2 waiting for its turn",
+        "penalty": "2 waiting after a 429",
+        None: "2 queued",
+    }
 
 
 def test_the_quota_that_set_the_pace_is_named_with_its_number() -> None:

@@ -110,3 +110,18 @@ def test_the_weight_of_a_run_that_shares_its_account_is_moved_while_it_goes_on(
     expect(screen.key("weight_slider")).to_have_count(0)
     screen.press("Stop")
     screen.says(re.compile(r"^Weight moved: 1 to (2 to )?3\.$"))
+
+
+def test_a_retried_call_that_the_quota_holds_is_not_said_to_back_off(browse: Browse, profile: Profile) -> None:
+    screen = browse()
+    screen.set_sandbox(profile(requests_per_minute=600, burst=1, headers=False))
+    screen.more()
+    screen.number("Requests a minute", 2)
+    screen.number("Burst", 2)
+    screen.type_prompts("Reply: one", "Reply: refused at first", "Reply: three")
+    screen.run()
+    screen.counts("1 of 3 answered, 2 waiting for the request quota")
+    screen.shoot("held", tall=1300)
+    assert screen.overflow_px() == 0
+    screen.press("Stop")
+    screen.state("Stopped")
