@@ -132,7 +132,7 @@ def _tell(run: Run, now_ns: int) -> Told:
         version=run.version,
         at_ns=now_ns,
         state=wording.run_state(run),
-        counts=wording.counts_sentence(run),
+        counts=wording.counts_sentence(run, now_ns=now_ns),
         sentence=wording.run_sentence(run, metrics),
         figures=tuple(wording.figures(run, metrics)),
         answered=metrics.answered,

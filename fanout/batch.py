@@ -94,7 +94,7 @@ class Batch:
         for name in ("requests_per_minute", "tokens_per_minute", "burst", "cap_tokens"):
             if getattr(self, name) is not None:
                 whole(name, getattr(self, name), low=1, high=MOST_QUOTA)
-        whole("weight", self.weight, low=1, high=MOST_WEIGHT)
+        check_weight(self.weight)
         if self.cap_usd is not None:
             _number("cap_usd", self.cap_usd, low=0.0, high=1_000_000.0, above=True)
         if self.sandbox is not None and not isinstance(self.sandbox, SandboxProfile):
@@ -136,6 +136,11 @@ class Batch:
 def check_max_workers(value: object) -> int:
     """`value` as max_workers, or BadInput."""
     return whole("max_workers", value, low=1, high=MOST_WORKERS)
+
+
+def check_weight(value: object) -> int:
+    """`value` as a weight, or BadInput. What the settings allow may be less."""
+    return whole("weight", value, low=1, high=MOST_WEIGHT)
 
 
 def _prompts(value: object) -> tuple[str, ...]:

@@ -11,10 +11,8 @@ lock.
 from __future__ import annotations
 
 import random
-import secrets
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,9 +25,11 @@ from fanout.calls.completion import Completion
 from fanout.clock import Clock, MonotonicClock
 from fanout.dispatch import Dispatch, account_of_batch, earliest_ns, no_limits
 from fanout.errors import EngineClosed
-from fanout.live import LiveRun, Record
+from fanout.lag import LagTeller
+from fanout.live import LiveRun, Record, wait_for
+from fanout.opening import opening
 from fanout.people import LOCAL, Person, Visibility
-from fanout.pool import LagWatch, Pool
+from fanout.pool import Pool
 from fanout.providers.loop import worst_lag_ns
 from fanout.quota.account import Account
 from fanout.quota.ceiling import InFlightCeiling
@@ -41,7 +41,6 @@ from fanout.store import MemoryStore, Store
 from fanout.store.limit import StoreLimit
 from fanout.stretch import Asked, Known, OpenStretch, workers_wanted
 from fanout.timer import Timer
-from fanout.versions import versions
 
 CLOSING_S = 5.0
 """How long `close` waits for calls in flight to hang up."""
@@ -80,7 +79,7 @@ class Engine:
         self._store = store or MemoryStore()
         self._caller_for = caller_for
         self._jitter = jitter
-        self._lag = LagWatch(lag_ns)
+        self._lag = LagTeller(lag_ns)
         self._ceiling = InFlightCeiling(max_in_flight)
         self._dispatch = Dispatch(limits_for, account_for, self._clock, quota_file=quota_file)
         # Protects the stretches, the ceiling and everything below: workers, the timer and callers change them.
@@ -119,16 +118,7 @@ class Engine:
         """
         caller = self._caller_for(batch, self._clock)
         admitted = self._dispatch.admit(batch)
-        opened = ev.RunOpened(
-            at_ns=self._clock.now_ns(),
-            run_id=secrets.token_hex(8),
-            batch=batch,
-            opened_at_s=time.time(),
-            baseline_of=baseline_of,
-            user_id=by.user_id,
-            user_name=by.name,
-            versions=versions(),
-        )
+        opened = opening(batch, at_ns=self._clock.now_ns(), by=by, baseline_of=baseline_of)
         with self._lock, self._dispatch.together:
             self._check_open()
             journal = self._store.open(opened, visibility=visibility)
@@ -195,10 +185,10 @@ class Engine:
             self._timer.close()
         for live in going:
             self._stop(live, "interrupted")
-        _wait_for(going, grace_s)
+        wait_for(going, grace_s)
         for live in going:
             self._hang_up(live)
-        _wait_for(going, CLOSING_S)
+        wait_for(going, CLOSING_S)
         self._pool.close(wait=all(live.ended for live in going))
         self._timer.join()
         with self._lock:
@@ -218,6 +208,14 @@ class Engine:
                 stretch.move_workers(max_workers)
             at_ns = self._clock.now_ns()
             live.record.add(ev.LimitChanged(at_ns=at_ns, limit="max_workers", old=old, new=max_workers, reason="user"))
+        self._pump()
+
+    def set_weight(self, live: LiveRun, weight: int) -> None:
+        """Move the run's share beside others on its account. Raises BadInput beyond what the settings allow."""
+        with self._lock, self._dispatch.together:
+            moved = self._dispatch.move_weight(live.run_id, weight, self._clock.now_ns())
+            if moved is not None:
+                live.record.add(moved)
         self._pump()
 
     def pause(self, live: LiveRun) -> None:
@@ -318,7 +316,7 @@ class Engine:
         with self._lock, self._dispatch.together:
             if stretch.stop_reason is not None:
                 return  # stopped while it warmed up
-            self._lag.forget()  # what was late before is not this stretch's
+            self._lag.forget()
             stretch.begin(self._clock.now_ns())
             if error is not None:
                 stretch.give_up("not_ready", self._clock.now_ns(), error)
@@ -367,12 +365,20 @@ class Engine:
     def _pump(self) -> None:
         """Start whatever may start now, over all runs in turn; set the timer for what may start later."""
         with self._lock, self._dispatch.together:
-            began = [stretch for stretch in self._runs.going.values() if stretch.began]
-            starts = self._dispatch.book(began, self._clock.now_ns)
-            self._dispatch.tell_changes(began, self._clock.now_ns())
-            for stretch in began:
-                self._end_if_done(stretch)  # what a day's limit stopped, with nothing in flight
-            self._timer.set(earliest_ns(self._runs.going.values()))
+            starts = self._book()
+        self._hand_over(starts)
+
+    def _book(self) -> list[tuple[OpenStretch, Start]]:
+        """Under the lock: what starts now, booked; who calls it hands it over once the lock is let go."""
+        began = [stretch for stretch in self._runs.going.values() if stretch.began]
+        starts = self._dispatch.book(began, self._clock.now_ns)
+        self._dispatch.tell_changes(began, self._clock.now_ns())
+        for stretch in began:
+            self._end_if_done(stretch)  # what a day's limit stopped, with nothing in flight
+        self._timer.set(earliest_ns(self._runs.going.values()))
+        return starts
+
+    def _hand_over(self, starts: list[tuple[OpenStretch, Start]]) -> None:
         for stretch, start in starts:
             if not self._pool.carry(stretch, start):
                 self._stop(stretch.live, "interrupted")
@@ -384,15 +390,9 @@ class Engine:
             self._lag.tell(self._runs.going.values(), at_ns)
             stretch.ended(start, reply, at_ns)
             self._end_if_done(stretch)
-        self._pump()
+            starts = self._book()  # in the same block: one transaction of a shared file, not two
+        self._hand_over(starts)
 
     def _check_open(self) -> None:
         if self._closed:
             raise EngineClosed("this engine is closed: open another one")
-
-
-def _wait_for(runs: Iterable[LiveRun], within_s: float) -> None:
-    """Until all have ended, or the time has run out."""
-    until_s = time.monotonic() + within_s
-    for live in runs:
-        live.wait(max(0.0, until_s - time.monotonic()))

@@ -15,57 +15,15 @@ from typing import Any, ClassVar, Literal
 
 from fanout.batch import Batch
 from fanout.errors import BadInput, CallFailed
+from fanout.reasons import Cap as Cap
+from fanout.reasons import Held as Held
+from fanout.reasons import LimitName as LimitName
+from fanout.reasons import LimitReason as LimitReason
+from fanout.reasons import Purpose as Purpose
+from fanout.reasons import StopReason as StopReason
 
 SCHEMA_VERSION = 1
 """Written into every event's JSON; a newer one is refused, not misread."""
-
-LimitName = Literal[
-    "requests", "tokens", "input_tokens", "output_tokens", "requests_per_day", "tokens_per_day", "concurrency"
-]
-"""A limit of an account by the name of the wait that it causes; the first four are a minute's."""
-
-Held = Literal[
-    "workers",
-    "requests",
-    "tokens",
-    "input_tokens",
-    "output_tokens",
-    "requests_per_day",
-    "tokens_per_day",
-    "concurrency",
-    "turn",
-    "penalty",
-    "cap",
-    "paused",
-    "store",
-]
-"""What holds the next call back: no free worker, a named quota, the ceiling on calls in flight, another run's turn at
-a shared quota, a 429's penalty, the run's own cap, a pause, a store that cannot be written."""
-
-Purpose = Literal["first", "retry", "resume"]
-"""Why a stretch began: the first sending, failed prompts sent again, going on after a process ended."""
-
-StopReason = Literal[
-    "finished",
-    "stopped",
-    "key_refused",
-    "model_unknown",
-    "quota_exhausted",
-    "provider_down",
-    "same_failure",
-    "not_ready",
-    "interrupted",
-]
-"""Why a stretch ended: all prompts ended; the user stopped it; a failure that every call would share; nothing but
-faults of the provider in a row; the same refusal of every prompt; the model could not be made ready; the engine was
-closed."""
-
-LimitReason = Literal["user", "auto", "run", "setting", "header", "learnt"]
-"""Who moved a limit: the user; the automatic max_workers; what the run asked for; `fanout.toml`; a response's
-headers; 429s."""
-
-Cap = Literal["tokens", "usd"]
-"""What a run's own cap counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +224,17 @@ class LimitChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeightChanged:
+    """The run's share beside others on its account moved while the run was remembered."""
+
+    kind: ClassVar[str] = "weight_changed"
+    at_ns: int
+    old: int
+    new: int
+    reason: Literal["user"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CapReached:
     """The run has used what it was allowed: nothing further starts until somebody raises the cap."""
 
@@ -323,6 +292,7 @@ Event = (
     | Reused
     | NotSent
     | LimitChanged
+    | WeightChanged
     | CapReached
     | CapRaised
     | StopAsked
@@ -348,6 +318,7 @@ KINDS: Mapping[str, type[Event]] = {
         Reused,
         NotSent,
         LimitChanged,
+        WeightChanged,
         CapReached,
         CapRaised,
         StopAsked,

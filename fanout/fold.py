@@ -58,6 +58,7 @@ class Fold:
         self._stretches: list[Stretch] = []
         self._limits: list[Step] = []
         self._quota: list[QuotaStep] = []
+        self._weights: list[Step] = [Step(at_ns=opened.at_ns, value=opened.batch.weight)]
         self._cap: CapState | None = None
         self._holds: list[Hold] = []
         self._lags: list[Lag] = []
@@ -118,6 +119,7 @@ class Fold:
                 stretches=tuple(self._stretches),
                 limits=tuple(self._limits),
                 quota=tuple(self._quota),
+                weights=tuple(self._weights),
                 cap=self._cap,
                 holds=tuple(self._holds),
                 lags=tuple(self._lags),
@@ -232,6 +234,9 @@ class Fold:
             self._limits.append(Step(at_ns=event.at_ns, value=event.new, reason=event.reason, why=event.why))
             self._max_workers = event.new
 
+    def _weight_changed(self, event: ev.WeightChanged) -> None:
+        self._weights.append(Step(at_ns=event.at_ns, value=event.new, reason=event.reason))
+
     def _cap_reached(self, event: ev.CapReached) -> None:
         self._cap = CapState(cap=event.cap, used=event.used, allowed=event.allowed)
 
@@ -278,6 +283,7 @@ _FOLDERS: dict[type, Callable[[Any, Any], None]] = {
     ev.Reused: Fold._reused,
     ev.NotSent: Fold._not_sent,
     ev.LimitChanged: Fold._limit_changed,
+    ev.WeightChanged: Fold._weight_changed,
     ev.CapReached: Fold._cap_reached,
     ev.CapRaised: Fold._cap_raised,
     ev.StopAsked: Fold._stop_asked,

@@ -8,10 +8,11 @@ this order: the engine's (schedules and limits of all runs), then the record's (
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, Self
 
-from fanout.batch import Batch, check_max_workers
+from fanout.batch import Batch, check_max_workers, check_weight
 from fanout.clock import Clock, seconds
 from fanout.events import (
     Cancelled,
@@ -35,6 +36,7 @@ class Hands(Protocol):
     """What a LiveRun asks of its engine."""
 
     def set_max_workers(self, live: LiveRun, max_workers: int) -> None: ...  # noqa: D102
+    def set_weight(self, live: LiveRun, weight: int) -> None: ...  # noqa: D102
     def pause(self, live: LiveRun) -> None: ...  # noqa: D102
     def continue_(self, live: LiveRun) -> None: ...  # noqa: D102
     def cancel(self, live: LiveRun) -> None: ...  # noqa: D102
@@ -213,6 +215,18 @@ class LiveRun:
     def max_workers(self, value: int) -> None:
         self._hands.set_max_workers(self, check_max_workers(value))
 
+    @property
+    def weight(self) -> int:
+        """The run's share beside others on its account. Setting it takes effect with the next call that starts.
+
+        Raises BadInput beyond what the settings allow (`max_weight`).
+        """
+        return self.snapshot().weight
+
+    @weight.setter
+    def weight(self, value: int) -> None:
+        self._hands.set_weight(self, check_weight(value))
+
     def pause(self) -> None:
         """Start nothing further; what is in flight goes on."""
         self._hands.pause(self)
@@ -253,3 +267,10 @@ class LiveRun:
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until nothing goes on; False when `timeout_s` ran out first."""
         return self.record.wait_ended(timeout_s)
+
+
+def wait_for(runs: Iterable[LiveRun], within_s: float) -> None:
+    """Wait until all of them have ended, or the time has run out."""
+    until_s = time.monotonic() + within_s
+    for live in runs:
+        live.wait(max(0.0, until_s - time.monotonic()))

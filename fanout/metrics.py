@@ -50,6 +50,7 @@ class Metrics:
     queued: int
     """Waiting for their first or next attempt, those that back off included."""
     backing_off: int
+    """Of these: not sent again before an instant that has not come yet."""
     running: int
     answered: int
     failed: int
@@ -102,7 +103,7 @@ def measure(run: Run, *, now_ns: int | None = None) -> Metrics:
     return Metrics(
         calls=len(run.calls),
         queued=status["queued"] + status["backing_off"],
-        backing_off=status["backing_off"],
+        backing_off=sum(backs_off(call, now_ns=now_ns) for call in run.calls) if status["backing_off"] else 0,
         running=status["running"],
         answered=status["answered"],
         failed=status["failed"],
@@ -125,6 +126,13 @@ def measure(run: Run, *, now_ns: int | None = None) -> Metrics:
         cost_known_for=len(found.costs),
         worst_lag_s=seconds(max(lag.lag_ns for lag in run.lags)) if run.lags else None,
     )
+
+
+def backs_off(call: Call, *, now_ns: int | None) -> bool:
+    """Whether a retried call is not due yet at `now_ns`; None: whether it was retried and has not started since."""
+    if call.status != "backing_off":
+        return False
+    return now_ns is None or (call.attempts[-1].ready_ns or 0) > now_ns
 
 
 @dataclass(slots=True, kw_only=True)

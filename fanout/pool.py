@@ -1,4 +1,4 @@
-"""The thread pool in which calls are carried out, and a look at how late our own loop was meanwhile.
+"""The thread pool in which calls are carried out.
 
 Comes in: a stretch and a start that it booked. Goes out: the reply, or nothing where the attempt was cancelled. The
 only file that makes threads for calls: one pool for all runs, whose workers block on one attempt each. Books nothing
@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 from fanout import events as ev
 from fanout.calls import Reply
-from fanout.clock import NS_PER_MS, NS_PER_S, Clock
+from fanout.clock import Clock
 from fanout.errors import Broken
 from fanout.schedule import Start
 from fanout.stretch import OpenStretch
-
-LAG_EVERY_NS = NS_PER_S
-"""How often at most a run is told how late the loop woke up."""
-LAG_TOLD_NS = 20 * NS_PER_MS
-"""A lag below it is not worth a word."""
 
 SPARE_THREADS = 8
 """Beyond the ceiling, for runs that warm up while it is reached."""
@@ -91,27 +86,3 @@ def carry_out(stretch: OpenStretch, start: Start, *, lock: threading.Condition, 
     except Exception as exc:
         _LOG.exception("a caller raised instead of replying")
         return Reply(received_ns=clock.now_ns(), error=Broken(f"{type(exc).__name__}: {exc}"))
-
-
-class LagWatch:
-    """A loop that woke up late made every latency of that second look longer: the runs are told."""
-
-    def __init__(self, worst_lag_ns: Callable[[], int]) -> None:
-        """`worst_lag_ns`: the worst since it was last asked."""
-        self._worst_lag_ns = worst_lag_ns
-        self._asked_ns = 0
-
-    def forget(self) -> None:
-        """What was late until now is nobody's."""
-        self._worst_lag_ns()
-
-    def tell(self, stretches: Iterable[OpenStretch], at_ns: int) -> None:
-        """Under the engine's lock: once a second, where it is worth a word."""
-        if at_ns - self._asked_ns < LAG_EVERY_NS:
-            return
-        self._asked_ns = at_ns
-        lag_ns = self._worst_lag_ns()
-        if lag_ns > LAG_TOLD_NS:
-            for stretch in stretches:
-                if stretch.began:
-                    stretch.live.record.add(ev.ClientLagged(at_ns=at_ns, lag_ns=lag_ns))

@@ -243,6 +243,8 @@ class Run:
     """max_workers over time, first value first."""
     quota: tuple[QuotaStep, ...]
     """The account's limits as they came to be known, and moved."""
+    weights: tuple[Step, ...]
+    """The run's share beside others over time, first value first."""
     cap: CapState | None
     """The cap that pauses the run now."""
     holds: tuple[Hold, ...]
@@ -251,6 +253,11 @@ class Run:
     """Why it is stopping or has stopped; None while it simply goes on."""
     stop_error: CallFailed | None
     """The failure that stopped it, where one did."""
+
+    @property
+    def weight(self) -> int:
+        """The run's share beside others on its account."""
+        return self.weights[-1].value
 
     @property
     def ended(self) -> bool:

@@ -318,9 +318,10 @@ class OpenStretch:
     def _limits_known(self, at_ns: int) -> list[ev.Event]:
         """The limits as they stand when the stretch begins: the run's own, and the account's."""
         batch = self.live.batch
+        meters = self.turns.gate.meters
         told: list[ev.Event] = [
-            ev.LimitChanged(at_ns=at_ns, limit=name, old=None, new=known.meter.amount, reason=known.source)
-            for name, known in self.turns.gate.meters
+            ev.LimitChanged(at_ns=at_ns, limit=name, old=None, new=meters.amount(name), reason=known.source)
+            for name, known in meters
         ]
         own: tuple[tuple[ev.LimitName, int | None], ...] = (
             ("requests", batch.requests_per_minute),

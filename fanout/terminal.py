@@ -200,6 +200,7 @@ def _print_summary(run: Run, *, as_json: bool, out: TextIO) -> None:
             "model": run.batch.model,
             "max_workers": run.max_workers,
             "name": run.batch.name,
+            "weight": run.weight,
             "stop_reason": run.stop_reason,
             "stop_error": None if run.stop_error is None else str(run.stop_error),
             "cap": None if run.cap is None else asdict(run.cap),

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 RANKS = (
-    ("errors", "clock", "people"),
+    ("errors", "clock", "people", "reasons"),
     ("sandbox.profile",),
     ("prompts", "samples", "batch"),
     ("events",),
@@ -28,8 +28,8 @@ RANKS = (
     ("calls",),
     ("live",),
     ("stretch",),
-    ("pool", "dispatch", "reuse"),
-    ("remembered", "timer", "versions"),
+    ("lag", "pool", "dispatch", "reuse"),
+    ("opening", "remembered", "timer"),
     ("engine",),
     ("executor_run",),
     ("executor", "settings"),

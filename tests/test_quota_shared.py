@@ -299,7 +299,30 @@ def test_an_engine_shares_what_its_runs_take(tmp_path: Path) -> None:
         (view,) = engine.quota()
         assert (view.shared_file, view.limits[0].free) == (True, 8)
     row = Row.from_json(_read(tmp_path / "q"))
-    assert (row.limits["requests_per_day"].meter.count, row.leases, list(row.runs)) == (2, {}, [live.run_id])
+    assert (row.limits["requests_per_day"].level, row.leases, list(row.runs)) == (2, {}, [live.run_id])
+
+
+def test_a_calls_end_and_the_next_ones_start_are_one_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits, caller = list[SharedFile](), HandCaller()
+    commit = SharedFile._commit
+
+    def counted(file: SharedFile) -> None:
+        commits.append(file)
+        commit(file)
+
+    monkeypatch.setattr(SharedFile, "_commit", counted)
+    with Engine(
+        caller_for=lambda batch, clock: caller,
+        account_for=lambda _: Account(account="a", model="m", provider="p"),
+        quota_file=tmp_path / "q",
+    ) as engine:
+        live = engine.start(Batch(prompts=["prompt"] * 20, max_workers=1))
+        for place in range(20):
+            caller.taken(place + 1)[place].answer()
+        live.results()
+    assert 20 <= len(commits) <= 26  # one a call, and those of the start and the end
 
 
 def _read(path: Path) -> str:
