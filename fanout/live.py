@@ -87,6 +87,11 @@ class Record:
         with self._ended:
             return self._fold.run()
 
+    def events(self) -> tuple[Event, ...]:
+        """All events so far, in the order they were recorded."""
+        with self._ended:
+            return self._store.events(self._run_id)
+
     def wait_ended(self, timeout_s: float | None) -> bool:
         """Block until nothing goes on; False when the time ran out first."""
         with self._ended:
@@ -130,6 +135,10 @@ class LiveRun:
     def snapshot(self) -> Run:
         """The run as it stands, a value; the identical object while nothing has happened."""
         return self.record.run()
+
+    def events(self) -> tuple[Event, ...]:
+        """What happened so far; the run is their fold. KeyError once the run is no longer remembered."""
+        return self.record.events()
 
     def now_ns(self) -> int:
         """Now, on the clock of the run's stamps."""

@@ -21,7 +21,8 @@ RANKS = (
     ("run",),
     ("fold",),
     ("metrics",),
-    ("store", "export", "spans", "tuning"),
+    ("store", "export", "spans", "tuning", "compare"),
+    ("archive",),
     ("sandbox",),
     ("providers",),
     ("calls",),
@@ -37,7 +38,7 @@ RANKS = (
 )
 """Left to right in the design: a room imports only from those above it, or from its own."""
 
-PURE = ("schedule", "quota", "retry", "run", "fold", "metrics", "events", "batch", "prompts", "export", "tuning")
+PURE = ("schedule", "quota", "retry", "run", "fold", "metrics", "events", "batch", "prompts", "export", "archive", "compare", "tuning")
 IMPURE_MODULES = {"threading", "asyncio", "socket", "time", "random", "subprocess", "concurrent", "os"}
 VIEWS = {"streamlit", "plotly", "dashboard"}
 
