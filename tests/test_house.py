@@ -38,7 +38,21 @@ RANKS = (
 )
 """Left to right in the design: a room imports only from those above it, or from its own."""
 
-PURE = ("schedule", "quota", "retry", "run", "fold", "metrics", "events", "batch", "prompts", "export", "archive", "compare", "tuning")
+PURE = (
+    "schedule",
+    "quota",
+    "retry",
+    "run",
+    "fold",
+    "metrics",
+    "events",
+    "batch",
+    "prompts",
+    "export",
+    "archive",
+    "compare",
+    "tuning",
+)
 IMPURE_MODULES = {"threading", "asyncio", "socket", "time", "random", "subprocess", "concurrent", "os"}
 VIEWS = {"streamlit", "plotly", "dashboard"}
 
