@@ -7,12 +7,14 @@ no caller passes markup. Their look is in look.css.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import streamlit as st
 
 from dashboard.figures import Figure
 from dashboard.quota_words import Gauge
 from dashboard.safe import html_escape
+from dashboard.word_diff import Piece
 
 SENTENCE_CHARACTERS = 40
 """Above it a cell of a table is a sentence."""
@@ -77,17 +79,34 @@ def _gauge(gauge: Gauge) -> str:
 
 def table(heads: Iterable[str], cells: Iterable[Iterable[str]]) -> None:
     """A table of words, in which only sentences break into lines; where the page is narrower, it scrolls in itself."""
+    _table(heads, cells, "words")
+
+
+def numbers(heads: Iterable[str], cells: Iterable[Iterable[str]]) -> None:
+    """The same of a term and numbers, which stand to the right."""
+    _table(heads, cells, "words numbers")
+
+
+def _table(heads: Iterable[str], cells: Iterable[Iterable[str]], look: str) -> None:
     head = "".join(f'<th scope="col">{html_escape(each)}</th>' for each in heads)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in cells)
     st.html(
         '<div class="wide" tabindex="0" role="group" aria-label="Table">'
-        f'<table class="words"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<table class="{look}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 
 def _cell(text: str) -> str:
     kind = ' class="long"' if len(text) > SENTENCE_CHARACTERS else ""
     return f"<td{kind}>{html_escape(text)}</td>"
+
+
+def text_in_pieces(pieces: Iterable[Piece], *, mark: Literal["del", "ins"]) -> None:
+    """A text as it is, line breaks and all; what another text has not got is underlined."""
+    inner = "".join(
+        f"<{mark}>{html_escape(piece.text)}</{mark}>" if piece.marked else html_escape(piece.text) for piece in pieces
+    )
+    st.html(f'<div class="pieces" dir="auto" tabindex="0" role="group" aria-label="Answer">{inner}</div>')
 
 
 def rows(heads: Iterable[str], cells: Iterable[Iterable[str]]) -> None:

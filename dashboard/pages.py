@@ -24,6 +24,11 @@ def runs_page() -> st.Page:
     return st.Page(FOLDER / "runs.py", title="Runs", url_path="runs")
 
 
+def compare_page() -> st.Page:
+    """Two runs beside each other."""
+    return st.Page(FOLDER / "compare.py", title="Compare", url_path="compare")
+
+
 def quota_page() -> st.Page:
     """Every account and model: its limits, who shares them, what was refused."""
     return st.Page(FOLDER / "quota.py", title="Quota", url_path="quota")
@@ -31,12 +36,17 @@ def quota_page() -> st.Page:
 
 def all_pages() -> list[st.Page]:
     """In the order of the navigation."""
-    return [run_page(), sandbox_page(), runs_page(), quota_page()]
+    return [run_page(), sandbox_page(), runs_page(), compare_page(), quota_page()]
 
 
 def link_to_run(run_id: str, label: str) -> None:
     """A link to a run; the label is Markdown, so escape what others wrote."""
     st.page_link(run_page(), label=label, query_params={"run": run_id})
+
+
+def link_to_compare(run_id: str, label: str) -> None:
+    """A link to the comparison of this run, as B, with one that is chosen there."""
+    st.page_link(compare_page(), label=label, query_params={"b": run_id})
 
 
 def link_to_form(label: str) -> None:

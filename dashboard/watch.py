@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import detail, downloads, elements, house, live, results, session, wording
+from dashboard import detail, downloads, elements, house, live, pages, results, session, wording
 from dashboard.gantt.component import show
 from dashboard.inputs import as_text, costs_money
 from dashboard.live import Told, derived
@@ -254,9 +254,12 @@ def _gantt(run: Run, measured: Run | None, now_ns: int, *, by_row: bool) -> None
 
 
 def _actions(live_run: LiveRun, run: Run, baseline: LiveRun | None) -> None:
-    if run.ended and run.baseline_of is None and (baseline is not None or not _unanswered(run)):
-        with st.container(horizontal=True, vertical_alignment="center", key="actions"):
+    if not run.ended:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="actions"):
+        if run.baseline_of is None and (baseline is not None or not _unanswered(run)):
             _measure(live_run, run, baseline)
+        pages.link_to_compare(run.run_id, "Compare with another run")
 
 
 def _measure(live_run: LiveRun, run: Run, baseline: LiveRun | None) -> None:

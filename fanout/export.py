@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
@@ -58,7 +58,7 @@ def results_csv(run: Run, *, order: Order = "input") -> str:
 
 def results_jsonl(run: Run, *, order: Order = "input") -> str:
     """The prompts that have ended, one JSON object a line (see `result_json`), nothing lost."""
-    return "".join(f"{_json_line(result_json(result_of(call)))}\n" for call in _ended(run, order))
+    return "".join(f"{json_line(result_json(result_of(call)))}\n" for call in _ended(run, order))
 
 
 def result_json(result: Result) -> dict[str, object]:
@@ -140,7 +140,8 @@ def _csv_cell(value: str | float | None) -> str | float | None:
     return f"'{text}" if first in _HARMFUL or text[:1] in _HARMFUL_SPACE else text
 
 
-def _json_line(value: dict[str, object]) -> str:
+def json_line(value: Mapping[str, object]) -> str:
+    """A JSON object as one line that every reader takes for one line, and that UTF-8 can hold."""
     line = json.dumps(value, ensure_ascii=False)
     return _AS_ESCAPE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 

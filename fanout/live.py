@@ -138,6 +138,11 @@ class Record:
         with self._ended:
             return self._shown.run()
 
+    def events(self) -> tuple[Event, ...]:
+        """All events so far, in the order they were recorded."""
+        with self._ended:
+            return self._store.events(self._run_id)
+
     def wait_ended(self, timeout_s: float | None) -> bool:
         """Block until nothing goes on; False when the time ran out first."""
         with self._ended:
@@ -186,6 +191,10 @@ class LiveRun:
     def snapshot(self) -> Run:
         """The run as it stands, a value, by all that the store has kept; the same object while nothing happened."""
         return self.record.run()
+
+    def events(self) -> tuple[Event, ...]:
+        """What happened so far; the run is their fold. KeyError once the run is no longer remembered."""
+        return self.record.events()
 
     def now_ns(self) -> int:
         """Now, on the clock of the run's stamps."""

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from base64 import b64encode
 from typing import Any
 
 import plotly.graph_objects as go
 import pytest
 
-from dashboard.gantt.figure import gantt, gantt_html, two_runs
+from dashboard.gantt.figure import gantt, two_runs
 from tests.runs import make_run, now_ns
 
 HOSTILE = "</script><img src=http://203.0.113.9/x onerror=alert(1)> <a href='http://203.0.113.9'>see</a> %{x}"
@@ -86,6 +83,12 @@ def test_up_to_a_hundred_calls_have_a_row_each() -> None:
     assert gantt(make_run(n=101)).layout.yaxis.title.text == "worker"
 
 
+def test_labels_of_prompts_have_no_title_to_lie_on() -> None:
+    axis = gantt(make_run(n=40)).layout.yaxis
+    assert len(axis.ticktext) == 40
+    assert axis.title.text is None
+
+
 def test_in_flight_and_its_limit_lie_on_the_same_time_axis() -> None:
     figure = gantt(make_run(n=60, max_workers=4, limits=[(2.0, 12)]))
     area, limit = (next(t for t in figure.data if t.name == name) for name in ("in flight", "max_workers"))
@@ -129,28 +132,3 @@ def test_prompts_cannot_write_tags_into_the_figure() -> None:
     assert texts
     for text in [*texts, *labels]:
         assert set(re.findall(r"<[^>]*>", text)) <= {"<b>", "</b>", "<br>"}
-
-
-def test_the_page_is_self_contained_and_allows_no_request() -> None:
-    page = gantt_html(make_run(prompts=[HOSTILE] * 4, failing=[1]), summary="<i>4</i> prompts")
-    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
-    assert policy.startswith("default-src 'none'; script-src 'sha256-")
-    assert "'unsafe-inline'" not in policy.split("style-src")[0]
-    scripts = re.findall(r"<script>(.*?)</script>", page, re.S)
-    assert len(scripts) == 2
-    for script in scripts:
-        assert b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy
-    assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=", page.replace(scripts[0], ""))
-    assert "&lt;i&gt;4&lt;/i&gt; prompts" in page
-
-
-def test_no_prompt_ends_the_page_s_own_script() -> None:
-    page = gantt_html(make_run(prompts=[HOSTILE] * 4), summary="4 prompts")
-    (told,) = re.findall(r'<script type="application/json" id="told">(.*?)</script>', page, re.S)
-    assert "<" not in told
-    assert json.loads(told)["config"]["showSendToCloud"] is False
-
-
-def test_the_page_can_show_the_run_against_its_baseline() -> None:
-    page = gantt_html(make_run(n=8), summary="8", baseline=make_run(n=8, max_workers=1, run_id="alone"))
-    assert "8 calls, 8 at a time" in page

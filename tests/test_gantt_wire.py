@@ -145,3 +145,10 @@ def test_errors_are_sent_once_each() -> None:
     header, columns = unpacked(make_run(n=100, failing=1.0, run_id="errors"), rows=False)
     assert len(header["errors"]) == 2
     assert set(columns["error"].tolist()) == {1, 2}
+
+
+def test_two_charts_can_have_the_same_time_axis() -> None:
+    run = make_run(n=8)
+    own = wire.unpack(wire.payload(run, rows=False))[0]["last_s"]
+    assert wire.unpack(wire.payload(run, rows=False, until_s=own + 9))[0]["last_s"] == own + 9
+    assert wire.unpack(wire.payload(run, rows=False, until_s=own / 2))[0]["last_s"] == own

@@ -22,7 +22,8 @@ RANKS = (
     ("draft",),
     ("fold",),
     ("metrics",),
-    ("store", "export", "spans", "tuning"),
+    ("store", "export", "spans", "tuning", "compare"),
+    ("archive",),
     ("sandbox",),
     ("providers",),
     ("calls",),
@@ -53,6 +54,8 @@ PURE = (
     "batch",
     "prompts",
     "export",
+    "archive",
+    "compare",
     "tuning",
 )
 IMPURE_MODULES = {"threading", "asyncio", "socket", "time", "random", "subprocess", "concurrent", "os"}

@@ -35,6 +35,12 @@ def test_words_have_their_contrast_with_the_page_in_light_and_dark(name: str) ->
         assert palette.contrast(word, page) >= 4.5
 
 
+@pytest.mark.parametrize("ground", ["block", "gone", "new"])
+def test_words_that_only_one_answer_has_are_readable_on_their_tint(ground: str) -> None:
+    for word, tint in zip(_pair("text"), _pair(ground), strict=True):
+        assert palette.contrast(word, tint) >= 4.5
+
+
 @pytest.mark.parametrize(("theme", "place"), [("light", 0), ("dark", 1)])
 def test_streamlits_theme_is_the_same_and_its_buttons_can_be_read(theme: str, place: int) -> None:
     colours: dict[str, Any] = CONFIG["theme"][theme]

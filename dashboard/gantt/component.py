@@ -32,16 +32,18 @@ def show(
     now_ns: int | None = None,
     baseline: Run | None = None,
     selected: int | None = None,
+    until_s: float = 0.0,
 ) -> int | None:
     """Draw the run; the index of the call that was clicked since the last script run, None where none was.
 
     `rows` draws a row per prompt, or a lane per worker; None decides by the number of calls. `height` (px) is the
     whole chart's; None leaves it to the chart. `now_ns` is the run's clock (`LiveRun.now_ns()`) while it goes on.
     `baseline`, the same list with one worker, is drawn above on the same time axis. `selected` is the call to outline:
-    a new value is taken over, an unchanged one leaves the browser's own selection alone.
+    a new value is taken over, an unchanged one leaves the browser's own selection alone. The time axis of a run that
+    has ended reaches at least to `until_s`.
     """
     by_row = len(run.calls) <= ROWS_UP_TO if rows is None else rows
-    picture = wire.payload(run, rows=by_row, now_ns=now_ns, baseline=baseline)
+    picture = wire.payload(run, rows=by_row, now_ns=now_ns, baseline=baseline, until_s=until_s)
     viewer = {"selected": selected, "label": label(run), "height": height}
     with st.container(gap=None):
         _texts()(key=f"{key}-texts", data=wire.texts(run), height="content")

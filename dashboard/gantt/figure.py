@@ -1,23 +1,16 @@
 """The Gantt as a plain Plotly figure with native bars: for reports, exports and whoever has no live chart.
 
-Comes in: a `Run` (and perhaps the run with one worker). Goes out: a `go.Figure`, or a self-contained HTML page of it.
-Pure: same run, same figure; no Streamlit, no clock. Prompts and errors are hostile: Plotly reads `<b>` and `<a>` in
-its texts, so they are escaped, and the page forbids every request.
+Comes in: a `Run` (and perhaps the run with one worker). Goes out: a `go.Figure`. Pure: same run, same figure; no
+Streamlit, no clock. Prompts and errors are hostile: Plotly reads `<b>` and `<a>` in its texts, so they are escaped.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-from functools import cache
 from html import escape
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import plotly
 import plotly.graph_objects as go
 
 from dashboard.gantt.bars import Part, bars_of, waits_of, words_for
@@ -86,25 +79,6 @@ def two_runs(run: Run, baseline: Run, *, dark: bool = False) -> go.Figure:
     return figure
 
 
-def gantt_html(run: Run, *, summary: str, rows: bool | None = None, baseline: Run | None = None) -> str:
-    """A self-contained page of the run's Gantt under a sentence. It holds Plotly and makes no request at all."""
-    figure = gantt(run, rows=rows) if baseline is None else two_runs(run, baseline)
-    title = f"{run.batch.name or 'Run ' + run.run_id}: {len(run.calls)} calls on {run.batch.model}"
-    told = json.dumps({"figure": json.loads(figure.to_json()), "config": CONFIG}, separators=(",", ":"))
-    script, digest = _plotly()
-    allowed = f"'sha256-{digest}' 'sha256-{_digest(_DRAW)}'"
-    return _PAGE.format(
-        policy=f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'",
-        title=escape(title),
-        summary=escape(summary),
-        # "<" written as an escape: no text of a prompt can end the element that holds it.
-        told=told.replace("<", "\\u003c"),
-        plotly=script,
-        draw=_DRAW,
-    )
-
-
 def _framed(part: Part, *, rows: bool, dark: bool, above: Part | None = None) -> go.Figure:
     """Axes, the in-flight area and the limit; bars come on top."""
     look = theme(dark=dark)
@@ -152,7 +126,7 @@ def _layout(part: Part, *, rows: bool, lanes: float, last_s: float, look: Theme)
         "yaxis2": {
             "domain": [0, lower],
             "range": [0, most * 1.12],
-            "tickvals": [0, most],
+            "tickvals": [most],  # a 0 would lie on the time axis's "0 s"
             "showgrid": False,
             "zeroline": False,
             "tickfont": {"color": look.quiet, "size": 11},
@@ -175,6 +149,7 @@ def _labels(part: Part, *, rows: bool) -> dict[str, Any]:
     prefix = shared_prefix(prompts)
     words = [("…" if prefix else "") + one_line(prompt[len(prefix) :], 28) for prompt in prompts]
     return {
+        "title": None,  # the labels say what they are, and it would lie on them
         "tickvals": part.marks.row.tolist(),
         "ticktext": [escape(word, quote=False) for word in words],
         "automargin": True,
@@ -229,45 +204,3 @@ def _now_s(marks: Marks, now_ns: int | None) -> float:
     if marks.ended or now_ns is None:
         return marks.last_s
     return max(marks.last_s, marks.axis.seconds(now_ns))
-
-
-@cache
-def _plotly() -> tuple[str, str]:
-    """Plotly's script out of its wheel, and the hash that the page's policy lets pass."""
-    script = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-    return script, _digest(script)
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-_DRAW: Final = """
-const told = JSON.parse(document.getElementById("told").textContent)
-Plotly.newPlot("gantt", told.figure.data, told.figure.layout, told.config)
-"""
-
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>
-body {{ margin: 24px auto; max-width: 1400px; padding: 0 16px; font: 15px/1.5 system-ui, sans-serif; color: #1d232b; }}
-h1 {{ font-size: 18px; margin: 0 0 4px; overflow-wrap: anywhere; }}
-p {{ margin: 0 0 16px; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{summary}</p>
-<div id="gantt"></div>
-<script type="application/json" id="told">{told}</script>
-<script>{plotly}</script>
-<script>{draw}</script>
-</body>
-</html>
-"""

@@ -45,11 +45,16 @@ MOST_MOVES: Final = 500
 Columns = Mapping[str, NDArray[Any]]
 
 
-def payload(run: Run, *, rows: bool, now_ns: int | None = None, baseline: Run | None = None) -> bytes:
-    """The live chart's bytes for a run at its version; the identical object for everybody who asks the same."""
+def payload(
+    run: Run, *, rows: bool, now_ns: int | None = None, baseline: Run | None = None, until_s: float = 0.0
+) -> bytes:
+    """The live chart's bytes for a run at its version; the identical object for everybody who asks the same.
+
+    The time axis reaches at least to `until_s`, so that two charts can have the same one.
+    """
     tick = 0 if run.ended or now_ns is None else now_ns // TICK_NS
     other = None if baseline is None else (baseline.run_id, baseline.version)
-    key = (run.run_id, id(run.batch), run.version, rows, run.ended, tick, other)
+    key = (run.run_id, id(run.batch), run.version, rows, run.ended, tick, other, until_s)
     with _LOCK:
         found = _PAYLOADS.get(key)
         if found is not None:
@@ -57,7 +62,7 @@ def payload(run: Run, *, rows: bool, now_ns: int | None = None, baseline: Run | 
             return found
     beside = None if baseline is None else _marks_of(baseline)
     marks = _marks_of(run)
-    made = encode(run, marks, rows=rows, now_ns=now_ns, baseline=beside)
+    made = encode(run, marks, rows=rows, now_ns=now_ns, baseline=beside, until_s=until_s)
     with _LOCK:
         kept = _PAYLOADS.setdefault(key, made)
         while len(_PAYLOADS) > KEPT_PAYLOADS:
@@ -65,7 +70,15 @@ def payload(run: Run, *, rows: bool, now_ns: int | None = None, baseline: Run | 
     return kept
 
 
-def encode(run: Run, marks: Marks, *, rows: bool, now_ns: int | None = None, baseline: Marks | None = None) -> bytes:
+def encode(
+    run: Run,
+    marks: Marks,
+    *,
+    rows: bool,
+    now_ns: int | None = None,
+    baseline: Marks | None = None,
+    until_s: float = 0.0,
+) -> bytes:
     """The picture as bytes: same run, same view, same instant, same bytes."""
     now_s = marks.last_s if run.ended or now_ns is None else max(marks.last_s, marks.axis.seconds(now_ns))
     places = _Places(marks, rows=rows, baseline=baseline)
@@ -81,7 +94,7 @@ def encode(run: Run, marks: Marks, *, rows: bool, now_ns: int | None = None, bas
         "own_s": marks.last_s,
         "beside_s": None if baseline is None else baseline.last_s,
         "max_workers": run.max_workers,
-        "last_s": max(marks.last_s, 0.0 if baseline is None else baseline.last_s),
+        "last_s": max(marks.last_s, 0.0 if baseline is None else baseline.last_s, until_s),
         "sections": places.sections,
         "errors": [*marks.errors, *(() if baseline is None else baseline.errors)],
         "breaks": [{"at_s": b.at_s, "idle_s": b.idle_s, "purpose": b.purpose} for b in marks.breaks],

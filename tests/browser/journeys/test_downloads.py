@@ -1,4 +1,4 @@
-"""What is saved: a table that no spreadsheet runs, JSON lines without loss, a timeline, a page that needs no server."""
+"""What is saved: a table that no spreadsheet runs, JSON lines and a run without loss, a timeline, a report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, expect
 
+from fanout.archive import export_run, import_run, renamed
+from fanout.fold import fold
 from tests.browser.journeys.provider import Provider
 from tests.browser.journeys.screen import Screen
 from tests.trace_rules import check_trace
@@ -51,14 +53,25 @@ def test_every_download_holds_the_run(
     assert "flooded" in lines[6]["error"]["provider_words"]
     assert check_trace(screen.download("trace").decode()) == []
 
-    saved = tmp_path / "gantt.html"
-    saved.write_bytes(screen.download("html"))
+    events = import_run(screen.download("run"))
+    assert [(call.prompt, call.status, call.output) for call in fold(events).calls] == [
+        (line["prompt"], line["status"], line["output"]) for line in lines
+    ]
+    assert import_run(export_run(renamed(events, "another"))) == renamed(events, "another")
+
+    saved = tmp_path / "report.html"
+    saved.write_bytes(screen.download("report"))
     page = profiles("file://", offline=True).new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     page.goto(saved.as_uri())
-    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
-    assert page.locator(".js-plotly-plot .point, .js-plotly-plot .bars path").count() >= len(PROMPTS)
-    expect(page.locator("body")).to_contain_text("1 failed")
-    page.screenshot(path=shots / "saved-gantt.png")
+    expect(page.locator("#gantt .main-svg").first).to_be_visible()
+    assert page.locator("#gantt .point, #gantt .bars path").count() >= len(PROMPTS)
+    expect(page.locator("p.sentence")).to_contain_text("1 failed")
+    expect(page.locator("#failures")).to_contain_text("flooded")
+    expect(page.locator("#p6")).to_contain_text("שלום 你好")
+    assert asked == [saved.as_uri()]
+    page.screenshot(path=shots / "saved-report.png")
 
 
 def test_results_are_saved_in_the_order_of_the_table(browse: Browse, provider: Provider) -> None:

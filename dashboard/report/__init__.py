@@ -1,0 +1,147 @@
+"""A run as one HTML file that needs no server: settings, sentence, Gantt, numbers, failures, every answer.
+
+Comes in: a `Run` (and perhaps the run with one worker). Goes out: the page as a string. It holds Plotly for the chart
+and makes no request at all: its policy forbids every one, and lets pass two scripts by their hashes. Everything but the
+chart is there without a script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import plotly
+import plotly.graph_objects as go
+
+from dashboard.gantt.component import label
+from dashboard.gantt.figure import CONFIG, gantt, two_runs
+from dashboard.report import parts
+from dashboard.units import counted
+from dashboard.wording import figures, run_sentence, speed_up_sentence
+from fanout.metrics import measure
+from fanout.run import Run
+
+_HERE: Final = Path(__file__).parent
+_COLOURED: Final = ("marker", "line", "fillcolor")
+"""What of a trace is another in dark."""
+
+
+def report_html(run: Run, *, baseline: Run | None = None) -> str:
+    """The page. With a baseline the chart shows both runs on one axis."""
+    metrics = measure(run)
+    plotly_script, draw_script = _plotly(), _own("report.js")
+    allowed = " ".join(f"'sha256-{_digest(script)}'" for script in (plotly_script, draw_script))
+    sections = [
+        ("timeline", "Timeline", _timeline(run)),
+        ("settings", "Settings", parts.settings(run)),
+        ("numbers", "Numbers", parts.numbers(figures(run, metrics))),
+        ("failures", "Failures", parts.failures(run)),
+        ("answers", "Answers", parts.answers(run)),
+    ]
+    there = [section for section in sections if section[2]]
+    return _PAGE.format(
+        policy=f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'",
+        title=parts.text(run.batch.name or f"Run {run.run_id}"),
+        css=_own("report.css"),
+        facts=parts.text(_facts(run)),
+        sentence=parts.text(run_sentence(run, metrics)),
+        also="".join(f"<p>{parts.text(line)}</p>" for line in _also(run, baseline)),
+        links=" ".join(parts.links([(place, name) for place, name, _ in there])),
+        sections="".join(f'<section id="{place}"><h2>{name}</h2>{html}</section>' for place, name, html in there),
+        # "<" written as an escape: no text of a prompt can end the element that holds it.
+        told=_told(run, baseline).replace("<", "\\u003c"),
+        plotly=plotly_script,
+        draw=draw_script,
+    )
+
+
+def _facts(run: Run) -> str:
+    began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(run.opened_at_s))
+    return f"{counted(len(run.calls), 'prompt')} to {run.batch.model}, begun {began}, run {run.run_id}."
+
+
+def _also(run: Run, baseline: Run | None) -> list[str]:
+    said = []
+    if baseline is not None and baseline.ended:
+        said.append(speed_up_sentence(run, baseline))
+    if run.batch.model == "sandbox":
+        said.append("Simulated: the sandbox made these answers, no model did.")
+    return said
+
+
+def _timeline(run: Run) -> str:
+    """Where the chart is drawn; until then, and without scripts, words."""
+    words = parts.text(label(run).split(". Arrow")[0])
+    note = "<p>The chart needs JavaScript; everything below does not.</p>"
+    return f'<div id="gantt" role="group" aria-label="{words}">{note}</div>'
+
+
+def _told(run: Run, baseline: Run | None) -> str:
+    """The figure, and how its colours are in dark."""
+    light, dark = (_figure(run, baseline, dark=dark) for dark in (False, True))
+    told = {
+        "data": light["data"],
+        "layout": light["layout"],
+        "dark": {
+            "data": [{name: trace[name] for name in _COLOURED if name in trace} for trace in dark["data"]],
+            "layout": dark["layout"],
+        },
+        "config": CONFIG,
+    }
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _figure(run: Run, baseline: Run | None, *, dark: bool) -> dict[str, Any]:
+    figure: go.Figure = gantt(run, dark=dark) if baseline is None else two_runs(run, baseline, dark=dark)
+    found: dict[str, Any] = json.loads(figure.to_json())
+    return found
+
+
+@cache
+def _plotly() -> str:
+    """Plotly's script, out of its wheel."""
+    return (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+
+
+@cache
+def _own(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+@cache
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>{css}</style>
+</head>
+<body>
+<header>
+<h1 dir="auto">{title}</h1>
+<p class="sentence">{sentence}</p>
+{also}
+<p class="quiet">{facts}</p>
+<nav aria-label="Parts of this report">{links}</nav>
+</header>
+<main>{sections}</main>
+<script type="application/json" id="told">{told}</script>
+<script>{plotly}</script>
+<script>{draw}</script>
+</body>
+</html>
+"""

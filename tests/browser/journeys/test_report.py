@@ -1,0 +1,87 @@
+"""A report opened from the disk, with no network: nothing is asked of anybody, and nothing goes wrong.
+
+The watch of the profile fails each journey on any error in the console, a refused request included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from dashboard.report import report_html
+from fanout.run import Run
+from tests.browser.journeys.screen import NARROW, WIDE
+from tests.runs import make_run
+from tests.test_report import hostile
+
+Profiles = Callable[..., BrowserContext]
+
+
+def _opened(profiles: Profiles, folder: Path, run: Run, **options: Any) -> tuple[Page, list[str]]:
+    """The report in a new profile without network, drawn; and every address that was asked for."""
+    file = folder / "report.html"
+    file.write_text(report_html(run), encoding="utf-8")
+    page = profiles("file://", offline=True, **options).new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    expect(page.locator("#gantt .main-svg").first).to_be_visible()
+    return page, asked
+
+
+def _overflow_px(page: Page) -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_hostile_run_is_reported_as_text_with_no_request(
+    profiles: Profiles, shots: Path, tmp_path: Path, size: Any, scheme: str
+) -> None:
+    page, asked = _opened(profiles, tmp_path, hostile(), viewport=size, color_scheme=scheme)
+    assert asked == [page.url]
+    assert page.locator("img, iframe, link, [href]:not([href^='#'])").count() == 0
+    expect(page.locator("#p1 .text").first).to_contain_text("<img src=http://203.0.113.9/x onerror=alert(1)>")
+    assert _overflow_px(page) == 0
+    background = page.locator("#gantt .main-svg").first.evaluate("(svg) => svg.style.background")
+    assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 29)")
+    page.screenshot(path=shots / f"report-{size['width']}-{scheme}.png", full_page=True)
+
+
+def test_the_chart_follows_the_readers_theme_and_is_light_on_paper(profiles: Profiles, tmp_path: Path) -> None:
+    page, _ = _opened(profiles, tmp_path, make_run(n=12, failing=[3]), color_scheme="dark")
+    svg = page.locator("#gantt .main-svg").first
+    expect(svg).to_have_css("background-color", "rgb(20, 24, 29)")
+    page.evaluate(
+        "window.printed = null; addEventListener('beforeprint', () => { printed = "
+        "document.querySelector('#gantt .main-svg').style.background })"
+    )
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    assert page.evaluate("printed") == "rgb(255, 255, 255)"
+    expect(svg).to_have_css("background-color", "rgb(20, 24, 29)")
+    page.emulate_media(color_scheme="light")
+    expect(svg).to_have_css("background-color", "rgb(255, 255, 255)")
+
+
+def test_ten_thousand_answers_are_there_and_a_failure_leads_to_its_own(profiles: Profiles, tmp_path: Path) -> None:
+    page, asked = _opened(profiles, tmp_path, make_run(n=10_000, max_workers=64, failing=[7_777]))
+    assert asked == [page.url]
+    expect(page.locator("#answers > details")).to_have_count(100)
+    row = page.locator("#p7778")
+    expect(row).not_to_be_visible()
+    page.get_by_role("link", name="7778", exact=True).click()
+    expect(row).to_be_visible()
+    expect(row).to_contain_text("The provider answered 500")
+
+
+def test_without_scripts_everything_but_the_chart_is_there(profiles: Profiles, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(report_html(make_run(n=3)), encoding="utf-8")
+    page = profiles("file://", offline=True, java_script_enabled=False).new_page()
+    page.goto(file.as_uri())
+    expect(page.get_by_text("The chart needs JavaScript")).to_be_visible()
+    expect(page.get_by_text("negative 2", exact=True)).to_be_visible()
