@@ -161,6 +161,7 @@ _STORED: Mapping[str, Callable[..., None]] = {
     "stop": stored_commands.stop,
     "delete": stored_commands.delete,
     "export": stored_commands.export,
+    "import": stored_commands.import_file,
     "backup": stored_commands.backup,
     "restore": stored_commands.restore,
 }

@@ -140,8 +140,7 @@ class Record:
 
     def events(self) -> tuple[Event, ...]:
         """All events so far, in the order they were recorded."""
-        with self._ended:
-            return self._store.events(self._run_id)
+        return self._journal.events()
 
     def wait_ended(self, timeout_s: float | None) -> bool:
         """Block until nothing goes on; False when the time ran out first."""

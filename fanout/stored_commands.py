@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from fanout.archive import export_run
 from fanout.errors import BadInput
 from fanout.export import chrome_trace, results_csv, results_jsonl
 from fanout.library import Library, Opened, store_url
@@ -142,6 +143,16 @@ def export(
         raise BadInput(f"{file} cannot be written: {exc.strerror or exc}") from exc
 
 
+def import_file(file: Annotated[Path, typer.Argument(help="A file that `export --format run` wrote.")]) -> None:
+    """Store a run that was exported, on this machine or another."""
+    try:
+        content = file.read_bytes()
+    except OSError as exc:
+        raise BadInput(f"{file} cannot be read: {exc.strerror or exc}") from exc
+    with open_library() as library:
+        print(library.put_in(LOCAL, content))
+
+
 def backup(file: Annotated[Path, typer.Argument(help="The file to write; it must not be there yet.")]) -> None:
     """Copy the store into a file, while runs go on."""
     from fanout.store.backup import back_up
@@ -205,9 +216,7 @@ def _written(library: Library, opened: Opened, format: Format) -> str:
     if format == "trace":
         return chrome_trace(run)
     if format == "run":
-        from fanout.archive import write_events
-
-        return "".join(f"{line}\n" for line in write_events(library.events(LOCAL, run.run_id)))
+        return export_run(library.events(LOCAL, run.run_id))
     # The report draws, and the library does not: the views' package is looked for where this one was started.
     try:
         report = importlib.import_module("dashboard.report")

@@ -49,6 +49,7 @@ class _Telling:
     def __init__(self, journal: Journal, tell: Callable[[], None]) -> None:
         self.bind = journal.bind
         self.reopen = journal.reopen
+        self.events = journal.events
         self._journal = journal
         self._tell = tell
 

@@ -21,6 +21,7 @@ class Keeper(Protocol):
 
     def append(self, journal: SqlJournal, events: tuple[Event, ...]) -> None: ...  # noqa: D102
     def reopen(self, journal: SqlJournal) -> None: ...  # noqa: D102
+    def events(self, run_id: str) -> tuple[Event, ...]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,10 @@ class SqlJournal:
     def bind(self, kept: Kept, shown: Callable[[], Run]) -> None:
         """Whom to tell, and whom to ask for the run's summary."""
         self.kept, self.shown = kept, shown
+
+    def events(self) -> tuple[Event, ...]:
+        """All that is stored, on the run's own clock."""
+        return self._keeper.events(self.run_id)
 
     def reopen(self) -> None:
         """Before another stretch."""

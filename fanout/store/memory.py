@@ -27,6 +27,10 @@ class Journal(Protocol):
         """Whom to tell of events that are kept, and what the run looks like with all that are. Before any `append`."""
         ...
 
+    def events(self) -> tuple[Event, ...]:
+        """All that is kept, in the order it was appended, on the run's own clock."""
+        ...
+
     def reopen(self) -> None:
         """Before another stretch of an ended run; may take as long as the database. Raises BadInput where another
         process has gone on with it."""
@@ -145,15 +149,18 @@ class MemoryStore:
 
 @dataclass(slots=True)
 class _Pages:
-    events: list[Event]
+    pages: list[Event]
     kept: Kept = field(default=lambda _: None)
 
     def append(self, events: tuple[Event, ...]) -> None:
-        self.events.extend(events)
+        self.pages.extend(events)
         self.kept(events)
 
     def bind(self, kept: Kept, shown: Callable[[], Run]) -> None:
         self.kept = kept
+
+    def events(self) -> tuple[Event, ...]:
+        return tuple(self.pages)
 
     def reopen(self) -> None:
         pass

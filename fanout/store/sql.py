@@ -8,9 +8,10 @@ run whose process has died is closed by whoever finds it first, and may then be 
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from fanout.clock import Clock, MonotonicClock, nanoseconds
 from fanout.errors import BadInput
 from fanout.events import Event, RunOpened
 from fanout.fold import fold
-from fanout.people import Visibility
+from fanout.people import Person, Visibility
 from fanout.run import Run
 from fanout.store.database import Database
 from fanout.store.encoding import moved, read, write
@@ -109,13 +110,13 @@ class SqlStore:
 
     # Runs that this process does not drive
 
-    def events(self, run_id: str, *, since: int = 0) -> tuple[Event, ...]:
-        """The run's events from number `since` on, on its own clock; none where it is not known."""
+    def events(self, run_id: str) -> tuple[Event, ...]:
+        """The run's events, on its own clock; none where it is not known."""
         with self.database.read() as connection:
-            return tuple(_events(connection, run_id, since=since))
+            return tuple(_events(connection, run_id))
 
     def chunks(self, run_id: str, *, since: int = 0) -> Iterator[list[Event]]:
-        """The same, piece by piece as they were committed."""
+        """Those from number `since` on, piece by piece as they were committed."""
         with self.database.read() as connection:
             yield from _chunks(connection, run_id, since=since)
 
@@ -156,6 +157,27 @@ class SqlStore:
             size=row.bytes,
         )
         return Claimed(journal=journal, events=moved(events, shift_ns))
+
+    def put_in(self, events: Sequence[Event], owner: Person) -> str:
+        """Store a run that was made elsewhere, ended, under its id or another one where that is taken; gives the id."""
+        run = fold(events)
+        ended = (*events, *closing(run, at_ns=last_stamp_ns(run)))
+        with self.database.write() as connection:
+            taken = connection.execute(sa.select(RUN.c.run_id).where(RUN.c.run_id == run.run_id)).first()
+            opened = events[0]
+            if not isinstance(opened, RunOpened):
+                raise ValueError("the first event of a run is RunOpened")
+            opened = replace(
+                opened,
+                run_id=run.run_id if taken is None else secrets.token_hex(8),
+                user_id=owner.user_id,
+                user_name=owner.name,
+            )
+            text = write((opened, *ended[1:]))
+            self._statements.open_run(connection, opened, visibility=self._visibility)
+            connection.execute(CHUNK.insert(), {"run_id": opened.run_id, "seq": 0, "events": len(ended), "data": text})
+            _write_summary(connection, opened.run_id, fold(ended), size=len(text), state=None)
+        return opened.run_id
 
     def ask_to_stop(self, run_id: str) -> None:
         """Ask whoever drives the run to stop it; it hears within a second or so."""
@@ -252,8 +274,8 @@ def _row(connection: sa.Connection, run_id: str) -> Any:
     return row
 
 
-def _events(connection: sa.Connection, run_id: str, *, since: int = 0) -> list[Event]:
-    return [event for events in _chunks(connection, run_id, since=since) for event in events]
+def _events(connection: sa.Connection, run_id: str) -> list[Event]:
+    return [event for events in _chunks(connection, run_id) for event in events]
 
 
 def _chunks(connection: sa.Connection, run_id: str, *, since: int = 0) -> Iterator[list[Event]]:
