@@ -53,6 +53,8 @@ class Metrics:
     """Of these: not sent again before an instant that has not come yet."""
     running: int
     answered: int
+    reused: int
+    """Of the answered: by an answer that was there already, and not sent."""
     failed: int
     cancelled: int
     not_sent: int
@@ -106,6 +108,7 @@ def measure(run: Run, *, now_ns: int | None = None) -> Metrics:
         backing_off=sum(backs_off(call, now_ns=now_ns) for call in run.calls) if status["backing_off"] else 0,
         running=status["running"],
         answered=status["answered"],
+        reused=found.reused,
         failed=status["failed"],
         cancelled=status["cancelled"],
         not_sent=status["not_sent"],
@@ -116,14 +119,14 @@ def measure(run: Run, *, now_ns: int | None = None) -> Metrics:
         service_s=seconds(service_ns),
         slowest=found.slowest,
         overlap=(service_ns + found.unreceived_ns) / wall if wall and service_ns + found.unreceived_ns else None,
-        answered_per_s=status["answered"] * NS_PER_S / wall if wall and status["answered"] else None,
+        answered_per_s=(status["answered"] - found.reused) * NS_PER_S / wall if wall and found.latencies else None,
         latency=_spread(found.latencies),
         experienced=_spread(found.experienced),
         first_token=_spread(found.first_tokens),
         input_tokens=_sum_of_known([usage.input_tokens for usage in found.usages]),
         output_tokens=_sum_of_known([usage.output_tokens for usage in found.usages]),
         cost_usd=sum(found.costs) if found.costs else None,
-        cost_known_for=len(found.costs),
+        cost_known_for=len(found.costs) + (found.reused if found.costs else 0),
         worst_lag_s=seconds(max(lag.lag_ns for lag in run.lags)) if run.lags else None,
     )
 
@@ -151,6 +154,7 @@ class _Tally:
     first_tokens: list[int] = field(default_factory=list)
     usages: list[Usage] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
+    reused: int = 0
 
 
 def _tally(run: Run, now_ns: int | None) -> _Tally:
@@ -183,6 +187,9 @@ def _tally(run: Run, now_ns: int | None) -> _Tally:
 
 
 def _tally_answer(found: _Tally, call: Call, service_ns: int | None) -> None:
+    if call.origin is not None:  # it was not sent: it took no time, no tokens and no money
+        found.reused += 1
+        return
     if service_ns is not None:
         found.latencies.append(service_ns)
     last = call.attempts[-1]
