@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 RANKS = (
-    ("errors", "clock"),
+    ("errors", "clock", "people"),
     ("sandbox.profile",),
     ("prompts", "samples", "batch"),
     ("events",),
@@ -37,7 +37,20 @@ RANKS = (
 )
 """Left to right in the design: a room imports only from those above it, or from its own."""
 
-PURE = ("schedule", "quota", "retry", "run", "fold", "metrics", "events", "batch", "prompts", "export", "tuning")
+PURE = (
+    "people",
+    "schedule",
+    "quota",
+    "retry",
+    "run",
+    "fold",
+    "metrics",
+    "events",
+    "batch",
+    "prompts",
+    "export",
+    "tuning",
+)
 IMPURE_MODULES = {"threading", "asyncio", "socket", "time", "random", "subprocess", "concurrent", "os"}
 VIEWS = {"streamlit", "plotly", "dashboard"}
 
