@@ -110,7 +110,7 @@ def test_an_address_that_other_machines_reach_is_refused_at_the_start(tmp_path: 
     with _started(tmp_path, _free_port(), "--server.address", "0.0.0.0") as child:
         said = child.communicate(timeout=UP_WITHIN_S)[0]
     assert "Fanout did not start: server.address is 0.0.0.0" in said
-    assert "FANOUT_ALLOW_REMOTE=1" in said
+    assert "FANOUT_INSECURE=1" in said
     assert child.returncode != 0
 
 
