@@ -1,7 +1,7 @@
 """The only place from which pages start runs: a person, a batch, and whether the one may start the other.
 
-Comes in: a person and a batch that was checked. Goes out: the run, or NotAllowed with the sentence to show. A control
-that is not drawn is no protection: what a browser sends is held to the same rules here.
+Comes in: a person, and a batch that was checked or a run. Goes out: the run, or NotAllowed with the sentence to show.
+A control that is not drawn is no protection: what a browser sends is held to the same rules here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ def start(person: Person, batch: Batch, *, baseline_of: str | None = None) -> Li
     """Start this batch as this person."""
     check(person, batch.model, offered=house.settings().models)
     return house.engine().start(batch, baseline_of=baseline_of)
+
+
+def retry(person: Person, live_run: LiveRun) -> int:
+    """Send again, as this person, what was not answered; gives how many prompts that are."""
+    check(person, live_run.batch.model, offered=house.settings().models)
+    return live_run.retry_failed()
 
 
 def check(person: Person, model: str, *, offered: tuple[str, ...]) -> None:

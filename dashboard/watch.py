@@ -150,7 +150,7 @@ def _retry(live_run: LiveRun) -> None:
     session.unsay()
     version = live_run.snapshot().version
     try:
-        if live_run.retry_failed():
+        if starting.retry(door.person(), live_run):
             session.await_change(version)
     except FanoutError as exc:
         session.say(str(exc))

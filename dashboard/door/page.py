@@ -73,15 +73,17 @@ def _draw_turned(found: Turned, login: Login, asked: Asked) -> None:
 
 def _draw_not_allowed(found: Turned) -> None:
     elements.sentence("You are logged in, but you are not allowed in.")
-    if found.why == "not_listed":
+    if not found.said:
+        elements.quiet("Your provider gives no e-mail address of yours, and people are named by their addresses here.")
+    elif found.why == "not_listed":
         elements.quiet(
             f"You came as {cut(found.said, 120)}. Whoever runs this Fanout names who may come in, by address or by "
             "domain, and this one is not named."
         )
     else:
         elements.quiet(
-            f"You came as {cut(found.said, 120) or 'nobody with an address'}, and your provider does not say that it "
-            "has verified this address. Verify it there, then log in again."
+            f"You came as {cut(found.said, 120)}, and your provider does not say that it has verified this address. "
+            "Verify it there, then log in again."
         )
     st.button("Log out", key="log_out", on_click=_log_out)
 
@@ -101,7 +103,7 @@ def _draw_login(found: Turned, login: Login, asked: Asked) -> None:
     with st.container(horizontal=True):
         for place, provider in enumerate(login.providers):
             st.button(
-                _label(provider, login),
+                _label(provider),
                 key=f"log_in_{place}",
                 type="primary" if place == 0 else "secondary",
                 on_click=_log_in,
@@ -109,8 +111,8 @@ def _draw_login(found: Turned, login: Login, asked: Asked) -> None:
             )
 
 
-def _label(provider: str, login: Login) -> str:
-    if provider == DEFAULT_PROVIDER and len(login.providers) == 1:
+def _label(provider: str) -> str:
+    if provider == DEFAULT_PROVIDER:
         return "Log in"
     return f"Log in with {markdown_escape(provider.capitalize())}"
 
