@@ -57,7 +57,10 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
         check_address(st.get_option("server.address"), login=POLICY.login is not None, insecure=POLICY.insecure)
     except BadInput as exc:
         raise SystemExit(f"Fanout did not start: {exc}") from None
-    house.open_house(SETTINGS)
+    try:
+        house.open_house(SETTINGS, visibility="private" if POLICY.login is None else "team")
+    except BadInput as exc:
+        raise SystemExit(f"Fanout did not start: {exc}") from None
     try:
         yield {}
     finally:

@@ -16,7 +16,7 @@ from typing import Any, Self
 from fanout.archive import import_run
 from fanout.batch import Batch
 from fanout.engine import Engine
-from fanout.errors import BadInput
+from fanout.errors import BadInput, NotAllowed
 from fanout.events import Event
 from fanout.live import LiveRun
 from fanout.people import LOCAL, Person, Visibility, may_drive, may_read, may_start
@@ -53,16 +53,24 @@ class Opened:
 class Library:
     """One per process; close it, or use it in a with block. From any thread."""
 
-    def __init__(self, settings: Settings, *, quota_file: Path | None = None, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        quota_file: Path | None = None,
+        engine: Engine | None = None,
+        visibility: Visibility = "private",
+    ) -> None:
         """Open the store that the settings name. Raises BadInput where it cannot be, or a newer program wrote it.
 
-        `engine`: one that is there already and keeps its runs in memory; then nothing is stored.
+        `engine`: one that is there already and keeps its runs in memory; then nothing is stored. `visibility`: who sees
+        a run whose starter did not say, where the settings do not say either.
         """
         self.settings = settings
         self._store: SqlStore | None = None
         if engine is None:
             database = open_database(store_url(settings))
-            self._store = SqlStore(database, visibility=settings.usual_visibility)
+            self._store = SqlStore(database, visibility=settings.usual_visibility or visibility)
             engine = engine_of(settings, store=self._store, quota_file=quota_file)
         self.engine = engine
         self.shelf = None if self._store is None else Shelf(self._store.database)
@@ -103,7 +111,7 @@ class Library:
         prompts takes the first's. `token`: of the link by which the person came to it.
         """
         if not may_start(by):
-            raise BadInput("a viewer cannot start runs: ask an admin for the role of a member")
+            raise NotAllowed("viewers read runs and start none: ask an admin to make you a member")
         reused: dict[int, Known] = {}
         if carry_from is not None:
             reused.update(carried(self.find(by, carry_from, token=token).run.snapshot(), batch))
@@ -141,7 +149,7 @@ class Library:
     def put_in(self, person: Person, text: str | bytes) -> str:
         """Store the run of a run file, as this person's own; gives its id. Raises BadInput on any other file."""
         if not may_start(person):
-            raise BadInput("a viewer cannot import runs")
+            raise NotAllowed("viewers read runs and import none: ask an admin to make you a member")
         if self._store is None:
             raise BadInput("nothing is stored here")
         run_id = self._store.put_in(import_run(text), person)
@@ -186,7 +194,7 @@ class Library:
     def _drive(self, person: Person, run_id: str, *, token: str | None = None) -> Opened:
         opened = self.find(person, run_id, token=token)
         if not opened.may_drive:
-            raise BadInput("only the run's owner or an admin may do that: duplicate it into a run of your own")
+            raise NotAllowed("only the run's owner or an admin may do that: duplicate it into a run of your own")
         return opened
 
     def _found_in_memory(self, person: Person, live: LiveRun | None) -> Opened:

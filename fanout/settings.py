@@ -77,8 +77,9 @@ class Settings(BaseSettings):
     """The folder of the store, where no database is named."""
     database_url: str | None = Field(default=None, repr=False)
     """The store's database: postgresql://user@host:5432/name, or sqlite:////path/to/file. None: a file in data_dir."""
-    usual_visibility: Visibility = "private"
-    """Who sees a run beside its owner and admins, where its starter did not say: private, team or link."""
+    usual_visibility: Visibility | None = None
+    """Who sees a run beside its owner and admins, where its starter did not say: private, team or link. None: the team
+    where people log in, else nobody."""
     keep_days: int | None = Field(default=None, ge=1)
     """Stored runs older than that go; None keeps them."""
     keep_mb: int | None = Field(default=None, ge=1)

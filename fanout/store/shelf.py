@@ -13,7 +13,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from fanout.batch import Batch
-from fanout.errors import BadInput
+from fanout.errors import BadInput, NotAllowed
 from fanout.people import Person, Visibility, may_drive, may_read
 from fanout.store.database import Database
 from fanout.store.memory import NoSuchRun
@@ -174,7 +174,7 @@ class Shelf:
         """The row, where this person may change it."""
         row = self._find(connection, person, run_id, token=None)
         if not may_drive(person, owner_id=row.owner_id):
-            raise BadInput("only the run's owner or an admin may change it")
+            raise NotAllowed("only the run's owner or an admin may change it")
         return row
 
     def _change(self, person: Person, run_id: str, action: str, values: dict[str, Any], *, words: str) -> None:
