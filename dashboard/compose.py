@@ -15,7 +15,7 @@ import streamlit as st
 from dashboard import door, elements, expect, house, inputs, live, session, starting, wording
 from dashboard.gantt import component
 from dashboard.more_form import draw_more
-from dashboard.runs_list import draw_with_form
+from dashboard.runs_list import SHOWN_WITH_FORM, draw_with_form, every_s
 from fanout import Batch
 from fanout.errors import BadInput, FanoutError
 from fanout.people import may_start
@@ -31,8 +31,8 @@ def draw_form() -> None:
         return
     ceiling = house.settings().max_workers_ceiling
     session.prepare_form(ceiling=ceiling)
-    runs = house.engine().runs()
-    if any(not each.ended for each in runs):
+    rows = house.library().newest(door.person(), SHOWN_WITH_FORM)
+    if any(row.goes_on for row in rows):
         live.poll(draw_with_form, every_s=live.LIST_S, key="runs")
     left, right = st.columns([2, 1], gap="large")
     with left:
@@ -40,15 +40,15 @@ def draw_form() -> None:
     with right:
         _settings(ceiling)
         _run(prompts, ceiling)
-    if runs and all(each.ended for each in runs):
+    if rows and not any(row.goes_on for row in rows):
         draw_with_form()
     component.early(key="gantt_early")
 
 
 def _draw_for_viewers() -> None:
     elements.sentence("You read runs here; members start them.")
-    going = any(not each.ended for each in house.engine().runs())
-    live.poll(draw_with_form, every_s=live.LIST_S if going else None, key="runs")
+    rows = house.library().newest(door.person(), SHOWN_WITH_FORM)
+    live.poll(draw_with_form, every_s=every_s(rows), key="runs")
 
 
 # Prompts
@@ -244,7 +244,7 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
 
 
 def _plan(batch: Batch, *, waits: bool) -> None:
-    expected = expect.expected(batch, house.engine().runs())
+    expected = expect.expected(batch, house.library().driven(door.person()))
     elements.quiet(wording.plan_sentence(batch, expected))
     if batch.model == "sandbox":
         elements.quiet("The sandbox simulates its answers on this machine.")

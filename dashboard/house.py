@@ -1,8 +1,8 @@
 """The one library of the process, its engine and its settings: opened and closed by the app, used by the pages.
 
-Comes in: settings. Goes out: `library()`, `engine()` and `settings()`. A module and not a cached resource, because clearing
-Streamlit's cache would drop runs that go on. Opening starts nothing slow in the caller's way: what the first run needs
-(pydantic-ai's imports, the sandbox's process) is fetched by one thread, once a page has been painted.
+Comes in: settings. Goes out: `library()`, `engine()` and `settings()`. A module and not a cached resource, because
+clearing Streamlit's cache would drop runs that go on. Opening starts nothing slow in the caller's way: what the first
+run needs (pydantic-ai's imports, the sandbox's process) is fetched by one thread, once a page has been painted.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ import streamlit as st
 from dashboard import door, wording
 from dashboard.figures import Figure
 from dashboard.tables import MOST_ROWS, Cells, Filter, Order, arrange
-from fanout.live import LiveRun
 from fanout.metrics import measure
 from fanout.run import ENDED, Run
 
@@ -151,8 +150,3 @@ def _rows(run: Run, cells: Cells, *, order: Order, only: Filter) -> Rows:
 
 derived = Derived()
 """Shared by all sessions of the process: it holds nothing of a person."""
-
-
-def baseline_of(live: LiveRun, runs: tuple[LiveRun, ...]) -> LiveRun | None:
-    """The newest run that measures the speed-up of this one."""
-    return next((other for other in runs if other.snapshot().baseline_of == live.run_id), None)

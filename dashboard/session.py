@@ -88,13 +88,6 @@ def presses() -> int:
     return cast(int, st.session_state.get("_presses", 0))
 
 
-def address() -> str:
-    """The link to the run that is shown."""
-    url = st.context.url or ""
-    run_id = st.query_params.get("run", "")
-    return f"{url.split('?')[0].rstrip('/')}/?run={run_id}"
-
-
 # The form
 
 
@@ -362,6 +355,11 @@ def adopt(slider: str, run_id: str, value: int) -> None:
     if st.session_state.get(f"_{slider}_seen") != seen or slider not in st.session_state:
         st.session_state[f"_{slider}_seen"] = seen
         st.session_state[slider] = value
+
+
+def slid(slider: str) -> int | None:
+    """Where this slider stands; None where it is not drawn."""
+    return cast("int | None", st.session_state.get(slider))
 
 
 def moved(slider: str, run_id: str) -> int:

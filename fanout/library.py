@@ -27,12 +27,18 @@ from fanout.store import NoSuchRun, Store
 from fanout.store.database import open_database, url_of
 from fanout.store.reading import Reading, StoredRun
 from fanout.store.rows import RunRow, row_of
-from fanout.store.shelf import Shelf
+from fanout.store.shelf import Found, Shelf, Wanted
 from fanout.store.sql import SqlStore
 from fanout.stretch import Known
 
+MOST_SETTLED = 5
+"""Runs whose process died that are closed while one list is drawn: it takes a look at every call of them."""
 LOOKED_THROUGH = 50
 """Runs of the same model and settings, the newest ones, in which answers are looked for."""
+
+
+Watched = LiveRun | StoredRun
+"""A run to look at: driven by this process, or read from the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,7 @@ class Opened:
     """A run that somebody may see."""
 
     row: RunRow
-    run: LiveRun | StoredRun
+    run: Watched
     may_drive: bool
     """Whether they may also stop it, go on with it, name and share it."""
 
@@ -135,14 +141,47 @@ class Library:
         if live is not None and not self._store.is_mine(row.process_id):
             self.engine.forget(run_id)  # another process has gone on with it
             live = None
-        run: LiveRun | StoredRun = live or self._reading.run(run_id)
+        run: Watched = live or self._reading.run(run_id)
         return Opened(row=row, run=run, may_drive=may_drive(person, owner_id=row.owner_id))
+
+    def newest(self, person: Person, most: int) -> tuple[RunRow, ...]:
+        """The newest runs that this person may see, those that go on first."""
+        return self.list(person, Wanted(limit=most)).rows
+
+    def driven(self, person: Person) -> tuple[LiveRun, ...]:
+        """The runs of this process that this person may see, the newest first."""
+        runs = self.engine.runs()
+        if self.shelf is None or person.role == "admin":
+            return runs
+        seen = self.shelf.seen(person, [live.run_id for live in runs])
+        return tuple(live for live in runs if live.run_id in seen)
+
+    def list(self, person: Person, wanted: Wanted) -> Found:
+        """The runs that this person may see and asked for."""
+        if self.shelf is None:
+            rows = [row_of(live.record.now()) for live in self.engine.runs()]
+            seen = [
+                row
+                for row in rows
+                if may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=False)
+            ]
+            return Found(rows=tuple(seen[wanted.offset : wanted.offset + wanted.limit]), count=len(seen))
+        found = self.shelf.list(person, wanted)
+        left = [row.run_id for row in found.rows if row.state == "interrupted"]
+        if not left or self._store is None:
+            return found
+        for run_id in left[:MOST_SETTLED]:
+            self._store.settle(run_id)  # so that the list counts what was answered to the end
+        return self.shelf.list(person, wanted)
 
     def events(self, person: Person, run_id: str, *, token: str | None = None) -> tuple[Event, ...]:
         """All that is stored of a run that they may see: what a file that loses nothing is made of."""
         self.find(person, run_id, token=token)
+        live = self.engine.find(run_id)
+        if self._store is None and live is not None:
+            return live.events()
         if self._store is None:
-            raise BadInput("nothing is stored here")
+            raise NoSuchRun("no such run")
         self._store.settle(run_id)
         return self._store.events(run_id)
 
@@ -181,7 +220,7 @@ class Library:
         if self._reading is not None:
             self._reading.forget(run_id)
 
-    def baseline_of(self, person: Person, run_id: str) -> LiveRun | StoredRun | None:
+    def baseline_of(self, person: Person, run_id: str) -> Watched | None:
         """The newest run that measures this one's speed-up, if this person may see it."""
         for live in self.engine.runs():
             if live.record.now().baseline_of == run_id:
@@ -236,6 +275,6 @@ def engine_of(settings: Settings, *, store: Store | None, quota_file: Path | Non
         max_in_flight=settings.max_in_flight,
         keep_runs=settings.keep_runs,
         limits_for=settings.limits_for,
-        quota_file=quota_file or settings.quota_file,
+        quota_file=quota_file or settings.sharing,
         store=store,
     )

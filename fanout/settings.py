@@ -30,6 +30,7 @@ from fanout.batch import MOST_WORKERS
 from fanout.errors import BadInput
 from fanout.people import Visibility, address_or_domain
 from fanout.quota.limits import Limits
+from fanout.quota.shared import Sharing
 
 SETTINGS_FILE = Path("fanout.toml")
 """Read from the working directory; absent is fine."""
@@ -72,7 +73,8 @@ class Settings(BaseSettings):
     )
     """What accounts allow, by model string or by a pattern with * and ?; as JSON in a variable. See `limits_for`."""
     quota_file: Path | None = None
-    """A file through which processes on this machine share what is left of a quota; None: each by itself."""
+    """A file through which processes on this machine share what is left of a quota; None: one in data_dir, for accounts
+    that are not at a server of this machine. `off`: each by itself."""
     data_dir: Path = Field(default_factory=lambda: usual_data_dir(os.environ))
     """The folder of the store, where no database is named."""
     database_url: str | None = Field(default=None, repr=False)
@@ -139,6 +141,13 @@ class Settings(BaseSettings):
             return json.loads(value)
         except ValueError as exc:
             raise BadInput(f"must be a JSON object of limits by model: {exc}") from exc
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """How the processes of this machine share quota."""
+        if self.quota_file is None:
+            return Sharing(path=self.data_dir / "quota.db", local=False)
+        return None if str(self.quota_file) == "off" else Sharing(path=self.quota_file)
 
     def limits_for(self, model: str) -> Limits:
         """What is set for this model string: its own table, else that of the longest pattern that fits, else nothing.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import house, watch
+from dashboard import house, strip, watch
 from fanout import Batch, Engine
 from fanout.calls import Caller
 from fanout.clock import Clock
@@ -296,13 +296,14 @@ def test_a_click_that_is_delivered_twice_acts_once(engine: Engine, caller: HandC
     retry = app.button(key="retry_failed")
     retry.click()
     _run(app)
-    watch._retry(live)
+    opened = house.library().find(LOCAL, live.run_id)
+    strip._go_on_with(opened)
     assert app.button(key="strip_stop") is not None
     assert len(live.snapshot().stretches) <= 2
     live.cancel()
     store.await_run(live, lambda run: run.ended)
     for _ in range(2):
-        watch._start_baseline(live)
+        watch._start_baseline(live.snapshot())
     assert [each.snapshot().baseline_of for each in engine.runs()] == [live.run_id, None]
 
 

@@ -33,6 +33,11 @@ def is_in() -> bool:
     return isinstance(_judged(), Admitted)
 
 
+def has_login() -> bool:
+    """Whether people log in here: otherwise whoever reaches the page is the local admin."""
+    return door().policy.login is not None
+
+
 def person(page: str = "") -> Person:
     """Who looks; whoever may not is shown why and the script stops. `page` is where a login leads back to."""
     found = _judged()

@@ -7,6 +7,7 @@ they may drive. A run that somebody may not see is answered like one that never 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -78,6 +79,12 @@ class Shelf:
         """The row of one run. `token`: what the link that the person came with holds. Raises NoSuchRun."""
         with self.database.read() as connection:
             return self._find(connection, person, run_id, token=token)
+
+    def seen(self, person: Person, run_ids: Collection[str]) -> frozenset[str]:
+        """Those of these runs that they may see."""
+        with self.database.read() as connection:
+            found = connection.execute(sa.select(RUN.c.run_id).where(RUN.c.run_id.in_(run_ids), _visible(person)))
+            return frozenset(found.scalars())
 
     def named(self, person: Person, beginning: str) -> str:
         """The id of the only run that they may see whose id is this or begins so. Raises NoSuchRun, BadInput of two."""
