@@ -353,8 +353,8 @@ def chosen() -> Chosen:
     return cast(Chosen, st.session_state.setdefault("_chosen", Chosen()))
 
 
-def adopt_workers(run_id: str, max_workers: int) -> None:
-    """Before the slider is drawn: take over what the run says, unless this session has seen it say so already.
+def adopt_workers(run_id: str, max_workers: int) -> int:
+    """Where the slider stands when it is drawn: what the run says, unless this session has seen it say so already.
 
     So a change in another tab shows here, and a refresh never pulls the slider out of the hand that moves it.
     """
@@ -362,6 +362,7 @@ def adopt_workers(run_id: str, max_workers: int) -> None:
     if st.session_state.get("_workers_seen") != seen or "strip_workers" not in st.session_state:
         st.session_state["_workers_seen"] = seen
         st.session_state["strip_workers"] = max_workers
+    return cast(int, st.session_state["strip_workers"])
 
 
 def moved_workers(run_id: str) -> int:

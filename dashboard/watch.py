@@ -100,11 +100,12 @@ def _drive(live_run: LiveRun, run: Run) -> None:
 
 def _workers(live_run: LiveRun) -> None:
     now = live_run.max_workers
-    session.adopt_workers(live_run.run_id, now)
     st.slider(
         "max_workers",
         1,
         max(house.settings().max_workers_ceiling, now),
+        # Also as the default: a browser that a second drawing reaches before the first would show 1, and report it.
+        session.adopt_workers(live_run.run_id, now),
         key="strip_workers",
         on_change=_move_workers,
         args=(live_run,),
