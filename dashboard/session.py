@@ -346,8 +346,8 @@ def chosen() -> Chosen:
     return cast(Chosen, st.session_state.setdefault("_chosen", Chosen()))
 
 
-def adopt(slider: str, run_id: str, value: int) -> None:
-    """Before this slider is drawn: take over what the run says, unless this session has seen it say so already.
+def adopt(slider: str, run_id: str, value: int) -> int:
+    """Where this slider stands when it is drawn: what the run says, unless this session has seen it say so already.
 
     So a change in another tab shows here, and a refresh never pulls the slider out of the hand that moves it.
     """
@@ -355,6 +355,7 @@ def adopt(slider: str, run_id: str, value: int) -> None:
     if st.session_state.get(f"_{slider}_seen") != seen or slider not in st.session_state:
         st.session_state[f"_{slider}_seen"] = seen
         st.session_state[slider] = value
+    return cast(int, st.session_state[slider])
 
 
 def slid(slider: str) -> int | None:

@@ -61,11 +61,12 @@ def unanswered(run: Run) -> int:
 
 def _workers(live_run: LiveRun) -> None:
     now = live_run.max_workers
-    session.adopt("strip_workers", live_run.run_id, now)
     st.slider(
         "max_workers",
         1,
         max(house.settings().max_workers_ceiling, now),
+        # Also as the default: a browser that a second drawing reaches before the first would show 1, and report it.
+        session.adopt("strip_workers", live_run.run_id, now),
         key="strip_workers",
         on_change=_move_workers,
         args=(live_run,),
@@ -82,9 +83,9 @@ def _workers_of_next(opened: Opened, run: Run) -> None:
     if opened.live is not None:
         _workers(opened.live)
         return
-    session.adopt("strip_workers", run.run_id, run.max_workers)
     most = max(house.settings().max_workers_ceiling, run.max_workers)
-    st.slider("max_workers", 1, most, key="strip_workers", width=220)
+    now = session.adopt("strip_workers", run.run_id, run.max_workers)
+    st.slider("max_workers", 1, most, now, key="strip_workers", width=220)
 
 
 def _hold(live_run: LiveRun, run: Run) -> None:

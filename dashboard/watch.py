@@ -140,11 +140,11 @@ def _weight(live_run: LiveRun, account: AccountView) -> None:
         elements.quiet(beside)
     if account.max_weight == 1 or (beside is None and not account.shared_file):
         return
-    session.adopt("weight_slider", live_run.run_id, live_run.weight)
     st.slider(
         "Weight",
         1,
         account.max_weight,
+        session.adopt("weight_slider", live_run.run_id, live_run.weight),
         key="weight_slider",
         help="This run's share beside others on the same account, from the next call on.",
         on_change=_move_weight,

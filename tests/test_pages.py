@@ -228,6 +228,16 @@ def test_names_are_shown_and_not_rendered(engine: Engine) -> None:
     assert "\\!\\[x\\]\\(" in label
 
 
+def test_every_drawing_of_the_slider_says_where_it_stands(engine: Engine) -> None:
+    """A browser that missed the first drawing shows what the next one says, and reports it as if it were moved."""
+    live = engine.start(Batch(prompts=("one", "two"), max_workers=7))
+    app = _open(live.run_id)
+    for _ in range(2):
+        assert list(app.slider(key="strip_workers").proto.default) == [7]
+        _run(app)
+    assert live.max_workers == 7
+
+
 def test_the_slider_of_a_run_moves_its_bound_and_shows_another_tabs_move(engine: Engine) -> None:
     live = engine.start(Batch(prompts=["a", "b"], max_workers=1))
     app = _open(live.run_id)

@@ -22,7 +22,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from dashboard.door.cookie import claims_of
 from dashboard.door.rules import Admitted, Login
-from dashboard.door.state import PAGES, Door
+from dashboard.door.state import PAGE, Door
 
 BROWSER: Final = "fanout_browser"
 """The cookie by which a browser is known through a login; it says nothing of who uses it."""
@@ -75,7 +75,7 @@ class Gate:
                 headers = MutableHeaders(scope=message)
                 if path == CALLBACK:
                     self._lead_back(headers, asks.cookies.get(BROWSER))
-                if scope["method"] == "GET" and path.strip("/") in PAGES and BROWSER not in asks.cookies:
+                if scope["method"] == "GET" and PAGE.fullmatch(path.strip("/")) and BROWSER not in asks.cookies:
                     headers.append("set-cookie", self._browser_cookie())
                 if login.https:
                     _for_tls_only(message)

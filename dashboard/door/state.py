@@ -26,9 +26,9 @@ ATTEMPTS = 30
 ATTEMPTS_PER_S = 0.5
 """Logins of one client address: 30 at once (a team behind one address in the morning), then one in two seconds. A
 login takes two requests, so each attempt here is one of them."""
-PAGES = ("", "sandbox", "runs", "quota")
-QUERY_KEYS = ("run", "link")
-"""The only pages and keys that a link keeps through a login: ours, so that nobody is led elsewhere."""
+PAGE = re.compile(r"[a-z-]{0,40}")
+QUERY_KEYS = ("run", "link", "a", "b")
+"""The only shape of a page's name and the only keys that a link keeps through a login: nobody is led elsewhere."""
 _VALUE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 Now = Callable[[], float]
@@ -36,7 +36,7 @@ Now = Callable[[], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A page of ours with what its address may name; anything else is dropped at construction."""
+    """A page of ours with what its address may name; `of` drops anything else."""
 
     page: str
     query: tuple[tuple[str, str], ...]
@@ -45,7 +45,7 @@ class Asked:
     def of(cls, page: str, query: Mapping[str, str]) -> Asked:
         """Keep of an address what is known and harmless."""
         kept = tuple((key, query[key]) for key in QUERY_KEYS if _VALUE.fullmatch(query.get(key, "")))
-        return cls(page=page if page in PAGES else "", query=kept)
+        return cls(page=page if PAGE.fullmatch(page) else "", query=kept)
 
     def path(self) -> str:
         """The address below the base path, with its slash."""

@@ -119,7 +119,7 @@ def test_a_login_that_runs_out_takes_the_page_away_and_logging_in_leads_back(
 ) -> None:
     del sandbox  # one is served already; this server asks no model
     with served_to_a_team(
-        tmp_path, provider_url, FANOUT_SESSION_HOURS="0.003", FANOUT_SANDBOX_URL="http://127.0.0.1:9"
+        tmp_path, provider_url, FANOUT_SESSION_HOURS="0.004", FANOUT_SANDBOX_URL="http://127.0.0.1:9"
     ) as team:
         annas = somebody(team)
         anna = annas.comes_in("anna", "/sandbox")
@@ -185,7 +185,9 @@ def test_below_a_base_path_people_log_in_and_the_chart_is_drawn(
         assert anna.page.url.endswith("/fan/runs")
         anna.open("/")
         anna.choose_model("openai-chat:echo")
-        anna.type_prompts("below one", "below two")
+        anna.choose("Prompts", "File")
+        anna.drop("prompts.txt", b"below one\nbelow two")
+        anna.says("2 prompts")
         run = anna.run()
         anna.counts("2 of 2 answered")
         anna.chart.drawn()
