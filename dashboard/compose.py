@@ -12,19 +12,23 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard import elements, expect, house, inputs, live, session, wording
+from dashboard import door, elements, expect, house, inputs, live, session, starting, wording
 from dashboard.gantt import component
 from dashboard.more_form import draw_more
 from dashboard.runs_list import draw_with_form
 from fanout import Batch
 from fanout.errors import BadInput, FanoutError
+from fanout.people import may_start
 from fanout.prompts import ENDINGS, Mode, PromptList, columns, guess_column, read_file, read_text
 
 MODES: dict[Mode, str] = {"line": "One a line", "paragraph": "Blank line between", "dashes": "--- between"}
 
 
 def draw_form() -> None:
-    """The whole page."""
+    """The whole page; for viewers the runs alone."""
+    if not may_start(door.person()):
+        _draw_for_viewers()
+        return
     ceiling = house.settings().max_workers_ceiling
     session.prepare_form(ceiling=ceiling)
     runs = house.engine().runs()
@@ -39,6 +43,12 @@ def draw_form() -> None:
     if runs and all(each.ended for each in runs):
         draw_with_form()
     component.early(key="gantt_early")
+
+
+def _draw_for_viewers() -> None:
+    elements.sentence("You read runs here; members start them.")
+    going = any(not each.ended for each in house.engine().runs())
+    live.poll(draw_with_form, every_s=live.LIST_S if going else None, key="runs")
 
 
 # Prompts
@@ -174,12 +184,14 @@ def _preview(prompts: Sequence[str]) -> None:
 
 
 def _settings(ceiling: int) -> None:
+    free = door.person().role == "admin"
     st.selectbox(
         "Model",
         _models(),
         key="model",
-        accept_new_options=True,
-        help="The sandbox, which needs no key and simulates its answers, or provider:name as pydantic-ai spells it.",
+        accept_new_options=free,
+        help="The sandbox, which needs no key and simulates its answers, or "
+        + ("provider:name as pydantic-ai spells it." if free else "one of the models that an admin offers."),
         persist_state="session",
     )
     st.slider(
@@ -247,7 +259,7 @@ def _pressed(batch: Batch, *, waits: bool) -> str | None:
         session.ask_again(batch)
         st.rerun()
     try:
-        started = house.engine().start(batch)
+        started = starting.start(door.person(), batch)
     except FanoutError as exc:
         return str(exc)
     session.show_run(started.run_id)

@@ -31,6 +31,7 @@ _PHASES: dict[PhaseName, str] = {
     "penalty": "waiting after a 429",
     "cap": "waiting at the run's cap",
     "paused": "paused",
+    "store": "waiting for the store, which could not be written",
     "client": "this machine",
     "first_token": "waiting for the first token",
     "generating": "generating",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import streamlit as st
 
-from dashboard import wording
+from dashboard import door, wording
 from dashboard.figures import Figure
 from dashboard.tables import MOST_ROWS, Cells, Filter, Order, arrange
 from fanout.live import LiveRun
@@ -48,6 +48,8 @@ def poll(draw: Callable[[], float | None], *, every_s: float | None, key: str) -
     """
 
     def drawn() -> None:
+        if not door.is_in():
+            st.rerun()  # a login ends while its page is looked at: the page says so, and shows nothing more
         if draw() != every_s:
             st.rerun()
 
@@ -132,7 +134,7 @@ def _tell(run: Run, now_ns: int) -> Told:
         version=run.version,
         at_ns=now_ns,
         state=wording.run_state(run),
-        counts=wording.counts_sentence(run),
+        counts=wording.counts_sentence(run, now_ns=now_ns),
         sentence=wording.run_sentence(run, metrics),
         figures=tuple(wording.figures(run, metrics)),
         answered=metrics.answered,

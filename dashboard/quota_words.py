@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from dashboard.figures import phase
 from dashboard.units import counted, duration, money, percent
-from fanout.batch import Batch
 from fanout.clock import seconds
 from fanout.events import Cap, Held, LimitName, LimitReason
 from fanout.quota.limits import Source
@@ -116,12 +115,13 @@ def gauge(view: LimitView) -> Gauge:
 
 
 def gauge_words(view: LimitView) -> str:
-    """What of a limit is free at this instant."""
+    """What of a limit is free at this instant; a limit that a run asked for itself is named as its own."""
     short = _SHORT[view.name]
+    whose = "This run's own" if view.source == "run" else ""
     if view.capacity == view.number:
-        said = [f"{view.free:,} of {view.number:,} {short} free"]
+        said = [f"{whose}{whose and ': '}{view.free:,} of {view.number:,} {short} free"]
     else:
-        said = [f"{view.number:,} {short}: {view.free:,} of {view.capacity:,} free at once"]
+        said = [f"{whose}{whose and ' '}{view.number:,} {short}: {view.free:,} of {view.capacity:,} free at once"]
     if view.reserved:
         said.append(f"{view.reserved:,} reserved")
     heard = "" if view.said_remaining is None else f"; provider said {view.said_remaining:,}"
@@ -173,6 +173,23 @@ def share_words(share: Share) -> str:
     return " · ".join(said)
 
 
+def sharing(view: AccountView, run_id: str) -> str | None:
+    """Beside how many other runs this one goes on, and its share among them; None where it is alone."""
+    going = [share for share in view.shares if share.waiting or share.in_flight or share.run_id == run_id]
+    own = sum(share.weight for share in going if share.run_id == run_id)
+    if len(going) < 2 or not own:
+        return None
+    whole = sum(share.weight for share in going)
+    return f"Shares this account with {counted(len(going) - 1, 'other run')}: weight {own} of {whole} altogether."
+
+
+def weight_moves(run: Run) -> str | None:
+    """Where the run's share was moved, by its values."""
+    if len(run.weights) < 2:
+        return None
+    return f"Weight moved: {' to '.join(str(step.value) for step in run.weights)}."
+
+
 def _going(share: Share) -> tuple[tuple[int, str], ...]:
     return ((share.in_flight, "in flight"), (share.waiting, "waiting"))
 
@@ -184,22 +201,12 @@ def nothing_known(view: AccountView | None, run: Run, *, costs_money: bool) -> s
     return "No limit known for this account: learning from its answers."
 
 
-def own_limits(batch: Batch) -> str | None:
-    """What a run asked to be held to, beside what its account allows."""
-    asked: tuple[tuple[LimitName, int | None], ...] = (
-        ("requests", batch.requests_per_minute),
-        ("tokens", batch.tokens_per_minute),
-    )
-    said = " and ".join(limit_words(name, number) for name, number in asked if number is not None)
-    return f"This run holds itself to {said}." if said else None
-
-
 def known_limits(run: Run) -> str | None:
-    """What an ended run knew of its account at last."""
-    latest = {step.limit: step for step in run.quota}
+    """What an ended run knew of its account at last, and what it held itself to."""
+    latest = {(step.limit, step.reason == "run"): step for step in run.quota}
     said = [
         f"{limit_words(name, step.value)} ({reason_words(step.reason)})"
-        for name, step in latest.items()
+        for (name, _), step in latest.items()
         if step.value is not None
     ]
     return f"Quota: {', '.join(said)}." if said else None
@@ -242,7 +249,7 @@ def _suffice(run: Run, bound: QuotaBound) -> str:
 def held_words(run: Run) -> str | None:
     """What holds the next call now, where it is not simply the workers, the run's cap or a pause."""
     held = run.holds[-1].held_by if run.holds else None
-    waits = any(call.status == "queued" for call in run.calls)
+    waits = any(call.status in ("queued", "backing_off") for call in run.calls)
     if run.state != "running" or held in (None, "workers", "cap", "paused") or not waits:
         return None
     return phase(held)

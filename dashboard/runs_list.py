@@ -42,7 +42,7 @@ def draw_runs() -> float | None:
 
 def _link(live_run: LiveRun) -> None:
     run = live_run.snapshot()
-    pages.link_to_run(run.run_id, _label(run))
+    pages.link_to_run(run.run_id, _label(run, now_ns=live_run.now_ns()))
 
 
 def _every_s(runs: tuple[LiveRun, ...]) -> float | None:
@@ -54,10 +54,10 @@ def in_order(runs: tuple[LiveRun, ...]) -> tuple[LiveRun, ...]:
     return tuple(sorted(runs, key=lambda each: each.ended))
 
 
-def _label(run: Run) -> str:
+def _label(run: Run, *, now_ns: int) -> str:
     name = f"**{markdown_escape(cut(run.batch.name, 60))}** · " if run.batch.name else ""
     began = time.strftime("%H:%M:%S", time.localtime(run.opened_at_s))
-    facts = [began, cut(run.batch.model, 60), wording.run_state(run), wording.counts_sentence(run)]
+    facts = [began, cut(run.batch.model, 60), wording.run_state(run), wording.counts_sentence(run, now_ns=now_ns)]
     if run.ended:
         facts.append(f"{duration(seconds(wall_ns(run)))} at max_workers {run.max_workers}")
     return name + markdown_escape(" · ".join(facts))

@@ -354,19 +354,19 @@ def chosen() -> Chosen:
     return cast(Chosen, st.session_state.setdefault("_chosen", Chosen()))
 
 
-def adopt_workers(run_id: str, max_workers: int) -> None:
-    """Before the slider is drawn: take over what the run says, unless this session has seen it say so already.
+def adopt(slider: str, run_id: str, value: int) -> None:
+    """Before this slider is drawn: take over what the run says, unless this session has seen it say so already.
 
     So a change in another tab shows here, and a refresh never pulls the slider out of the hand that moves it.
     """
-    seen = (run_id, max_workers)
-    if st.session_state.get("_workers_seen") != seen or "strip_workers" not in st.session_state:
-        st.session_state["_workers_seen"] = seen
-        st.session_state["strip_workers"] = max_workers
+    seen = (run_id, value)
+    if st.session_state.get(f"_{slider}_seen") != seen or slider not in st.session_state:
+        st.session_state[f"_{slider}_seen"] = seen
+        st.session_state[slider] = value
 
 
-def moved_workers(run_id: str) -> int:
-    """Where the slider was moved to; a callback of the slider, which from now on need not be told."""
-    workers = cast(int, st.session_state["strip_workers"])
-    st.session_state["_workers_seen"] = (run_id, workers)
-    return workers
+def moved(slider: str, run_id: str) -> int:
+    """Where this slider was moved to; a callback of the slider, which from now on need not be told."""
+    value = cast(int, st.session_state[slider])
+    st.session_state[f"_{slider}_seen"] = (run_id, value)
+    return value

@@ -11,13 +11,15 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import detail, downloads, elements, house, live, pages, results, session, wording
+from dashboard import detail, door, downloads, elements, house, live, pages, results, session, starting, wording
 from dashboard.gantt.component import show
 from dashboard.inputs import as_text, costs_money
 from dashboard.live import Told, derived
-from dashboard.quota_words import account_lines, gauge, go_on_label, known_limits, nothing_known, own_limits
+from dashboard.quota_words import account_lines, gauge, go_on_label, known_limits, nothing_known, sharing, weight_moves
 from fanout.errors import FanoutError
 from fanout.live import LiveRun
+from fanout.people import may_start
+from fanout.quota.view import AccountView
 from fanout.run import Run
 
 ROWS_UP_TO = 100
@@ -79,21 +81,27 @@ def _strip(live_run: LiveRun, run: Run, told: Told) -> None:
                 given_up=told.given_up,
                 of=len(run.calls),
             )
-        if not run.ended or _unanswered(run):
-            _workers(live_run)
-        if not run.ended:
-            _hold(live_run, run)
-        elif _unanswered(run):
-            _again(live_run, run)
-        st.button("Edit and run again", key="edit_again", on_click=_edit_again, args=(run,))
+        if may_start(door.person()):
+            _drive(live_run, run)
         with st.popover("Share", key="share"):
             elements.quiet("Whoever can reach this page sees the run here, while this process keeps it.")
             st.code(session.address(), language=None)
 
 
+def _drive(live_run: LiveRun, run: Run) -> None:
+    """What a run's driver may do with it."""
+    if not run.ended or _unanswered(run):
+        _workers(live_run)
+    if not run.ended:
+        _hold(live_run, run)
+    elif _unanswered(run):
+        _again(live_run, run)
+    st.button("Edit and run again", key="edit_again", on_click=_edit_again, args=(run,))
+
+
 def _workers(live_run: LiveRun) -> None:
     now = live_run.max_workers
-    session.adopt_workers(live_run.run_id, now)
+    session.adopt("strip_workers", live_run.run_id, now)
     st.slider(
         "max_workers",
         1,
@@ -106,7 +114,7 @@ def _workers(live_run: LiveRun) -> None:
 
 
 def _move_workers(live_run: LiveRun) -> None:
-    live_run.max_workers = session.moved_workers(live_run.run_id)
+    live_run.max_workers = session.moved("strip_workers", live_run.run_id)
 
 
 def _hold(live_run: LiveRun, run: Run) -> None:
@@ -143,7 +151,7 @@ def _retry(live_run: LiveRun) -> None:
     session.unsay()
     version = live_run.snapshot().version
     try:
-        if live_run.retry_failed():
+        if starting.retry(door.person(), live_run):
             session.await_change(version)
     except FanoutError as exc:
         session.say(str(exc))
@@ -176,29 +184,56 @@ def _sentences(run: Run, told: Told, baseline: LiveRun | None, measured: Run | N
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         elements.quiet(f"One after another: {wording.counts_sentence(measured)}")
-        st.button("Stop measuring", key="stop_measuring", on_click=baseline.cancel)
+        if may_start(door.person()):
+            st.button("Stop measuring", key="stop_measuring", on_click=baseline.cancel)
 
 
 def _quota(live_run: LiveRun, run: Run) -> None:
     """How full the account's limits are while the run goes on, and what they were at last."""
     if run.ended:
-        known = known_limits(run)
-        if known is not None:
-            elements.quiet(known)
+        for line in (known_limits(run), weight_moves(run)):
+            if line is not None:
+                elements.quiet(line)
         return
-    own = own_limits(run.batch)
-    if own is not None:
-        elements.quiet(own)
     account = live_run.quota()
     nothing = nothing_known(account, run, costs_money=costs_money(run.batch.model, os.environ))
     if nothing is not None:
         elements.quiet(nothing)
     if account is None:
         return
-    if account.limits:
-        elements.gauges(map(gauge, account.limits))
+    shown = (*account.own, *account.limits)
+    if shown:
+        elements.gauges(map(gauge, shown))
     for line in account_lines(account):
         elements.quiet(line)
+    _weight(live_run, account)
+
+
+def _weight(live_run: LiveRun, account: AccountView) -> None:
+    """Beside whom the run goes on, and its share, which can be moved where the settings allow more than one."""
+    beside = sharing(account, live_run.run_id)
+    if beside is not None:
+        elements.quiet(beside)
+    if account.max_weight == 1 or (beside is None and not account.shared_file):
+        return
+    session.adopt("weight_slider", live_run.run_id, live_run.weight)
+    st.slider(
+        "Weight",
+        1,
+        account.max_weight,
+        key="weight_slider",
+        help="This run's share beside others on the same account, from the next call on.",
+        on_change=_move_weight,
+        args=(live_run,),
+        width=220,
+    )
+
+
+def _move_weight(live_run: LiveRun) -> None:
+    try:
+        live_run.weight = session.moved("weight_slider", live_run.run_id)
+    except FanoutError as exc:
+        session.say(str(exc))
 
 
 def _rows_or_lanes(run: Run) -> bool:
@@ -227,7 +262,7 @@ def _gantt(run: Run, measured: Run | None, now_ns: int, *, by_row: bool) -> None
 
 
 def _actions(live_run: LiveRun, run: Run, baseline: LiveRun | None) -> None:
-    if not run.ended:
+    if not run.ended or not may_start(door.person()):
         return
     with st.container(horizontal=True, vertical_alignment="center", key="actions"):
         if run.baseline_of is None and (baseline is not None or not _unanswered(run)):
@@ -260,6 +295,6 @@ def _start_baseline(live_run: LiveRun) -> None:
     session.forget_pending()
     session.unsay()
     try:
-        house.engine().start(replace(live_run.batch, max_workers=1), baseline_of=live_run.run_id)
+        starting.start(door.person(), replace(live_run.batch, max_workers=1), baseline_of=live_run.run_id)
     except FanoutError as exc:
         session.say(str(exc))

@@ -17,7 +17,7 @@ from dashboard.reasons import CLOSE, failures, limited_by, told
 from dashboard.units import counted, duration, money, number
 from fanout.batch import Batch
 from fanout.clock import nanoseconds, seconds
-from fanout.metrics import Metrics, speed_up
+from fanout.metrics import Metrics, backs_off, speed_up
 from fanout.run import Run
 from fanout.tuning.bounds import remaining_s
 from fanout.tuning.quota_bound import quota_bound
@@ -121,15 +121,17 @@ def run_state(run: Run) -> str:
     return {"interrupted": "Interrupted", "not_ready": "Not started"}.get(run.stop_reason or "", "Stopped")
 
 
-def counts_sentence(run: Run) -> str:
-    """How many prompts stand where: 5 failed, 23 of 40 answered, 8 in flight, 4 queued."""
+def counts_sentence(run: Run, *, now_ns: int | None = None) -> str:
+    """How many prompts stand where: 5 failed, 23 of 40 answered, 8 in flight, 4 queued, or what they wait for."""
     status = Counter([call.status for call in run.calls])
     said = [f"{status['failed']:,} failed"] if status["failed"] else []
     said.append(f"{status['answered']:,} of {len(run.calls):,} answered")
+    backing_off = sum(backs_off(call, now_ns=now_ns) for call in run.calls) if status["backing_off"] else 0
+    waiting_for = (held_words(run) or "queued").partition(":")[0]
     rest = (
         (status["running"], "in flight"),
-        (status["backing_off"], "backing off"),
-        (status["queued"], "queued"),
+        (backing_off, "backing off"),
+        (status["queued"] + status["backing_off"] - backing_off, waiting_for),
         (status["cancelled"], "cancelled"),
         (status["not_sent"], "not sent"),
     )

@@ -1,4 +1,4 @@
-"""The command line: `python -m fanout run FILE|-` and `python -m fanout sandbox`.
+"""The command line: `python -m fanout run FILE|-`, `resume RUN`, `sandbox`, and what is said of stored runs.
 
 Comes in: arguments, a file or standard input. Goes out: results on standard output, words on standard error, an exit
 code: 0 all answered, 1 some were not, 2 bad input, 130 interrupted.
@@ -10,18 +10,24 @@ import contextlib
 import enum
 import json
 import os
+import signal
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fanout import stored_commands
 from fanout.batch import Batch
-from fanout.engine import Engine
 from fanout.errors import BadInput
+from fanout.library import Library, engine_of
+from fanout.live import LiveRun
+from fanout.people import LOCAL
 from fanout.prompts import PromptList, read_file
 from fanout.sandbox.profile import SandboxProfile
-from fanout.settings import name_sandbox, read_settings
+from fanout.settings import Settings, name_sandbox, read_settings
 
 app = typer.Typer(
     name="fanout",
@@ -62,11 +68,17 @@ def run(
     quota_file: Annotated[
         Path | None, typer.Option(help="A file through which the processes of this host share an account's limits.")
     ] = None,
+    name: Annotated[str | None, typer.Option(help="What the run is called in lists.")] = None,
+    reuse_answers: Annotated[
+        bool, typer.Option("--reuse-answers", help="Take answers that the same prompt got before; they cost no slot.")
+    ] = False,
+    identical_once: Annotated[
+        bool, typer.Option("--identical-once", help="Send identical prompts once for all of them.")
+    ] = False,
+    store: Annotated[bool, typer.Option("--store/--no-store", help="Keep the run past this process.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: one object a prompt, a summary last.")] = False,
 ) -> None:
     """Send every prompt of FILE, and print each result as it arrives."""
-    from fanout.terminal import INTERRUPTED, follow  # late: --help does not wait for rich
-
     prompts = _read(file, column)
     batch = Batch(
         prompts=prompts.prompts,
@@ -84,20 +96,77 @@ def run(
         weight=weight,
         cap_tokens=cap_tokens,
         cap_usd=cap_usd,
+        name=name,
+        reuse_answers=reuse_answers,
+        identical_once=identical_once,
     )
     print(prompts.sentence, file=sys.stderr)
     settings = read_settings()
     name_sandbox(settings)
-    try:
-        with Engine(
-            max_in_flight=settings.max_in_flight,
-            limits_for=settings.limits_for,
-            quota_file=quota_file or settings.quota_file,
-        ) as engine:
-            code = follow(engine.start(batch), order=results.value, as_json=as_json, out=sys.stdout)
-    except KeyboardInterrupt:  # before the first call or after the last one
-        code = INTERRUPTED
-    raise typer.Exit(code)
+    with _opened(settings, quota_file=quota_file, stores=store) as library:
+        raise typer.Exit(_follow(library, lambda: library.start(batch), order=results, as_json=as_json))
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="A run's id, or its beginning; `python -m fanout runs` lists them.")],
+    file: Annotated[
+        str | None, typer.Argument(help="Another list of prompts: what the run answered of it is not sent again.")
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="The column or field that holds the prompt.")] = None,
+    model: Annotated[str | None, typer.Option(help="From here on another model.")] = None,
+    max_workers: Annotated[int | None, typer.Option(help="From here on so many calls in flight at most.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="From here on, seconds one attempt may take.")] = None,
+    retries: Annotated[int | None, typer.Option(help="From here on so many further attempts.")] = None,
+    rpm: Annotated[int | None, typer.Option(help="From here on so many requests a minute.")] = None,
+    tpm: Annotated[int | None, typer.Option(help="From here on so many tokens a minute.")] = None,
+    cap_tokens: Annotated[int | None, typer.Option(help="From here on, tokens of the whole run.")] = None,
+    cap_usd: Annotated[float | None, typer.Option(help="From here on, dollars of the whole run.")] = None,
+    results: Annotated[Results, typer.Option(help="The order in which results are printed.")] = Results.COMPLETION,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines: one object a prompt, a summary last.")] = False,
+) -> None:
+    """Send what a run has no answer for, as a new stretch of it, and print all its results."""
+    asked = {
+        "model": model,
+        "max_workers": max_workers,
+        "timeout_s": timeout,
+        "retries": retries,
+        "requests_per_minute": rpm,
+        "tokens_per_minute": tpm,
+        "cap_tokens": cap_tokens,
+        "cap_usd": cap_usd,
+    }
+    changes = {name: value for name, value in asked.items() if value is not None}
+    settings = read_settings()
+    name_sandbox(settings)
+    with _opened(settings) as library:
+        found = stored_commands.find(library, run)
+        run_id = found.row.run_id
+        if file is None:
+            stored_commands.say_what_may_be_billed_twice(found.run.snapshot())
+            code = _follow(
+                library, lambda: library.resume(LOCAL, run_id, changes=changes), order=results, as_json=as_json
+            )
+        else:
+            prompts = _read(file, column)
+            print(prompts.sentence, file=sys.stderr)
+            batch = replace(found.run.snapshot().batch.changed(changes), prompts=prompts.prompts)
+            code = _follow(library, lambda: library.start(batch, carry_from=run_id), order=results, as_json=as_json)
+        raise typer.Exit(code)
+
+
+_STORED: Mapping[str, Callable[..., None]] = {
+    "runs": stored_commands.list_runs,
+    "show": stored_commands.show,
+    "stop": stored_commands.stop,
+    "delete": stored_commands.delete,
+    "export": stored_commands.export,
+    "import": stored_commands.import_file,
+    "backup": stored_commands.backup,
+    "restore": stored_commands.restore,
+}
+for _name, _command in _STORED.items():
+    app.command(_name)(_command)
 
 
 @app.command()
@@ -154,6 +223,43 @@ def sandbox(
     )
     with contextlib.suppress(KeyboardInterrupt):
         serve(port=port, host=host, profile=profile, on_ready=_say_ready)
+
+
+def _opened(settings: Settings, *, quota_file: Path | None = None, stores: bool = True) -> Library:
+    """The library that the settings name, or one that keeps nothing."""
+    if stores:
+        return Library(settings, quota_file=quota_file)
+    return Library(settings, engine=engine_of(settings, store=None, quota_file=quota_file))
+
+
+def _follow(library: Library, start: Callable[[], LiveRun], *, order: Results, as_json: bool) -> int:
+    """Start the run and follow it to its end; gives the exit code."""
+    from fanout.terminal import INTERRUPTED, follow  # late: --help does not wait for rich
+
+    grace_s = library.settings.grace_s
+    with _a_kill_is_an_interrupt():
+        try:
+            live = start()
+            code = follow(live, order=order.value, as_json=as_json, out=sys.stdout, grace_s=grace_s)
+        except KeyboardInterrupt:  # before the first call or after the last one
+            return INTERRUPTED
+    if library.shelf is not None and any(call.status != "answered" for call in live.snapshot().calls):
+        print(f"What is missing is sent by: python -m fanout resume {live.run_id}", file=sys.stderr)
+    return code
+
+
+@contextlib.contextmanager
+def _a_kill_is_an_interrupt() -> Iterator[None]:
+    """Within it, SIGTERM ends the run in order, as Ctrl+C does."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say_ready(url: str) -> None:

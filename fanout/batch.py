@@ -67,6 +67,10 @@ class Batch:
     """Tokens (input and output) after which the run pauses and asks; None is no cap."""
     cap_usd: float | None = None
     """Dollars after which the run pauses and asks; None is no cap."""
+    reuse_answers: bool = False
+    """Whether prompts that were answered before, by the same model under the same settings, take that answer."""
+    identical_once: bool = False
+    """Whether identical prompts of this batch are sent once, and share the answer."""
     sandbox: SandboxProfile | None = None
     """How the sandbox behaves for this batch; only with model `sandbox`, which takes the default for None."""
 
@@ -79,17 +83,18 @@ class Batch:
         if self.temperature is not None:
             _number("temperature", self.temperature, low=0.0, high=2.0)
         if self.max_output_tokens is not None:
-            _whole("max_output_tokens", self.max_output_tokens, low=1, high=10_000_000)
+            whole("max_output_tokens", self.max_output_tokens, low=1, high=10_000_000)
         _number("timeout_s", self.timeout_s, low=0.0, high=MOST_TIMEOUT_S, above=True)
-        _whole("retries", self.retries, low=0, high=MOST_RETRIES)
+        whole("retries", self.retries, low=0, high=MOST_RETRIES)
         if self.stream is not None and not isinstance(self.stream, bool):
             raise BadInput(f"stream must be True, False or None, got {self.stream!r}")
-        if not isinstance(self.auto_workers, bool):
-            raise BadInput(f"auto_workers must be True or False, got {self.auto_workers!r}")
+        for name in ("auto_workers", "reuse_answers", "identical_once"):
+            if not isinstance(getattr(self, name), bool):
+                raise BadInput(f"{name} must be True or False, got {getattr(self, name)!r}")
         for name in ("requests_per_minute", "tokens_per_minute", "burst", "cap_tokens"):
             if getattr(self, name) is not None:
-                _whole(name, getattr(self, name), low=1, high=MOST_QUOTA)
-        _whole("weight", self.weight, low=1, high=MOST_WEIGHT)
+                whole(name, getattr(self, name), low=1, high=MOST_QUOTA)
+        check_weight(self.weight)
         if self.cap_usd is not None:
             _number("cap_usd", self.cap_usd, low=0.0, high=1_000_000.0, above=True)
         if self.sandbox is not None and not isinstance(self.sandbox, SandboxProfile):
@@ -109,6 +114,16 @@ class Batch:
         values["sandbox"] = None if self.sandbox is None else self.sandbox.as_json()
         return values
 
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """This batch with some settings changed, given as `as_json` writes them. Raises BadInput on any other."""
+        if not changes:
+            return self
+        known = {field.name for field in fields(self)} - {"prompts"}
+        for name in changes:
+            if name not in known:
+                raise BadInput(f"a run can go on with other settings, but {name!r} is none of them")
+        return self.from_json({**self.as_json(), **changes})
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Read back what `as_json` wrote."""
@@ -120,7 +135,12 @@ class Batch:
 
 def check_max_workers(value: object) -> int:
     """`value` as max_workers, or BadInput."""
-    return _whole("max_workers", value, low=1, high=MOST_WORKERS)
+    return whole("max_workers", value, low=1, high=MOST_WORKERS)
+
+
+def check_weight(value: object) -> int:
+    """`value` as a weight, or BadInput. What the settings allow may be less."""
+    return whole("weight", value, low=1, high=MOST_WEIGHT)
 
 
 def _prompts(value: object) -> tuple[str, ...]:
@@ -163,7 +183,8 @@ def _number(name: str, value: object, *, low: float, high: float, above: bool = 
         raise BadInput(f"{name} must be {expected}, got {value!r}")
 
 
-def _whole(name: str, value: object, *, low: int, high: int) -> int:
+def whole(name: str, value: object, *, low: int, high: int) -> int:
+    """`value` as a whole number within these bounds, or BadInput that names it."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadInput(f"{name} must be a whole number from {low} to {high}, got {value!r}")
     if not low <= value <= high:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fanout.batch import Batch
 from fanout.clock import Clock, nanoseconds
 from fanout.errors import BadInput
+from fanout.events import WeightChanged
 from fanout.quota.account import Account
-from fanout.quota.gate import Gate
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
 from fanout.quota.shared import SharedFile
 from fanout.quota.turns import Turns
 from fanout.quota.view import AccountView
+from fanout.run import Run
 from fanout.schedule import Start
 from fanout.stretch import OpenStretch
 
@@ -89,6 +90,24 @@ class Dispatch:
         self._turns[run_id] = Turns(batch, run_id=run_id, gate=gate, at_ns=at_ns)
         gate.lease(run_id, nanoseconds(batch.timeout_s))
 
+    def rejoin(self, run: Run, admitted: Admitted, at_ns: int) -> None:
+        """The same of a run with a past: what it used counts against its caps."""
+        if run.run_id in self._turns:
+            self.leave(run.run_id)
+        self.join(run.run_id, run.batch, admitted, at_ns)
+        for call in run.calls:
+            if call.status == "answered" and call.origin is None:
+                self._turns[run.run_id].remember(call.prompt, call.usage, call.cost_usd)
+
+    def move_weight(self, run_id: str, weight: int, at_ns: int) -> WeightChanged | None:
+        """The run's share is `weight` from now on; None where it was so before. Raises BadInput, nothing moved."""
+        turns = self._turns.get(run_id)
+        if turns is None:
+            raise BadInput("this run is no longer remembered: start it again from its prompts")
+        old = turns.weight
+        turns.move_weight(weight, at_ns)
+        return None if old == weight else WeightChanged(at_ns=at_ns, old=old, new=weight, reason="user")
+
     def leave(self, run_id: str) -> None:
         """The run is forgotten."""
         self._turns.pop(run_id).leave()
@@ -130,10 +149,11 @@ class Dispatch:
         return tuple(view_of(gate, waiting=_waiting(going), at_ns=at_ns) for gate in self._gates.all())
 
     def view(self, run_id: str, going: Mapping[str, OpenStretch], at_ns: int) -> AccountView | None:
-        """The account of this run; None where it is not remembered."""
+        """The account of this run, and the limits that it asked for itself; None where it is not remembered."""
         turns = self._turns.get(run_id)
-        gate: Gate | None = None if turns is None else turns.gate
-        return None if gate is None else view_of(gate, waiting=_waiting(going), at_ns=at_ns)
+        if turns is None:
+            return None
+        return replace(view_of(turns.gate, waiting=_waiting(going), at_ns=at_ns), own=turns.own_limits(at_ns))
 
 
 def earliest_ns(stretches: Iterable[OpenStretch]) -> int | None:

@@ -15,56 +15,15 @@ from typing import Any, ClassVar, Literal
 
 from fanout.batch import Batch
 from fanout.errors import BadInput, CallFailed
+from fanout.reasons import Cap as Cap
+from fanout.reasons import Held as Held
+from fanout.reasons import LimitName as LimitName
+from fanout.reasons import LimitReason as LimitReason
+from fanout.reasons import Purpose as Purpose
+from fanout.reasons import StopReason as StopReason
 
 SCHEMA_VERSION = 1
 """Written into every event's JSON; a newer one is refused, not misread."""
-
-LimitName = Literal[
-    "requests", "tokens", "input_tokens", "output_tokens", "requests_per_day", "tokens_per_day", "concurrency"
-]
-"""A limit of an account by the name of the wait that it causes; the first four are a minute's."""
-
-Held = Literal[
-    "workers",
-    "requests",
-    "tokens",
-    "input_tokens",
-    "output_tokens",
-    "requests_per_day",
-    "tokens_per_day",
-    "concurrency",
-    "turn",
-    "penalty",
-    "cap",
-    "paused",
-]
-"""What holds the next call back: no free worker, a named quota, the ceiling on calls in flight, another run's turn at
-a shared quota, a 429's penalty, the run's own cap, a pause."""
-
-Purpose = Literal["first", "retry", "resume"]
-"""Why a stretch began: the first sending, failed prompts sent again, going on after a process ended."""
-
-StopReason = Literal[
-    "finished",
-    "stopped",
-    "key_refused",
-    "model_unknown",
-    "quota_exhausted",
-    "provider_down",
-    "same_failure",
-    "not_ready",
-    "interrupted",
-]
-"""Why a stretch ended: all prompts ended; the user stopped it; a failure that every call would share; nothing but
-faults of the provider in a row; the same refusal of every prompt; the model could not be made ready; the engine was
-closed."""
-
-LimitReason = Literal["user", "auto", "run", "setting", "header", "learnt"]
-"""Who moved a limit: the user; the automatic max_workers; what the run asked for; `fanout.toml`; a response's
-headers; 429s."""
-
-Cap = Literal["tokens", "usd"]
-"""What a run's own cap counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +45,11 @@ class RunOpened:
     opened_at_s: float
     baseline_of: str | None = None
     """The run whose speed-up this one measures: the same list with one worker."""
+    user_id: str = "local"
+    """Who started it: a key of theirs, never an address."""
+    user_name: str = "this machine"
+    versions: Mapping[str, str] | None = None
+    """Of Fanout, Python and the libraries that made the calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +60,10 @@ class StretchOpened:
     at_ns: int
     stretch: int
     """From 0."""
+    changes: Mapping[str, Any] | None = None
+    """Settings of the batch that are others from here on, by field, as JSON."""
+    user_name: str | None = None
+    """Who asked for it, where it was not the one who started the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +180,23 @@ class Cancelled:
     at_ns: int
     call: int
     attempt: int | None = None
+    lost: bool = False
+    """The process ended while the attempt was in flight: it may have been answered and billed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reused:
+    """The call took an answer that was there already: it was not sent and cost no quota slot."""
+
+    kind: ClassVar[str] = "reused"
+    at_ns: int
+    call: int
+    output: str
+    of_run: str
+    of_call: int
+    """The prompt's index in that run, which may be this very one."""
+    answered_at_s: float
+    """When it was answered: wall time, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +221,17 @@ class LimitChanged:
     reason: LimitReason
     why: str | None = None
     """A sentence, where there is more to say than the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightChanged:
+    """The run's share beside others on its account moved while the run was remembered."""
+
+    kind: ClassVar[str] = "weight_changed"
+    at_ns: int
+    old: int
+    new: int
+    reason: Literal["user"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,8 +289,10 @@ Event = (
     | Succeeded
     | Failed
     | Cancelled
+    | Reused
     | NotSent
     | LimitChanged
+    | WeightChanged
     | CapReached
     | CapRaised
     | StopAsked
@@ -317,8 +315,10 @@ KINDS: Mapping[str, type[Event]] = {
         Succeeded,
         Failed,
         Cancelled,
+        Reused,
         NotSent,
         LimitChanged,
+        WeightChanged,
         CapReached,
         CapRaised,
         StopAsked,
@@ -330,15 +330,15 @@ KINDS: Mapping[str, type[Event]] = {
 def as_json(event: Event) -> dict[str, Any]:
     """The event as a JSON object: its kind, the schema's version and its fields."""
     values: dict[str, Any] = {"kind": event.kind, "version": SCHEMA_VERSION}
-    for field in fields(event):
-        value = getattr(event, field.name)
+    for name in _FIELDS[type(event)]:
+        value = getattr(event, name)
         if isinstance(value, CallFailed | Batch):
             value = value.as_json()
         elif isinstance(value, Usage):
             value = {"input_tokens": value.input_tokens, "output_tokens": value.output_tokens}
         elif isinstance(value, tuple):
             value = list(value)
-        values[field.name] = value
+        values[name] = value
     return values
 
 
@@ -349,11 +349,10 @@ def from_json(values: Mapping[str, Any]) -> Event:
     cls = KINDS.get(values.get("kind", ""))
     if cls is None:
         raise BadInput(f"unknown kind of event: {values.get('kind')!r}")
-    known = {field.name for field in fields(cls)}
-    given = {name: value for name, value in values.items() if name in known}
-    for name, read in _READERS.items():
+    given = {name: values[name] for name in _FIELDS[cls] if name in values}
+    for name in _READ_FIELDS[cls]:
         if given.get(name) is not None:
-            given[name] = read(given[name])
+            given[name] = _READERS[name](given[name])
     return cls(**given)
 
 
@@ -363,3 +362,5 @@ _READERS: Mapping[str, Callable[[Any], object]] = {
     "usage": lambda value: Usage(**value),
     "calls": tuple,
 }
+_FIELDS: Mapping[type, tuple[str, ...]] = {cls: tuple(field.name for field in fields(cls)) for cls in KINDS.values()}
+_READ_FIELDS = {cls: tuple(name for name in names if name in _READERS) for cls, names in _FIELDS.items()}

@@ -37,6 +37,7 @@ COLUMNS = (
     "input_tokens",
     "output_tokens",
     "cost_usd",
+    "reused_from",
 )
 """Of `results_csv`, in this order: a later column comes behind them."""
 
@@ -61,8 +62,11 @@ def results_jsonl(run: Run, *, order: Order = "input") -> str:
 
 
 def result_json(result: Result) -> dict[str, object]:
-    """A `Result` as a JSON object with its own fields; `error` is null, or `CallFailed.from_json` reads it back."""
-    return {
+    """A `Result` as a JSON object with its own fields; `error` is null, or `CallFailed.from_json` reads it back.
+
+    `reused_from` is there only where the answer was not asked for again.
+    """
+    told: dict[str, object] = {
         "index": result.index,
         "prompt": result.prompt,
         "status": result.status,
@@ -75,6 +79,7 @@ def result_json(result: Result) -> dict[str, object]:
         "usage": {"input_tokens": result.usage.input_tokens, "output_tokens": result.usage.output_tokens},
         "cost_usd": result.cost_usd,
     }
+    return told if result.reused_from is None else {**told, "reused_from": result.reused_from}
 
 
 def chrome_trace(run: Run, *, now_ns: int | None = None) -> str:
@@ -120,6 +125,7 @@ def _row(result: Result) -> tuple[str | float | None, ...]:
         result.usage.input_tokens,
         result.usage.output_tokens,
         result.cost_usd,
+        result.reused_from,
     )
 
 
@@ -154,6 +160,7 @@ _PHASE_WORDS: dict[PhaseName, str] = {
     "concurrency": "waiting for the ceiling of the process",
     "penalty": "waiting after a 429",
     "paused": "paused",
+    "store": "waiting for the store",
     "client": "client",
     "first_token": "waiting for the first token",
     "generating": "generating",

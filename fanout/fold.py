@@ -11,12 +11,30 @@ from dataclasses import replace
 from typing import Any
 
 from fanout import events as ev
+from fanout.draft import AttemptDraft, CallDraft
 from fanout.errors import CallFailed
-from fanout.run import Attempt, Call, CallStatus, CapState, Hold, Lag, QuotaStep, Run, RunState, Step, Stretch
+from fanout.run import (
+    AttemptStatus,
+    Call,
+    CapState,
+    Hold,
+    Lag,
+    Origin,
+    QuotaStep,
+    Run,
+    RunState,
+    Step,
+    Stretch,
+)
 
 
 def fold(events: Iterable[ev.Event]) -> Run:
     """The run that these events tell of. The first one must be its RunOpened; raises ValueError otherwise."""
+    return folded(events).run()
+
+
+def folded(events: Iterable[ev.Event]) -> Fold:
+    """The same, ready for further events."""
     stream = iter(events)
     opened = next(stream, None)
     if not isinstance(opened, ev.RunOpened):
@@ -24,7 +42,7 @@ def fold(events: Iterable[ev.Event]) -> Run:
     state = Fold(opened)
     for event in stream:
         state.add(event)
-    return state.run()
+    return state
 
 
 class Fold:
@@ -32,11 +50,15 @@ class Fold:
 
     def __init__(self, opened: ev.RunOpened) -> None:
         self._opened = opened
+        self._batch = opened.batch
         self._version = 1
         self._calls = [Call(index=i, prompt=prompt) for i, prompt in enumerate(opened.batch.prompts)]
+        self._drafts: dict[int, CallDraft] = {}
+        """The calls of which something has happened since somebody looked."""
         self._stretches: list[Stretch] = []
         self._limits: list[Step] = []
         self._quota: list[QuotaStep] = []
+        self._weights: list[Step] = [Step(at_ns=opened.at_ns, value=opened.batch.weight)]
         self._cap: CapState | None = None
         self._holds: list[Hold] = []
         self._lags: list[Lag] = []
@@ -55,7 +77,21 @@ class Fold:
 
     def call(self, index: int) -> Call:
         """The call as it stands."""
+        draft = self._drafts.pop(index, None)
+        if draft is not None:
+            self._calls[index] = draft.value()
         return self._calls[index]
+
+    def last_attempt(self, index: int) -> AttemptDraft | None:
+        """The call's last attempt, to look at and not to write on: it changes while the call goes on."""
+        has_any = index in self._drafts or self._calls[index].attempts
+        return self._draft(index).attempt if has_any else None
+
+    def _draft(self, index: int) -> CallDraft:
+        draft = self._drafts.get(index)
+        if draft is None:
+            draft = self._drafts[index] = CallDraft(self._calls[index])
+        return draft
 
     @property
     def goes_on(self) -> bool:
@@ -65,12 +101,17 @@ class Fold:
     def run(self) -> Run:
         """The run as it stands; the same object until the next event."""
         if self._snapshot is None:
+            for index, draft in self._drafts.items():
+                self._calls[index] = draft.value()
+            self._drafts.clear()
             self._snapshot = Run(
                 run_id=self._opened.run_id,
-                batch=self._opened.batch,
+                batch=self._batch,
                 opened_ns=self._opened.at_ns,
                 opened_at_s=self._opened.opened_at_s,
                 baseline_of=self._opened.baseline_of,
+                user_id=self._opened.user_id,
+                user_name=self._opened.user_name,
                 state=self._state,
                 version=self._version,
                 max_workers=self._max_workers,
@@ -78,6 +119,7 @@ class Fold:
                 stretches=tuple(self._stretches),
                 limits=tuple(self._limits),
                 quota=tuple(self._quota),
+                weights=tuple(self._weights),
                 cap=self._cap,
                 holds=tuple(self._holds),
                 lags=tuple(self._lags),
@@ -90,6 +132,8 @@ class Fold:
         raise ValueError(f"a run is opened once: {event.run_id}")
 
     def _stretch_opened(self, event: ev.StretchOpened) -> None:
+        if event.changes:
+            self._batch = self._batch.changed(event.changes)
         self._state = "opening"
         self._stop_reason = None
         self._stop_error = None
@@ -105,14 +149,7 @@ class Fold:
             )
         )
         for index in event.calls:
-            call = self._calls[index]
-            self._calls[index] = replace(
-                call,
-                status="queued",
-                queued_ns=(*call.queued_ns, event.at_ns),
-                error=None,
-                completed=None,
-            )
+            self._draft(index).queue(event.at_ns)
         self._limits.append(Step(at_ns=event.at_ns, value=event.max_workers))
         self._max_workers = event.max_workers
         self._state = "running"
@@ -128,69 +165,65 @@ class Fold:
             self._state = "paused" if event.held_by in ("paused", "cap") else "running"
 
     def _started(self, event: ev.Started) -> None:
-        attempt = Attempt(
-            number=event.attempt,
-            stretch=len(self._stretches) - 1,
-            lane=event.lane,
-            started_ns=event.at_ns,
+        self._draft(event.call).begin(
+            AttemptDraft(
+                number=event.attempt,
+                stretch=len(self._stretches) - 1,
+                lane=event.lane,
+                started_ns=event.at_ns,
+            )
         )
-        call = self._calls[event.call]
-        self._calls[event.call] = replace(call, status="running", attempts=(*call.attempts, attempt))
 
     def _sent(self, event: ev.Sent) -> None:
-        self._attempt(event.call, lambda attempt: replace(attempt, sent_ns=event.at_ns))
+        self._draft(event.call).attempt.sent_ns = event.at_ns
 
     def _first_token(self, event: ev.FirstToken) -> None:
-        self._attempt(event.call, lambda attempt: replace(attempt, first_token_ns=event.at_ns))
+        self._draft(event.call).attempt.first_token_ns = event.at_ns
 
     def _retrying(self, event: ev.Retrying) -> None:
-        self._attempt(
-            event.call,
-            lambda attempt: replace(
-                attempt,
-                status="retried",
-                error=event.error,
-                received_ns=event.received_ns,
-                ended_ns=event.at_ns,
-                ready_ns=event.ready_ns,
-            ),
-            status="backing_off",
-        )
+        draft = self._draft(event.call)
+        draft.status = "backing_off"
+        draft.attempt.ready_ns = event.ready_ns
+        _end_attempt(draft.attempt, "retried", event.at_ns, received_ns=event.received_ns, error=event.error)
 
     def _succeeded(self, event: ev.Succeeded) -> None:
-        self._attempt(
-            event.call,
-            lambda attempt: replace(attempt, status="answered", received_ns=event.received_ns, ended_ns=event.at_ns),
-        )
-        self._end(
-            event.call,
+        draft = self._draft(event.call)
+        _end_attempt(draft.attempt, "answered", event.at_ns, received_ns=event.received_ns)
+        draft.end(
             event.at_ns,
             "answered",
+            completed=self._complete(),
             output=event.output,
             usage=event.usage,
             cost_usd=event.cost_usd,
         )
 
     def _failed(self, event: ev.Failed) -> None:
-        self._attempt(
-            event.call,
-            lambda attempt: replace(
-                attempt,
-                status="failed",
-                error=event.error,
-                received_ns=event.received_ns,
-                ended_ns=event.at_ns,
-            ),
-        )
-        self._end(event.call, event.at_ns, "failed", error=event.error)
+        draft = self._draft(event.call)
+        _end_attempt(draft.attempt, "failed", event.at_ns, received_ns=event.received_ns, error=event.error)
+        draft.end(event.at_ns, "failed", completed=self._complete(), error=event.error)
 
     def _cancelled(self, event: ev.Cancelled) -> None:
+        draft = self._draft(event.call)
         if event.attempt is not None:
-            self._attempt(event.call, lambda attempt: replace(attempt, status="cancelled", ended_ns=event.at_ns))
-        self._end(event.call, event.at_ns, "cancelled")
+            draft.attempt.status = "cancelled"
+            draft.attempt.ended_ns = event.at_ns
+            draft.attempt.lost = event.lost
+        draft.end(event.at_ns, "cancelled", completed=self._complete())
+
+    def _reused(self, event: ev.Reused) -> None:
+        origin = Origin(run_id=event.of_run, call=event.of_call, answered_at_s=event.answered_at_s)
+        self._draft(event.call).end(
+            event.at_ns, "answered", completed=self._complete(), output=event.output, origin=origin
+        )
 
     def _not_sent(self, event: ev.NotSent) -> None:
-        self._end(event.call, event.at_ns, "not_sent")
+        self._draft(event.call).end(event.at_ns, "not_sent", completed=self._complete())
+
+    def _complete(self) -> int:
+        """The next place in completion order."""
+        self._completed += 1
+        return self._completed - 1
 
     def _limit_changed(self, event: ev.LimitChanged) -> None:
         if event.limit != "max_workers":
@@ -200,6 +233,9 @@ class Fold:
         elif event.new is not None:
             self._limits.append(Step(at_ns=event.at_ns, value=event.new, reason=event.reason, why=event.why))
             self._max_workers = event.new
+
+    def _weight_changed(self, event: ev.WeightChanged) -> None:
+        self._weights.append(Step(at_ns=event.at_ns, value=event.new, reason=event.reason))
 
     def _cap_reached(self, event: ev.CapReached) -> None:
         self._cap = CapState(cap=event.cap, used=event.used, allowed=event.allowed)
@@ -215,34 +251,20 @@ class Fold:
     def _client_lagged(self, event: ev.ClientLagged) -> None:
         self._lags.append(Lag(at_ns=event.at_ns, lag_ns=event.lag_ns))
 
-    def _attempt(self, index: int, change: Callable[[Attempt], Attempt], *, status: CallStatus | None = None) -> None:
-        call = self._calls[index]
-        attempts = (*call.attempts[:-1], change(call.attempts[-1]))
-        self._calls[index] = replace(call, attempts=attempts, status=status or call.status)
 
-    def _end(
-        self,
-        index: int,
-        at_ns: int,
-        status: CallStatus,
-        *,
-        output: str | None = None,
-        error: CallFailed | None = None,
-        usage: ev.Usage = ev.Usage(),  # noqa: B008  # frozen
-        cost_usd: float | None = None,
-    ) -> None:
-        call = self._calls[index]
-        self._calls[index] = replace(
-            call,
-            status=status,
-            ended_ns=(*call.ended_ns, at_ns),
-            output=output,
-            error=error,
-            usage=usage,
-            cost_usd=cost_usd,
-            completed=self._completed,
-        )
-        self._completed += 1
+def _end_attempt(
+    attempt: AttemptDraft,
+    status: AttemptStatus,
+    at_ns: int,
+    *,
+    received_ns: int | None,
+    error: CallFailed | None = None,
+) -> None:
+    attempt.status = status
+    attempt.ended_ns = at_ns
+    attempt.received_ns = received_ns
+    if error is not None:
+        attempt.error = error
 
 
 _FOLDERS: dict[type, Callable[[Any, Any], None]] = {
@@ -258,8 +280,10 @@ _FOLDERS: dict[type, Callable[[Any, Any], None]] = {
     ev.Succeeded: Fold._succeeded,
     ev.Failed: Fold._failed,
     ev.Cancelled: Fold._cancelled,
+    ev.Reused: Fold._reused,
     ev.NotSent: Fold._not_sent,
     ev.LimitChanged: Fold._limit_changed,
+    ev.WeightChanged: Fold._weight_changed,
     ev.CapReached: Fold._cap_reached,
     ev.CapRaised: Fold._cap_raised,
     ev.StopAsked: Fold._stop_asked,

@@ -50,8 +50,11 @@ class Metrics:
     queued: int
     """Waiting for their first or next attempt, those that back off included."""
     backing_off: int
+    """Of these: not sent again before an instant that has not come yet."""
     running: int
     answered: int
+    reused: int
+    """Of the answered: by an answer that was there already, and not sent."""
     failed: int
     cancelled: int
     not_sent: int
@@ -102,9 +105,10 @@ def measure(run: Run, *, now_ns: int | None = None) -> Metrics:
     return Metrics(
         calls=len(run.calls),
         queued=status["queued"] + status["backing_off"],
-        backing_off=status["backing_off"],
+        backing_off=sum(backs_off(call, now_ns=now_ns) for call in run.calls) if status["backing_off"] else 0,
         running=status["running"],
         answered=status["answered"],
+        reused=found.reused,
         failed=status["failed"],
         cancelled=status["cancelled"],
         not_sent=status["not_sent"],
@@ -115,16 +119,23 @@ def measure(run: Run, *, now_ns: int | None = None) -> Metrics:
         service_s=seconds(service_ns),
         slowest=found.slowest,
         overlap=(service_ns + found.unreceived_ns) / wall if wall and service_ns + found.unreceived_ns else None,
-        answered_per_s=status["answered"] * NS_PER_S / wall if wall and status["answered"] else None,
+        answered_per_s=(status["answered"] - found.reused) * NS_PER_S / wall if wall and found.latencies else None,
         latency=_spread(found.latencies),
         experienced=_spread(found.experienced),
         first_token=_spread(found.first_tokens),
         input_tokens=_sum_of_known([usage.input_tokens for usage in found.usages]),
         output_tokens=_sum_of_known([usage.output_tokens for usage in found.usages]),
         cost_usd=sum(found.costs) if found.costs else None,
-        cost_known_for=len(found.costs),
+        cost_known_for=len(found.costs) + (found.reused if found.costs else 0),
         worst_lag_s=seconds(max(lag.lag_ns for lag in run.lags)) if run.lags else None,
     )
+
+
+def backs_off(call: Call, *, now_ns: int | None) -> bool:
+    """Whether a retried call is not due yet at `now_ns`; None: whether it was retried and has not started since."""
+    if call.status != "backing_off":
+        return False
+    return now_ns is None or (call.attempts[-1].ready_ns or 0) > now_ns
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,6 +154,7 @@ class _Tally:
     first_tokens: list[int] = field(default_factory=list)
     usages: list[Usage] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
+    reused: int = 0
 
 
 def _tally(run: Run, now_ns: int | None) -> _Tally:
@@ -175,6 +187,9 @@ def _tally(run: Run, now_ns: int | None) -> _Tally:
 
 
 def _tally_answer(found: _Tally, call: Call, service_ns: int | None) -> None:
+    if call.origin is not None:  # it was not sent: it took no time, no tokens and no money
+        found.reused += 1
+        return
     if service_ns is not None:
         found.latencies.append(service_ns)
     last = call.attempts[-1]

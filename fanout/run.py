@@ -59,6 +59,8 @@ class Attempt:
     """When a retried call may be sent again."""
     status: AttemptStatus = "running"
     error: CallFailed | None = None
+    lost: bool = False
+    """The process ended while it was in flight: it may have been answered and billed."""
 
     @property
     def latency_ns(self) -> int | None:
@@ -66,6 +68,17 @@ class Attempt:
         if self.sent_ns is None or self.received_ns is None:
             return None
         return self.received_ns - self.sent_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where an answer that was not asked for again comes from."""
+
+    run_id: str
+    call: int
+    """The prompt's index in that run."""
+    answered_at_s: float
+    """Wall time, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +100,8 @@ class Call:
     cost_usd: float | None = None
     completed: int | None = None
     """Its place in completion order over the whole run, from 0; None while it goes on."""
+    origin: Origin | None = None
+    """Where its answer was taken from; None where it was sent."""
 
     @property
     def latency_ns(self) -> int | None:
@@ -201,6 +216,8 @@ class Result:
     usage: ev.Usage
     cost_usd: float | None
     """None where the price is unknown."""
+    reused_from: str | None = None
+    """The run whose answer it is, where it was not sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +229,9 @@ class Run:
     opened_ns: int
     opened_at_s: float
     baseline_of: str | None
+    user_id: str
+    """Who started it."""
+    user_name: str
     state: RunState
     version: int
     """How many events made it: two snapshots with one version are equal."""
@@ -223,6 +243,8 @@ class Run:
     """max_workers over time, first value first."""
     quota: tuple[QuotaStep, ...]
     """The account's limits as they came to be known, and moved."""
+    weights: tuple[Step, ...]
+    """The run's share beside others over time, first value first."""
     cap: CapState | None
     """The cap that pauses the run now."""
     holds: tuple[Hold, ...]
@@ -231,6 +253,11 @@ class Run:
     """Why it is stopping or has stopped; None while it simply goes on."""
     stop_error: CallFailed | None
     """The failure that stopped it, where one did."""
+
+    @property
+    def weight(self) -> int:
+        """The run's share beside others on its account."""
+        return self.weights[-1].value
 
     @property
     def ended(self) -> bool:
@@ -265,6 +292,7 @@ def result_of(call: Call) -> Result:
         first_token_s=_seconds(call.first_token_ns),
         usage=call.usage,
         cost_usd=call.cost_usd,
+        reused_from=None if call.origin is None else call.origin.run_id,
     )
 
 

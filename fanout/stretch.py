@@ -6,13 +6,16 @@ No thread and no lock of its own: the engine calls every method under its lock, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from fanout import events as ev
 from fanout import retry
 from fanout.calls import Caller, Reply, Sending
 from fanout.clock import NS_PER_S, nanoseconds
-from fanout.errors import CallFailed, KeyRefused, ModelUnknown, QuotaExhausted, RateLimited
+from fanout.errors import BadInput, Broken, CallFailed, KeyRefused, ModelUnknown, QuotaExhausted, RateLimited
 from fanout.live import LiveRun
 from fanout.quota.meters import DAILY, Change
 from fanout.quota.refusals import day_is_over, words_for
@@ -30,11 +33,39 @@ WAITS_FOR_MIDNIGHT_NS = 60 * NS_PER_S
 """A day's limit that ends within it is waited for; a longer one stops the run."""
 AUTO_EVERY_NS = 2 * NS_PER_S
 """How often at most the automatic max_workers is sized again."""
+_LOG = logging.getLogger(__name__)
 _BY_HAND: frozenset[ev.StopReason] = frozenset({"stopped", "interrupted"})
 
 
-def workers_wanted(run: Run) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """An answer that a prompt takes instead of being sent."""
+
+    output: str
+    run_id: str
+    call: int
+    """The prompt's index in that run."""
+    answered_at_s: float
+    """Wall time, seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How a stretch was asked for."""
+
+    purpose: ev.Purpose
+    changes: Mapping[str, Any] | None = None
+    """Settings of the batch that are others from here on."""
+    by: str | None = None
+    """The name of who asked."""
+    reused: Mapping[int, Known] = field(default_factory=dict)
+    """Answers that some of its calls take, by call."""
+
+
+def workers_wanted(run: Run, changes: Mapping[str, Any] | None = None) -> int:
     """The max_workers that the user set last, whatever the automatic one made of it."""
+    if changes and "max_workers" in changes:
+        return int(changes["max_workers"])
     by_hand = [step.value for step in run.limits if step.reason == "user"]
     return by_hand[-1] if by_hand else run.max_workers
 
@@ -50,7 +81,7 @@ class OpenStretch:
         schedule: Schedule,
         turns: Turns,
         calls: tuple[int, ...],
-        purpose: ev.Purpose,
+        asked: Asked,
         jitter: Callable[[], float],
     ) -> None:
         self.live = live
@@ -61,13 +92,15 @@ class OpenStretch:
         """Where the user set max_workers; the automatic one stays below."""
         self.began = False
         self.stop_reason: ev.StopReason | None = None
+        self.hangs_up = False
+        """Whether what is in flight is to be cancelled too."""
         self.wake_ns: int | None = None
         """When to ask again for a start; None: when something has changed."""
         self.sendings: dict[int, Sending] = {}
         """What is in flight, by call, so that it can be hung up."""
         self._calls = calls
-        self._purpose = purpose
-        self._number = len(live.snapshot().stretches)
+        self._asked = asked
+        self._number = len(live.record.now().stretches)
         self._jitter = jitter
         self._failures: dict[int, int] = {}  # those that count against retries, by call
         self._refused_ns: dict[int, int] = {}  # when a call last failed, by call
@@ -77,13 +110,26 @@ class OpenStretch:
         self._sized_ns = 0
         self._latency_ns = self._latencies = 0
         self._held_by: ev.Held | None = None
-        schedule.add(calls)
-        live.record.add(ev.StretchOpened(at_ns=live.now_ns(), stretch=self._number))
+        live.record.add(
+            ev.StretchOpened(at_ns=live.now_ns(), stretch=self._number, changes=asked.changes, user_name=asked.by)
+        )
+        self.prompts = live.batch.prompts
+        self._twins = _twins(self.prompts, calls) if live.batch.identical_once else {}
+        twins = {call for each in self._twins.values() for call in each}
+        schedule.add(call for call in calls if call not in asked.reused and call not in twins)
 
-    @property
-    def hangs_up(self) -> bool:
-        """Whether what is in flight is to be cancelled too."""
-        return self.stop_reason in _BY_HAND
+    def why_not_ready(self) -> CallFailed | None:
+        """Make the caller ready, in a pool thread; None where it is."""
+        try:
+            self.caller.warm_up()
+        except CallFailed as exc:
+            return exc.bare()
+        except BadInput as exc:
+            return CallFailed(str(exc), was_sent=False)
+        except Exception as exc:
+            _LOG.exception("the caller could not warm up")
+            return Broken(f"{type(exc).__name__}: {exc}", was_sent=False)
+        return None
 
     def begin(self, at_ns: int) -> None:
         """The clock of the stretch starts."""
@@ -92,11 +138,12 @@ class OpenStretch:
             ev.StretchBegan(
                 at_ns=at_ns,
                 stretch=self._number,
-                purpose=self._purpose,
+                purpose=self._asked.purpose,
                 max_workers=self.schedule.max_workers,
                 calls=self._calls,
             ),
             *self._limits_known(at_ns),
+            *(_reused(call, known, at_ns) for call, known in self._asked.reused.items()),
             ev.HoldChanged(at_ns=at_ns, held_by=None),
         )
 
@@ -122,7 +169,9 @@ class OpenStretch:
             self.turns.unsent(start.call, at_ns)
         if reply is None:
             self.schedule.ended(start.call, at_ns=at_ns)
-            self.live.record.add(ev.Cancelled(at_ns=at_ns, call=start.call, attempt=start.attempt))
+            self.live.record.add(
+                ev.Cancelled(at_ns=at_ns, call=start.call, attempt=start.attempt), *self._twins_end(start.call, at_ns)
+            )
         elif reply.error is None:
             self._answered(start, reply, at_ns)
         else:
@@ -133,10 +182,11 @@ class OpenStretch:
         self.stop_reason = reason
         happened: list[ev.Event] = [ev.StopAsked(at_ns=at_ns, reason=reason, error=error)]
         for call in self.schedule.stop():
-            if self.hangs_up or call in self._refused_ns:
+            if reason in _BY_HAND or call in self._refused_ns:
                 happened.append(ev.Cancelled(at_ns=at_ns, call=call))
             else:
                 happened.append(ev.NotSent(at_ns=at_ns, call=call, reason=reason))
+            happened.extend(self._twins_end(call, at_ns))
         self.live.record.add(*happened)
 
     def end(self, at_ns: int) -> None:
@@ -160,7 +210,8 @@ class OpenStretch:
                 received_ns=reply.received_ns,
                 usage=reply.usage,
                 cost_usd=reply.cost_usd,
-            )
+            ),
+            *self._twins_answered(start.call, reply, at_ns),
         )
         self._size_workers(start.call, reply, at_ns)
 
@@ -176,7 +227,8 @@ class OpenStretch:
             return
         self.schedule.ended(start.call, at_ns=at_ns)
         self.live.record.add(
-            ev.Failed(at_ns=at_ns, call=start.call, attempt=start.attempt, error=error, received_ns=reply.received_ns)
+            ev.Failed(at_ns=at_ns, call=start.call, attempt=start.attempt, error=error, received_ns=reply.received_ns),
+            *self._twins_end(start.call, at_ns),
         )
         if isinstance(decided, retry.GiveUp) and decided.stops_run and self.stop_reason is None:
             self.give_up(_STOP_REASONS[type(error)], at_ns, error)
@@ -225,6 +277,19 @@ class OpenStretch:
             jitter=self._jitter(),
         )
 
+    # Identical prompts
+
+    def _twins_answered(self, call: int, reply: Reply, at_ns: int) -> list[ev.Event]:
+        """What was not sent because `call` was takes its answer."""
+        at_s = self.live.wall_s(at_ns)
+        known = Known(output=reply.output or "", run_id=self.live.run_id, call=call, answered_at_s=at_s)
+        return [_reused(twin, known, at_ns) for twin in self._twins.pop(call, ())]
+
+    def _twins_end(self, call: int, at_ns: int) -> list[ev.Event]:
+        """What was not sent because `call` was, and has no answer now either."""
+        reason = self.stop_reason or "same_failure"
+        return [ev.NotSent(at_ns=at_ns, call=twin, reason=reason) for twin in self._twins.pop(call, ())]
+
     # The quota
 
     def move_workers(self, max_workers: int) -> None:
@@ -253,9 +318,10 @@ class OpenStretch:
     def _limits_known(self, at_ns: int) -> list[ev.Event]:
         """The limits as they stand when the stretch begins: the run's own, and the account's."""
         batch = self.live.batch
+        meters = self.turns.gate.meters
         told: list[ev.Event] = [
-            ev.LimitChanged(at_ns=at_ns, limit=name, old=None, new=known.meter.amount, reason=known.source)
-            for name, known in self.turns.gate.meters
+            ev.LimitChanged(at_ns=at_ns, limit=name, old=None, new=meters.amount(name), reason=known.source)
+            for name, known in meters
         ]
         own: tuple[tuple[ev.LimitName, int | None], ...] = (
             ("requests", batch.requests_per_minute),
@@ -268,7 +334,7 @@ class OpenStretch:
 
     def _read_hold(self, answer: Wait, at_ns: int) -> None:
         """A cap that is reached asks; a day's limit that is used up for hours stops the run."""
-        if answer.held_by == "cap" and self.live.snapshot().cap is None:
+        if answer.held_by == "cap" and self.live.record.now().cap is None:
             spent = self.turns.spent()
             if spent is not None:
                 self.live.record.add(ev.CapReached(at_ns=at_ns, cap=spent.cap, used=spent.used, allowed=spent.allowed))
@@ -303,3 +369,25 @@ class OpenStretch:
                     at_ns=at_ns, limit="max_workers", old=old, new=sized.max_workers, reason="auto", why=sized.why
                 )
             )
+
+
+def _reused(call: int, known: Known, at_ns: int) -> ev.Reused:
+    return ev.Reused(
+        at_ns=at_ns,
+        call=call,
+        output=known.output,
+        of_run=known.run_id,
+        of_call=known.call,
+        answered_at_s=known.answered_at_s,
+    )
+
+
+def _twins(prompts: Sequence[str], calls: Sequence[int]) -> dict[int, list[int]]:
+    """For each prompt that comes again, its first call and the others."""
+    first: dict[str, int] = {}
+    twins: dict[int, list[int]] = {}
+    for call in calls:
+        leader = first.setdefault(prompts[call], call)
+        if leader != call:
+            twins.setdefault(leader, []).append(call)
+    return twins

@@ -41,32 +41,58 @@ _HELD: Mapping[Held, str] = {
     "concurrency": "waiting for calls in flight to end",
     "turn": "waiting for its turn beside other runs",
     "penalty": "waiting after a 429",
+    "store": "waiting for the store, which cannot be written",
 }
 """What the bar says of a hold; of no free worker it says nothing, that is how it should be."""
 
 
-def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO) -> int:
-    """Print each result as it arrives, then the summary; gives the exit code. Ctrl+C stops the run and its calls."""
+def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO, grace_s: float = 0.0) -> int:
+    """Print each result as it arrives, then the summary; gives the exit code.
+
+    Ctrl+C starts nothing further and gives what is in flight `grace_s` seconds to end; a second one hangs up.
+    """
     interrupted = False
     try:
         with _progress() as progress:
             _print_results(live, progress, order=order, as_json=as_json, out=out)
     except KeyboardInterrupt:
         interrupted = True
-        live.cancel()
-        live.wait()
+        _end_in_order(live, grace_s)
     except BrokenPipeError:  # the reader has gone: nobody wants the rest
         live.cancel()
         live.wait()
         raise
-    _print_summary(live, as_json=as_json, out=out)
+    run = live.snapshot()
+    _print_summary(run, as_json=as_json, out=out)
     if interrupted:
         return INTERRUPTED
-    run = live.snapshot()
     if run.cap is not None and run.stop_reason == "stopped":
         print(_at_cap(run, run.cap), file=sys.stderr, flush=True)
     answered = all(result.status == "answered" for result in run.results())
     return ALL_ANSWERED if answered else SOME_FAILED
+
+
+def print_run(run: Run, *, as_json: bool, out: TextIO) -> None:
+    """Print every result there is, in input order, then the summary."""
+    for result in run.results():
+        line = json.dumps(result_json(result), ensure_ascii=False) if as_json else _line(result)
+        print(line, file=out)
+    _print_summary(run, as_json=as_json, out=out)
+
+
+def _end_in_order(live: LiveRun, grace_s: float) -> None:
+    """Nothing further starts; what is in flight has a bounded time; what is left then is hung up."""
+    try:
+        live.interrupt()
+        in_flight = sum(call.status == "running" for call in live.record.now().calls)
+        if in_flight and grace_s > 0:
+            calls = "1 call" if in_flight == 1 else f"{in_flight:,} calls"
+            print(f"Stopping: {calls} in flight, {grace_s:g} s to end. Ctrl+C hangs up.", file=sys.stderr, flush=True)
+            live.wait(grace_s)
+    except KeyboardInterrupt:
+        pass
+    live.cancel()
+    live.wait()
 
 
 def printable(text: str) -> str:
@@ -166,14 +192,15 @@ def _line(result: Result) -> str:
     return f"{result.index + 1}  {result.status}  {took}  {shown}".rstrip()
 
 
-def _print_summary(live: LiveRun, *, as_json: bool, out: TextIO) -> None:
-    run = live.snapshot()
+def _print_summary(run: Run, *, as_json: bool, out: TextIO) -> None:
     if as_json:
         found = bounds(run)
         summary = {
             "run_id": run.run_id,
             "model": run.batch.model,
             "max_workers": run.max_workers,
+            "name": run.batch.name,
+            "weight": run.weight,
             "stop_reason": run.stop_reason,
             "stop_error": None if run.stop_error is None else str(run.stop_error),
             "cap": None if run.cap is None else asdict(run.cap),

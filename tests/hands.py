@@ -9,12 +9,13 @@ from concurrent.futures import Future
 from fanout.calls import Reply, Stamp
 from fanout.clock import MonotonicClock
 from fanout.errors import CallFailed
-from fanout.events import Event, Usage
+from fanout.events import Event, RunOpened, Usage
 from fanout.fold import fold
 from fanout.live import LiveRun
+from fanout.people import Visibility
 from fanout.quota.report import RateReport
 from fanout.run import Run
-from fanout.store import MemoryStore
+from fanout.store import Journal, MemoryStore
 
 WAIT_S = 20.0
 """Only ever means failure."""
@@ -27,8 +28,10 @@ class WatchedStore(MemoryStore):
         super().__init__()
         self._told = threading.Condition()
 
-    def append(self, run_id: str, event: Event) -> None:
-        super().append(run_id, event)
+    def open(self, opened: RunOpened, *, visibility: Visibility | None = None) -> Journal:
+        return _Telling(super().open(opened, visibility=visibility), self._tell)
+
+    def _tell(self) -> None:
         with self._told:
             self._told.notify_all()
 
@@ -38,6 +41,21 @@ class WatchedStore(MemoryStore):
             found = self._told.wait_for(lambda: wanted(fold(self.events(live.run_id))), WAIT_S)
         assert found, f"never came to be: {live!r}"
         return live.snapshot()
+
+
+class _Telling:
+    """A journal that tells whenever something was appended."""
+
+    def __init__(self, journal: Journal, tell: Callable[[], None]) -> None:
+        self.bind = journal.bind
+        self.reopen = journal.reopen
+        self.events = journal.events
+        self._journal = journal
+        self._tell = tell
+
+    def append(self, events: tuple[Event, ...]) -> None:
+        self._journal.append(events)
+        self._tell()
 
 
 class HandSending:

@@ -230,3 +230,67 @@ def test_events_of_quota_survive_json() -> None:
         ev.CapRaised(at_ns=3, cap="usd", allowed=2.5),
     )
     assert tuple(ev.from_json(ev.as_json(event)) for event in happened) == happened
+
+
+def test_a_run_shows_its_own_limits_beside_the_accounts(bench: Bench) -> None:
+    bench.limits = Limits(requests_per_minute=6_000)
+    live = bench.start(2, requests_per_minute=60, burst=2)
+    beside = bench.start(1)
+    bench.caller.taken(3)
+    mine, others, whole = live.quota(), beside.quota(), bench.engine.quota()[0]
+    assert mine is not None
+    assert others is not None
+    assert [(limit.number, limit.source, limit.reserved) for limit in mine.own] == [(60, "run", 2)]
+    assert [(limit.number, limit.source) for limit in mine.limits] == [(6_000, "setting")]
+    assert (others.own, whole.own) == ((), ())
+    for sent in bench.caller.taken(3):
+        sent.answer()
+
+
+def test_a_weight_is_moved_while_the_run_goes_on_and_kept_in_it(bench: Bench) -> None:
+    bench.limits = Limits(requests_per_minute=600, burst=4, max_weight=3)
+    live = bench.start(2, max_workers=1)
+    live.weight = 3
+    live.weight = 3
+    view = live.quota()
+    assert view is not None
+    assert (view.max_weight, [share.weight for share in view.shares]) == (3, [3])
+    moved = [event for event in bench.store.events(live.run_id) if isinstance(event, ev.WeightChanged)]
+    assert [(event.old, event.new, event.reason) for event in moved] == [(1, 3, "user")]
+    assert ev.from_json(ev.as_json(moved[0])) == moved[0]
+    assert [step.value for step in live.snapshot().weights] == [1, 3]
+    for place in range(2):
+        bench.caller.taken(place + 1)[place].answer()
+    assert live.wait(WAIT_S)
+    live.weight = 2  # for its retries
+    assert live.weight == 2
+
+
+@pytest.mark.parametrize("weight", [0, -1, 4, 101, 1.5, True, "2", None])
+def test_a_bad_weight_changes_nothing_and_says_what_is_allowed(bench: Bench, weight: object) -> None:
+    bench.limits = Limits(max_weight=3)
+    live = bench.start(1)
+    with pytest.raises(BadInput, match=r"weight must be .*from 1 to (3|100)"):
+        live.weight = weight  # type: ignore[assignment]
+    assert live.weight == 1
+    bench.caller.taken(1)[0].answer()
+
+
+def test_where_the_settings_allow_no_weight_it_stays_one(bench: Bench) -> None:
+    live = bench.start(1)
+    with pytest.raises(BadInput, match="weight must be 1 for sandbox, as the settings say"):
+        live.weight = 2
+    bench.caller.taken(1)[0].answer()
+    assert live.wait(WAIT_S)
+
+
+@pytest.mark.parametrize("number", [1, 2, 600])
+def test_a_run_is_told_the_limit_as_the_settings_say_it_and_not_its_pace(bench: Bench, number: int) -> None:
+    bench.limits = Limits(requests_per_minute=number, never_exceed=True)
+    live = bench.start(1)
+    bench.caller.taken(1)[0].answer()
+    assert live.wait(WAIT_S)
+    assert [step.value for step in live.snapshot().quota] == [number]
+    view = live.quota()
+    assert view is not None
+    assert [limit.number for limit in view.limits] == [number]

@@ -113,7 +113,7 @@ def test_csv_has_a_row_a_prompt_in_the_columns_promised() -> None:
     assert told[0] | {"latency_s": "", "experienced_s": ""} == {
         "index": "0", "prompt": "one", "status": "answered", "output": "'=1+1", "error_class": "", "error": "",
         "attempts": "1", "latency_s": "", "experienced_s": "", "first_token_s": "", "input_tokens": "3",
-        "output_tokens": "0", "cost_usd": "0.25",
+        "output_tokens": "0", "cost_usd": "0.25", "reused_from": "",
     }  # fmt: skip
     assert float(told[0]["experienced_s"]) == pytest.approx(2.0)
     assert (told[1]["error_class"], told[1]["error"]) == ("ServerFailed", "The provider answered 500.")
@@ -198,7 +198,7 @@ def test_json_lines_keep_other_scripts_readable() -> None:
 
 def test_a_result_as_json_has_the_fields_of_a_result_and_null_for_unknown() -> None:
     answered, failed, cancelled = three().results()
-    assert list(result_json(answered)) == list(Result.__slots__)
+    assert [*result_json(answered), "reused_from"] == list(Result.__slots__)
     assert result_json(failed)["error"] == FAULT.as_json()
     unknown = {name for name, value in result_json(cancelled).items() if value is None}
     assert unknown == {"output", "error", "latency_s", "first_token_s", "cost_usd"}

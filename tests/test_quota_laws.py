@@ -65,6 +65,17 @@ def test_no_window_holds_more_than_the_burst_and_what_the_rate_gives(
         assert inside <= capacity + per_minute * window_ns // NS_PER_MINUTE + 1
 
 
+@given(limit=st.integers(1, 10_000), header=st.integers(1, 10_000))
+def test_never_exceed_shows_the_number_that_was_told(limit: int, header: int) -> None:
+    made = gate(Limits(requests_per_minute=limit, never_exceed=True)).meters
+    assert made.amount("requests") == limit
+    made.learn("requests", header, "header", 0)
+    assert made.amount("requests") == min(limit, header)
+    untold = gate(Limits(never_exceed=True)).meters
+    untold.learn("requests", header, "header", 0)
+    assert untold.amount("requests") == header
+
+
 @settings(max_examples=25)
 @given(limit=st.integers(1, 400))
 def test_never_exceed_lets_no_minute_hold_more_than_the_limit(limit: int) -> None:
@@ -119,10 +130,10 @@ def test_a_day_ends_at_midnight_of_its_zone() -> None:
     assert day.free(8 * 3600 * NS_PER_S) == 2
 
 
-def served(made: Gate, wants: dict[str, int], *, until_ns: int) -> dict[str, list[int]]:
+def served(made: Gate, wants: dict[str, int], *, until_ns: int, from_ns: int = 0) -> dict[str, list[int]]:
     """Everybody asks in the order of the tags, until the time is over: when each run's calls started."""
     found: dict[str, list[int]] = {run_id: [] for run_id in wants}
-    at_ns = 0
+    at_ns = from_ns
     while at_ns < until_ns and any(len(found[run_id]) < want for run_id, want in wants.items()):
         made.new_round()
         holds = []
@@ -153,6 +164,27 @@ def test_weights_of_three_to_one_share_three_to_one() -> None:
     made.join("heavy", weight=3)
     found = served(made, {"heavy": 10_000, "light": 10_000}, until_ns=60 * NS_PER_S)
     assert len(found["heavy"]) / len(found["light"]) == pytest.approx(3, rel=0.1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(before=st.integers(1, 100), after=st.integers(1, 100))
+def test_a_weight_that_moves_holds_from_that_moment(before: int, after: int) -> None:
+    made = gate(Limits(requests_per_minute=6_000, burst=1, max_weight=100), "moved", "steady")
+    made.join("steady", weight=10)
+    made.join("moved", weight=before)
+    served(made, {"moved": 10_000, "steady": 10_000}, until_ns=2 * NS_PER_S)
+    made.move_weight("moved", after, 2 * NS_PER_S)
+    found = served(made, {"moved": 10_000, "steady": 10_000}, from_ns=2 * NS_PER_S, until_ns=6 * NS_PER_S)
+    moved, steady = len(found["moved"]), len(found["steady"])
+    assert moved == pytest.approx((moved + steady) * after / (after + 10), abs=2)
+
+
+def test_a_weight_that_moves_while_much_is_reserved_leaves_neither_debt_nor_credit() -> None:
+    made = gate(Limits(tokens_per_minute=600_000, max_weight=100), "moved", "other")
+    booked = made.book("moved", Cost(output_tokens=10_000), 0)
+    made.move_weight("moved", 100, 0)
+    made.settle(booked, Cost(output_tokens=100), 0)
+    assert made.runs["moved"].tag == NS_PER_S // 100 // 100  # as though its 100 tokens had been used at this weight
 
 
 def test_a_run_that_comes_back_has_no_credit() -> None:

@@ -117,9 +117,9 @@ def test_what_processes_settle_is_all_that_was_taken(used: list[tuple[int, int, 
             assert one.view(at_ns).limits[0].free == max(0, alone.free(at_ns))
 
 
-def starts_of(made: tuple[Process, ...], *, until_ns: int) -> dict[str, list[int]]:
+def starts_of(made: tuple[Process, ...], *, until_ns: int, from_ns: int = 0) -> dict[str, list[int]]:
     """Every process asks when its hold said, and only then; its calls end at once."""
-    wakes, starts = [0] * len(made), {one.run_id: list[int]() for one in made}
+    wakes, starts = [from_ns] * len(made), {one.run_id: list[int]() for one in made}
     asked = 0
     while (at_ns := min(wakes)) < until_ns:
         place = wakes.index(at_ns)
@@ -148,6 +148,16 @@ def test_weights_hold_across_processes() -> None:
     with processes(2, Limits(requests_per_minute=600, burst=1, max_weight=3), weights=(3, 1)) as made:
         large, small = (len(each) for each in starts_of(made, until_ns=40 * NS_PER_S).values())
     assert 2.7 * small <= large <= 3.3 * small
+
+
+def test_a_weight_that_moves_holds_across_processes() -> None:
+    with processes(2, Limits(requests_per_minute=600, burst=1, max_weight=3)) as made:
+        starts_of(made, until_ns=10 * NS_PER_S)
+        with made[0].file:
+            made[0].gate.move_weight("run 0", 3, 10 * NS_PER_S)
+        starts = starts_of(made, from_ns=10 * NS_PER_S, until_ns=50 * NS_PER_S)
+    moved, steady = len(starts["run 0"]), len(starts["run 1"])
+    assert 2.7 * steady <= moved <= 3.3 * steady
 
 
 def test_who_comes_to_a_busy_account_gets_its_turn_at_once() -> None:
@@ -299,7 +309,30 @@ def test_an_engine_shares_what_its_runs_take(tmp_path: Path) -> None:
         (view,) = engine.quota()
         assert (view.shared_file, view.limits[0].free) == (True, 8)
     row = Row.from_json(_read(tmp_path / "q"))
-    assert (row.limits["requests_per_day"].meter.count, row.leases, list(row.runs)) == (2, {}, [live.run_id])
+    assert (row.limits["requests_per_day"].level, row.leases, list(row.runs)) == (2, {}, [live.run_id])
+
+
+def test_a_calls_end_and_the_next_ones_start_are_one_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits, caller = list[SharedFile](), HandCaller()
+    commit = SharedFile._commit
+
+    def counted(file: SharedFile) -> None:
+        commits.append(file)
+        commit(file)
+
+    monkeypatch.setattr(SharedFile, "_commit", counted)
+    with Engine(
+        caller_for=lambda batch, clock: caller,
+        account_for=lambda _: Account(account="a", model="m", provider="p"),
+        quota_file=tmp_path / "q",
+    ) as engine:
+        live = engine.start(Batch(prompts=["prompt"] * 20, max_workers=1))
+        for place in range(20):
+            caller.taken(place + 1)[place].answer()
+        live.results()
+    assert 20 <= len(commits) <= 26  # one a call, and those of the start and the end
 
 
 def _read(path: Path) -> str:

@@ -89,6 +89,20 @@ def test_a_cap_waits_for_what_is_in_flight_before_it_is_called_reached() -> None
     assert made.ask(2, 1) is None
 
 
+def test_a_runs_own_limits_tell_what_is_used_reserved_and_free() -> None:
+    made = turns(batch(requests_per_minute=60, burst=3, tokens_per_minute=60_000))
+    answered(made, 0)
+    made.book(1, 0)
+    requests, tokens = made.own_limits(0)
+    assert (requests.name, requests.source, requests.number, requests.capacity) == ("requests", "run", 60, 3)
+    assert (requests.used, requests.reserved, requests.free) == (1, 1, 1)
+    assert (tokens.name, tokens.number, tokens.capacity) == ("tokens", 60_000, 1_000)
+    assert (tokens.used, tokens.used + tokens.reserved + tokens.free) == (20, 1_000)
+    full, _ = made.own_limits(3 * NS_PER_S)
+    assert (full.used, full.reserved, full.free) == (0, 1, 3)
+    assert turns(batch()).own_limits(0) == ()
+
+
 @pytest.mark.parametrize("end", ["unsent", "give_back", "refused"])
 def test_an_attempt_is_settled_once_however_it_ends(end: str) -> None:
     made = turns(batch(), at=gate(Limits(requests_per_minute=600, tokens_per_minute=60_000, burst=5)))

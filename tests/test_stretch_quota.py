@@ -12,7 +12,7 @@ from fanout.batch import Batch
 from fanout.calls import Reply
 from fanout.clock import NS_PER_S, VirtualClock
 from fanout.errors import CallFailed, ConnectionFailed, RateLimited, Rejected, ServerFailed
-from fanout.live import Hands, LiveRun
+from fanout.live import Hands, LiveRun, Record
 from fanout.quota.account import Account
 from fanout.quota.gates import Gates
 from fanout.quota.limits import Limits
@@ -21,7 +21,7 @@ from fanout.retry import CALLS_IN_A_ROW, FAULTS_IN_A_ROW, SAME_REFUSALS
 from fanout.run import Run
 from fanout.schedule import Schedule, Start
 from fanout.store import MemoryStore
-from fanout.stretch import WAITS_FOR_MIDNIGHT_NS, OpenStretch
+from fanout.stretch import WAITS_FOR_MIDNIGHT_NS, Asked, OpenStretch
 from tests.hands import HandCaller
 
 HOUR_NS = 3_600 * NS_PER_S
@@ -65,7 +65,8 @@ def hand(limits: Limits = Limits(), *, count: int = 4, wall_offset_ns: int = 0, 
     clock, store = VirtualClock(), MemoryStore()
     batch = Batch(prompts=[f"prompt {place}" for place in range(count)], **of)  # type: ignore[arg-type]  # by name
     opened = ev.RunOpened(at_ns=0, run_id="run", batch=batch, opened_at_s=0.0)
-    live = LiveRun(opened, hands=cast(Hands, None), store=store, clock=clock)
+    record = Record(opened, store.open(opened), immediate=True)
+    live = LiveRun(record, hands=cast(Hands, None), store=store, clock=clock)
     gate = Gates(wall_offset_ns=wall_offset_ns).at(Account(account="a", model="m", provider="p"), limits, 0)
     turns = Turns(batch, run_id="run", gate=gate, at_ns=0)
     stretch = OpenStretch(
@@ -74,7 +75,7 @@ def hand(limits: Limits = Limits(), *, count: int = 4, wall_offset_ns: int = 0, 
         schedule=Schedule(max_workers=batch.max_workers, limits=(turns,)),
         turns=turns,
         calls=tuple(range(count)),
-        purpose="first",
+        asked=Asked(purpose="first"),
         jitter=lambda: 0.0,
     )
     stretch.begin(0)

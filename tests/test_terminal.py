@@ -13,7 +13,7 @@ from fanout import events as ev
 from fanout.batch import Batch
 from fanout.clock import VirtualClock
 from fanout.fold import fold
-from fanout.live import LiveRun
+from fanout.live import LiveRun, Record
 from fanout.quota.view import AccountView
 from fanout.store import MemoryStore
 from fanout.terminal import follow, held_words
@@ -34,8 +34,10 @@ class StoppingHands:
         live.record.add(ev.StretchEnded(at_ns=9, stretch=0, reason="stopped"))
 
     def set_max_workers(self, live: LiveRun, max_workers: int) -> None: ...
+    def set_weight(self, live: LiveRun, weight: int) -> None: ...
     def pause(self, live: LiveRun) -> None: ...
     def continue_(self, live: LiveRun) -> None: ...
+    def interrupt(self, live: LiveRun) -> None: ...
     def retry_failed(self, live: LiveRun) -> int:
         return 0
 
@@ -61,7 +63,9 @@ def answered(call: int) -> list[ev.Event]:
 def live_run(events: Sequence[ev.Event], hands: StoppingHands) -> LiveRun:
     first = events[0]
     assert isinstance(first, ev.RunOpened)
-    live = LiveRun(first, hands=hands, store=MemoryStore(), clock=VirtualClock())
+    store = MemoryStore()
+    record = Record(first, store.open(first), immediate=True)
+    live = LiveRun(record, hands=hands, store=store, clock=VirtualClock())
     live.record.add(*events[1:])
     return live
 

@@ -11,8 +11,8 @@ from dashboard import quota_words as words
 from dashboard import wording
 from fanout import events as ev
 from fanout.batch import Batch
-from fanout.errors import CallFailed, Rejected, ServerFailed
-from fanout.quota.view import AccountView, LimitView, Refused
+from fanout.errors import CallFailed, RateLimited, Rejected, ServerFailed
+from fanout.quota.view import AccountView, LimitView, Refused, Share
 from fanout.run import CapState, Phase, PhaseName, Run, Step
 from fanout.tuning.quota_bound import QuotaBound
 from tests.runs import make_run
@@ -121,6 +121,11 @@ def test_a_wait_whose_reason_changed_often_is_summed_up_by_reason() -> None:
         (limit(said_remaining=None, reserved=0, free=44), "44 of 60 RPM free"),
         (limit(capacity=2, free=0, used=1, reserved=1), "60 RPM: 0 of 2 free at once, 1 reserved; provider said 40"),
         (limit(name="tokens_per_day", said_remaining=None), "41 of 60 tokens a day free, 3 reserved"),
+        (limit(source="run", said_remaining=None), "This run's own: 41 of 60 RPM free, 3 reserved"),
+        (
+            limit(source="run", said_remaining=None, capacity=2, free=1, used=1, reserved=0),
+            "This run's own 60 RPM: 1 of 2 free at once",
+        ),
     ],
 )
 def test_the_gauge_in_words(view: LimitView, text: str) -> None:
@@ -155,10 +160,23 @@ def test_an_unknown_limit_is_spoken_of_only_where_it_matters() -> None:
     assert words.nothing_known(None, GOING, costs_money=True) is None
 
 
-def test_a_run_says_what_it_holds_itself_to() -> None:
-    batch = Batch(prompts=["a"], requests_per_minute=60, tokens_per_minute=9_000)
-    assert words.own_limits(batch) == "This run holds itself to 60 requests a minute and 9,000 tokens a minute."
-    assert words.own_limits(Batch(prompts=["a"])) is None
+def share(run_id: str, weight: int, *, waiting: int = 1) -> Share:
+    return Share(run_id=run_id, weight=weight, waiting=waiting, in_flight=0, requests=1, tokens=1)
+
+
+def test_a_run_says_beside_whom_it_goes_on_and_its_share() -> None:
+    beside = account(shares=(share("mine", 3), share("other", 1), share("ended", 5, waiting=0)))
+    assert words.sharing(beside, "mine") == "Shares this account with 1 other run: weight 3 of 4 altogether."
+    assert words.sharing(account(shares=(share("mine", 3), share("ended", 1, waiting=0))), "mine") is None
+    assert words.sharing(account(shares=(share("other", 3),)), "forgotten") is None
+
+
+def test_an_ended_run_tells_where_its_weight_was_moved() -> None:
+    moves: list[ev.Event] = [
+        ev.WeightChanged(at_ns=ms(at), old=old, new=new, reason="user") for at, old, new in ((1, 1, 3), (2, 3, 2))
+    ]
+    assert words.weight_moves(run_of(1, moves, answered(0, 20, 30), end=ended(30))) == "Weight moved: 1 to 3 to 2."
+    assert words.weight_moves(make_run(n=2)) is None
 
 
 # What it means for a run
@@ -206,6 +224,32 @@ def test_what_holds_the_next_call_is_in_the_sentence() -> None:
     )
 
 
+def test_a_retried_call_backs_off_until_it_is_due_and_then_waits_for_what_holds_it() -> None:
+    error = RateLimited("later", retry_after_s=0.09)
+    retrying = ev.Retrying(at_ns=ms(10), call=0, attempt=1, error=error, ready_ns=ms(100), reason="retry_after")
+    held: list[ev.Event] = [ev.HoldChanged(at_ns=ms(100), held_by="requests")]
+    run = run_of(2, [*started(0, 0), retrying], started(1, 20))
+    assert wording.counts_sentence(run, now_ns=ms(99)) == "0 of 2 answered, 1 in flight, 1 backing off"
+    run = run_of(2, [*started(0, 0), retrying], started(1, 20), held)
+    counts = wording.counts_sentence(run, now_ns=ms(100))
+    assert counts == "0 of 2 answered, 1 in flight, 1 waiting for the request quota"
+    assert said(run, 100).startswith("0 of 2 answered, 1 in flight, waiting for the request quota.")
+
+
+def test_what_waits_is_queued_unless_a_limit_of_the_account_holds_it() -> None:
+    asked: tuple[ev.Held | None, ...] = ("workers", "turn", "penalty", None)
+    texts = {}
+    for by in asked:
+        holds: list[ev.Event] = [ev.HoldChanged(at_ns=ms(10), held_by=by)]
+        texts[by] = wording.counts_sentence(run_of(3, started(0, 0), holds), now_ns=ms(20)).split(", ")[-1]
+    assert texts == {
+        "workers": "2 queued",
+        "turn": "2 waiting for its turn",
+        "penalty": "2 waiting after a 429",
+        None: "2 queued",
+    }
+
+
 def test_the_quota_that_set_the_pace_is_named_with_its_number() -> None:
     run = run_of(
         5,
@@ -221,6 +265,14 @@ def test_what_an_ended_run_knew_of_its_quota() -> None:
     run = run_of(1, quota(60), quota(30, 10), answered(0, 20, 30), end=ended(30))
     assert words.known_limits(run) == "Quota: 30 requests a minute (told by the provider)."
     assert words.known_limits(make_run(n=2)) is None
+
+
+def test_an_ended_run_tells_its_own_limit_beside_the_accounts() -> None:
+    own = ev.LimitChanged(at_ns=ms(0), limit="requests", old=None, new=12, reason="run")
+    run = run_of(1, quota(60), [own], answered(0, 20, 30), end=ended(30))
+    assert words.known_limits(run) == (
+        "Quota: 60 requests a minute (told by the provider), 12 requests a minute (asked for by a run)."
+    )
 
 
 # Caps

@@ -1,7 +1,8 @@
 // Marks onto a 2d context, in CSS pixels of the whole plot. Pure of state: same model, view and clock, same pixels.
 //
 // paintStill draws what does not move between updates (ended bars, waits, labels); paintMoving what the clock moves
-// (bars in flight, open waits, the "now" line) and the outlines, so that a mouse move never redraws the bars.
+// (bars in flight, open waits, the "now" line, and the words over the plot that make way for it) and the outlines, so
+// that a mouse move never redraws the bars.
 
 import { hatchOf } from "./hatch.js"
 import palette from "./palette.js"
@@ -22,6 +23,7 @@ export function paintStill(ctx, model, view, texts) {
   })
   paintLabels(ctx, model, view, texts)
   paintBreaks(ctx, model, view)
+  if (!model.header.live) paintWords(ctx, model, view, [])
   paintLags(ctx, model, view)
 }
 
@@ -39,6 +41,7 @@ export function paintMoving(ctx, model, view, { now, marked, selected }) {
     paintTail(ctx, model, view, now)
     paintNow(ctx, view, now)
   }
+  if (model.header.live) paintWords(ctx, model, view, model.size ? nowWords(ctx, view, now) : [])
 }
 
 function start(ctx, view) {
@@ -269,28 +272,41 @@ function paintPaused(ctx, model, view) {
   }
 }
 
-// Words over the plot; those that would lie on others are left out. A break says more than a pause.
 function paintBreaks(ctx, model, view) {
+  for (const { at_s } of model.header.breaks) {
+    const x = Math.round(px(view, at_s)) + 0.5
+    if (x >= view.x.at && x <= view.x.at + view.x.length) dashed(ctx, view, x, view.theme.quiet)
+  }
+}
+
+// Words over the plot; those that would lie on others are left out. "now" is there, a break says more than a pause.
+function paintWords(ctx, model, view, taken) {
   const { breaks, paused } = model.header
   const far = view.x.at + view.x.length
-  const taken = []
   for (const { at_s, idle_s, purpose } of breaks) {
-    const x = Math.round(px(view, at_s)) + 0.5
+    const x = px(view, at_s)
     if (x < view.x.at || x > far) continue
-    dashed(ctx, view, x, view.theme.quiet)
     above(ctx, view, x, `${purpose === "retry" ? "sent again" : "resumed"} ${duration(idle_s)} later`, taken)
   }
   for (const [from, to] of paused) {
     const [left, right] = [Math.max(view.x.at, px(view, from)), to === null ? far : Math.min(far, px(view, to))]
-    if (right - left > 12) above(ctx, view, (left + right) / 2, "paused", taken)
+    if (right - left > 12) above(ctx, view, (left + right) / 2, "paused", taken, left)
   }
 }
 
-function above(ctx, view, x, words, taken) {
+// What would lie on other words goes to their left, as far as its middle stays beyond `least`.
+function above(ctx, view, x, words, taken, least = Infinity) {
   ctx.font = `11px ${view.font}`
   const half = ctx.measureText(words).width / 2
-  const at = Math.min(Math.max(x, view.x.at + half), view.x.at + view.x.length - half)
-  if (taken.some((other) => Math.abs(other.at - at) < other.half + half + 10)) return
+  const within = (at) => Math.min(Math.max(at, view.x.at + half), view.x.at + view.x.length - half)
+  const hidden = (at) => taken.find((other) => Math.abs(other.at - at) < other.half + half + 10)
+  let at = within(x)
+  const other = hidden(at)
+  if (other) {
+    const aside = other.at - other.half - half - 11
+    if (aside < least || within(aside) !== aside || hidden(aside)) return
+    at = aside
+  }
   taken.push({ at, half })
   ctx.textBaseline = "alphabetic"
   ctx.textAlign = "center"
@@ -342,6 +358,12 @@ function paintNow(ctx, view, now) {
   ctx.globalAlpha = 0.55
   ctx.fillRect(x - 0.5, view.y.at, 1, view.y2.at + view.y2.length - view.y.at)
   ctx.globalAlpha = 1
-  above(ctx, view, x, `now ${instant(now)}`, [])
+}
+
+function nowWords(ctx, view, now) {
+  const x = Math.round(px(view, now)) + 0.5
+  const taken = []
+  if (x >= view.x.at && x <= view.x.at + view.x.length) above(ctx, view, x, `now ${instant(now)}`, taken)
+  return taken
 }
 

@@ -19,6 +19,8 @@ from fanout.errors import CallFailed
 MOST_TOKENS = 2**31 - 1
 """Of one call."""
 MOST_INTEGER = 2**62
+MOST_FIELDS = 100
+"""Of an object whose fields are not named beforehand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,15 @@ def _accepts(kind: Any) -> _Accepts:
         return _Accepts(f"one of {', '.join(words)}", lambda value: isinstance(value, str) and value in words)
     if origin is tuple:
         return _Accepts("a list of whole numbers", lambda value: isinstance(value, list) and all(map(_is_whole, value)))
+    if origin is not None and issubclass(origin, Mapping):
+        of = get_args(kind)[1]
+        inner = _ANY if of is Any else _PLAIN[of]
+        return _Accepts(f"an object of {inner.words}", lambda value: _is_object(value, inner.test))
     return _PLAIN[kind]
+
+
+def _is_object(value: object, accepts: Callable[[object], bool]) -> bool:
+    return isinstance(value, dict) and len(value) <= MOST_FIELDS and all(map(accepts, value.values()))
 
 
 def _is_whole(value: object) -> bool:
@@ -80,10 +90,12 @@ def _is_failure(value: object) -> bool:
     )
 
 
+_ANY = _Accepts("settings", lambda value: value is None or isinstance(value, str | int | float | bool | dict | list))
 _PLAIN: Mapping[object, _Accepts] = {
     int: _Accepts("a whole number", _is_whole),
     float: _Accepts("a number", _is_number),
     str: _Accepts("text", lambda value: isinstance(value, str)),
+    bool: _Accepts("true or false", lambda value: isinstance(value, bool)),
     NoneType: _Accepts("null", lambda value: value is None),
     Batch: _Accepts("a batch", lambda value: isinstance(value, dict) and isinstance(value.get("prompts"), list)),
     ev.Usage: _Accepts(f"counts of tokens up to {MOST_TOKENS:,}", _is_usage),

@@ -28,7 +28,10 @@ class Story:
         """Take an event in; why it cannot be, where it cannot."""
         problem = self._problem(event)
         if problem is None:
-            self._fold.add(event)
+            try:
+                self._fold.add(event)
+            except BadInput as exc:  # settings that a batch cannot have
+                return str(exc)
         return problem
 
     def answers(self) -> None:
@@ -54,6 +57,8 @@ class Story:
                 return self._ended(event)
             case ev.Started():
                 return self._started(event)
+            case ev.Reused():
+                return self._given_up(event.call)
             case ev.Cancelled() | ev.NotSent() if getattr(event, "attempt", None) is None:
                 return self._given_up(event.call)
             case ev.Sent() | ev.FirstToken() | ev.Retrying() | ev.Succeeded() | ev.Failed() | ev.Cancelled():

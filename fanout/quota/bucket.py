@@ -7,9 +7,8 @@ what one cost alone exceeds B); source: Turner, "New directions in communication
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from fanout.clock import NS_PER_S
@@ -17,11 +16,10 @@ from fanout.clock import NS_PER_S
 NS_PER_MINUTE = 60 * NS_PER_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeterState:
-    """A meter's count and the instant it is of: a bucket's level, last filled then; a day's use, and its end."""
+class MeterState(NamedTuple):
+    """A meter's level and the instant it is of: a bucket's, last filled then; a day's use, and its end."""
 
-    count: int
+    level: int
     instant_ns: int
     """Of a bucket: by the clock that all processes of a host share. Of a day: ns since 1970."""
 
@@ -154,11 +152,11 @@ class Bucket:
 
     def state(self) -> MeterState:
         """The level, and when it was last filled."""
-        return MeterState(count=self.level, instant_ns=self.at_ns)
+        return MeterState(level=self.level, instant_ns=self.at_ns)
 
     def restore(self, state: MeterState, *, shift_ns: int = 0) -> None:
         """That level, as far as this capacity holds it; it grows from that instant at this bucket's rate."""
-        self.level = min(state.count, self.capacity_ * self.window_ns)
+        self.level = min(state.level, self.capacity_ * self.window_ns)
         self.at_ns = state.instant_ns - shift_ns
 
 
@@ -235,11 +233,11 @@ class Day:
 
     def state(self) -> MeterState:
         """What is used, and the wall-clock end of its day."""
-        return MeterState(count=self.used, instant_ns=self.ends_ns + self.wall_offset_ns)
+        return MeterState(level=self.used, instant_ns=self.ends_ns + self.wall_offset_ns)
 
     def restore(self, state: MeterState, *, shift_ns: int = 0) -> None:
         """That use of that day; a reboot shifts no midnight."""
-        self.used = state.count
+        self.used = state.level
         self.ends_ns = state.instant_ns - self.wall_offset_ns
 
 

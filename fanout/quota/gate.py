@@ -137,6 +137,14 @@ class Gate:
         sharer.weight = min(weight, self.limits.max_weight)
         sharer.tag = max(sharer.tag, self.virtual)
 
+    def move_weight(self, run_id: str, weight: int, at_ns: int) -> None:
+        """A run's share from now on: what it is ahead by is counted as though it had always been so."""
+        self._enter(at_ns)
+        sharer = self.runs[run_id]
+        ahead = max(0, sharer.tag - self.virtual)
+        sharer.tag += ahead * sharer.weight // weight - ahead
+        sharer.weight = weight
+
     def forget(self, run_id: str) -> None:
         """A run that will not come back."""
         self.runs.pop(run_id, None)

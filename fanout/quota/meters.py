@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fanout.events import LimitName
 from fanout.quota.bucket import NS_PER_MINUTE, Bucket, Day, Meter, MeterState
@@ -43,16 +44,17 @@ class Change:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptLimit:
-    """One limit as the processes of a host share it."""
+class KeptLimit(NamedTuple):
+    """One limit as the processes of a host share it; a tuple, since two are made and two are read a transaction."""
 
     source: Source
     amount: int
     capacity: int
     total: int
     readings: int
-    meter: MeterState
+    level: int
+    instant_ns: int
+    """Both as in `MeterState`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +63,8 @@ class Known:
 
     meter: Meter
     source: Source
+    told: int | None = None
+    """The number as it was told, where `never_exceed` paces by less."""
     most: int | None = None
     """What the settings allow: headers lower it, never raise it."""
     fixed_burst: bool = False
@@ -117,6 +121,7 @@ class Meters:
                 self.known[name] = Known(
                     meter=self._meter(name, amount, at_ns),
                     source="setting",
+                    told=amount,
                     most=amount,
                     fixed_burst=limits.burst is not None or limits.never_exceed,
                 )
@@ -167,6 +172,7 @@ class Meters:
             self.known[name] = Known(
                 meter=self._meter(name, amount, at_ns),
                 source=source,
+                told=amount,
                 fixed_burst=self._sets_burst(name),
                 known_ns=at_ns,
             )
@@ -181,7 +187,7 @@ class Meters:
         if capacity is not None and source == "header" and not self._limits.never_exceed:
             capacity = max(capacity, known.meter.capacity)  # what a response said is there, is there
         known.meter.set_amount(self._paced(amount), at_ns, capacity=capacity)
-        known.source = source
+        known.source, known.told = source, amount
         return Change(name=name, old=old, new=amount, source=source, why=why)
 
     def read(self, name: LimitName, reading: Reading, *, booked_ns: int, since: int, alone: bool, at_ns: int) -> None:
@@ -214,12 +220,12 @@ class Meters:
         """Every limit, for the other processes."""
         return {
             name: KeptLimit(
-                source=known.source,
-                amount=known.meter.amount,
-                capacity=known.meter.capacity,
-                total=known.total,
-                readings=known.readings,
-                meter=known.meter.state(),
+                known.source,
+                known.meter.amount,
+                known.meter.capacity,
+                known.total,
+                known.readings,
+                *known.meter.state(),
             )
             for name, known in self.known.items()
         }
@@ -249,7 +255,7 @@ class Meters:
             capacity = None if known.fixed_burst else kept.capacity
             known.meter.set_amount(kept.amount, at_ns, capacity=capacity)
             known.source = kept.source
-        known.meter.restore(kept.meter, shift_ns=shift_ns)
+        known.meter.restore(MeterState(kept.level, kept.instant_ns), shift_ns=shift_ns)
         known.readings = max(known.readings, kept.readings)
         known.shared_total, known.total = kept.total, kept.total + unshared
         if unshared:
@@ -264,9 +270,11 @@ class Meters:
 
     def _shown(self, known: Known) -> int:
         """The number of the limit: a pace that never exceeds leaves a tenth of it to the burst."""
-        if self._limits.never_exceed and isinstance(known.meter, Bucket):
-            return known.meter.amount + known.meter.capacity
-        return known.meter.amount
+        if not self._limits.never_exceed or not isinstance(known.meter, Bucket):
+            return known.meter.amount
+        if known.told is not None and self._paced(known.told) == known.meter.amount:
+            return known.told
+        return known.meter.amount + known.meter.capacity  # another process moved it
 
     def _paced(self, amount: int) -> int:
         return max(1, amount - _tenth(amount)) if self._limits.never_exceed else amount

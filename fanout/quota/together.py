@@ -6,7 +6,7 @@ Comes in: instants, what `shared` read of the file. Goes out: the smallest tag, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fanout.clock import NS_PER_MS, NS_PER_S
 
@@ -24,8 +24,7 @@ CONTENDS_NS = NS_PER_S // 2
 CONTENDS_MOST_NS = 60 * NS_PER_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
+class Contender(NamedTuple):
     """One run as other processes see it."""
 
     tag: int
@@ -35,11 +34,10 @@ class Contender:
     seen_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(NamedTuple):
     """The calls in flight of one process: theirs, until they end, or the process has died and it expires."""
 
-    count: int
+    calls: int
     until_ns: int
 
 
@@ -53,7 +51,7 @@ class Others:
 
     def in_flight(self, at_ns: int) -> int:
         """Calls that they have in flight."""
-        return sum(lease.count for lease in self.leases.values() if at_ns < lease.until_ns)
+        return sum(lease.calls for lease in self.leases.values() if at_ns < lease.until_ns)
 
     def first(self, tag: int, *, virtual: int, at_ns: int) -> int:
         """The smallest tag of those that contend, and of `tag`."""

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from fanout.batch import Batch
 from fanout.clock import NS_PER_S
+from fanout.errors import BadInput
 from fanout.events import Cap, LimitName, Usage
 from fanout.quota.bucket import Bucket
 from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost, Estimate, Percentile
 from fanout.quota.gate import Gate, Reservation
 from fanout.quota.report import RateReport
+from fanout.quota.view import LimitView
 
 NOTHING = Cost(requests=0)
 
@@ -86,6 +88,14 @@ class Turns:
         if booked is not None:
             self._settle(call, booked.cost, at_ns)
 
+    def remember(self, prompt: str, usage: Usage, cost_usd: float | None) -> None:
+        """A call of an earlier stretch was answered: it counts against the run's caps, and teaches the estimate."""
+        self._estimate.learn(prompt, usage)
+        self._tokens += (usage.input_tokens or 0) + (usage.output_tokens or 0)
+        if cost_usd is not None:
+            self._usd += cost_usd
+            self._usd_a_call.add(cost_usd)
+
     # What attempts came to
 
     def observe(self, call: int, report: RateReport, at_ns: int) -> None:
@@ -126,10 +136,27 @@ class Turns:
         shared = self.gate.rate_per_s(cost)
         return min([*rates, *([] if shared is None else [shared])], default=None)
 
+    def own_limits(self, at_ns: int) -> tuple[LimitView, ...]:
+        """The limits that the run asked for itself, at this instant."""
+        return tuple(self._own_limit(name, bucket, at_ns) for name, bucket in self._own.items())
+
     @property
     def tag(self) -> int:
         """Where the run stands in line on its account: the smallest goes first."""
         return self.gate.tag(self.run_id)
+
+    @property
+    def weight(self) -> int:
+        """Its share beside others."""
+        return self.gate.runs[self.run_id].weight
+
+    def move_weight(self, weight: int, at_ns: int) -> None:
+        """Its share from now on. Raises BadInput beyond what the settings allow."""
+        most = self.gate.limits.max_weight
+        if weight > most:
+            allowed = "must be 1" if most == 1 else f"must be from 1 to {most}"
+            raise BadInput(f"weight {allowed} for {self._batch.model}, as the settings say (max_weight), got {weight}")
+        self.gate.move_weight(self.run_id, weight, at_ns)
 
     def leave(self) -> None:
         """The run is forgotten."""
@@ -177,6 +204,19 @@ class Turns:
             if self._price_unknown or self._usd + (len(self._booked) + 1) * dearest > self._allowed_usd:
                 return "usd"
         return None
+
+    def _own_limit(self, name: LimitName, bucket: Bucket, at_ns: int) -> LimitView:
+        free = max(0, bucket.free(at_ns))
+        reserved = sum(booked.cost.of(name) for booked in self._booked.values())
+        return LimitView(
+            name=name,
+            number=bucket.amount,
+            source="run",
+            capacity=bucket.capacity,
+            used=max(0, bucket.capacity - free - reserved),
+            reserved=reserved,
+            free=free,
+        )
 
     def _settle(self, call: int, used: Cost, at_ns: int) -> None:
         booked = self._booked.pop(call)

@@ -20,6 +20,7 @@ class LimitView:
     number: int
     """What it allows: a minute, a day, or in flight at a time."""
     source: Source
+    """`run`: the limit is one that a run asked for itself, not the account's."""
     capacity: int
     """The most that may be taken at one instant."""
     used: int
@@ -98,3 +99,7 @@ class AccountView:
     shared_file: bool | None = None
     """Whether other processes of this host take from the same limits; False: their file cannot be used, this one goes
     on alone; None: no file was named."""
+    max_weight: int = 1
+    """The largest weight that a run may have here."""
+    own: tuple[LimitView, ...] = ()
+    """Where it is one run that looks: the limits which that run asked for itself."""

@@ -154,6 +154,7 @@ def answered_s(run: Run) -> list[float]:
         seconds(last.received_ns - last.sent_ns)
         for call in run.calls[:: 1 + len(run.calls) // MOST_SAMPLED]
         if call.status == "answered"
+        and call.origin is None
         and (last := call.attempts[-1]).sent_ns is not None
         and last.received_ns is not None
     ]

@@ -88,7 +88,7 @@ def uses(run: Run, name: RateName) -> dict[int, list[Used]]:
                     found[attempt.stretch].append(Used(attempt.sent_ns, 1))
     else:
         for call in run.calls:
-            if call.status == "answered" and (tokens := _tokens(call, name)):
+            if call.status == "answered" and call.origin is None and (tokens := _tokens(call, name)):
                 last = call.attempts[-1]
                 if last.sent_ns is not None:
                     found[last.stretch].append(Used(last.sent_ns, tokens))

@@ -2,15 +2,12 @@
 
 `python -m tests.bench.quota [NAME ...]` runs the cases named, or all, and prints a line each: seconds, the bound, their
 ratio, 429s, what was lost. Each case has an account of the sandbox of its own. `cost` is what the arithmetic costs,
-without HTTP, in process and through the file that processes share.
+without HTTP, in process and through the file that processes share. How runs and processes share is in `quota_shares`.
 """
 
 from __future__ import annotations
 
 import heapq
-import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fanout.batch import Batch
 from fanout.engine import Engine
@@ -190,8 +188,12 @@ def cost_us() -> float:
     return best_ns / 1_000
 
 
-def shared_cost_us(processes: int) -> float:
-    """The same through a file, two transactions a call. More than one: each finds the row changed by another."""
+def shared_cost_us(processes: int, *, at_once: bool) -> float:
+    """The same through a file. More than one process: each finds the row changed by another, in every transaction.
+
+    `at_once`: a call's end and the next one's start are one transaction, as in an engine whose calls follow one
+    another; else each is one of its own.
+    """
     limits = Limits(requests_per_minute=1_000_000_000, tokens_per_minute=1_000_000_000)
     account = Account(account="bench", model="bench", provider="bench")
     one_call, calls, best_ns = Cost(input_tokens=10, output_tokens=10), 2_000, float("inf")
@@ -201,80 +203,25 @@ def shared_cost_us(processes: int) -> float:
         for place, gate in enumerate(gates):
             gate.join(f"run {place}", weight=1)
             gate.lease(f"run {place}", 60 * 1_000_000_000)
+        booked: list[Any] = [None] * processes
         for loop in range(5):
             began_ns = time.perf_counter_ns()
             for tick in range(calls):
-                at_ns, booked = (loop * calls + tick) * 1_000_000, []
+                at_ns = (loop * calls + tick) * 1_000_000
                 for place, (file, gate) in enumerate(zip(files, gates, strict=True)):
                     with file:
+                        if at_once and booked[place] is not None:
+                            gate.settle(booked[place], one_call, at_ns)
                         gate.new_round()
                         gate.ask(f"run {place}", one_call, at_ns)
-                        booked.append(gate.book(f"run {place}", one_call, at_ns))
-                for file, gate, one in zip(files, gates, booked, strict=True):
+                        booked[place] = gate.book(f"run {place}", one_call, at_ns)
+                for file, gate, one in zip(files, gates, () if at_once else booked, strict=not at_once):
                     with file:
                         gate.settle(one, one_call, at_ns)
             best_ns = min(best_ns, (time.perf_counter_ns() - began_ns) / calls / processes)
         for file in files:
             file.close()
     return best_ns / 1_000
-
-
-SHARER = """
-import json, sys, time
-from pathlib import Path
-from fanout.batch import Batch
-from fanout.engine import Engine
-from fanout.quota.limits import Limits
-from fanout.settings import name_sandbox, read_settings
-from tests.bench.quota import prompts, refused
-
-at_s, path = float(sys.argv[1]), Path(sys.argv[2])
-limits = Limits(requests_per_minute=600, burst=8)
-name_sandbox(read_settings())
-with Engine(limits_for=lambda _: limits, quota_file=path) as engine:
-    batch = Batch(prompts=prompts(1000), max_workers=32)
-    engine.start(Batch(prompts=prompts(1))).results()  # so that both are warm
-    time.sleep(max(0.0, at_s - time.time()))
-    live = engine.start(batch)
-    time.sleep(6.0)
-    shared = engine.quota()[0].shared_file
-    live.cancel()
-    run = live.snapshot()
-began_ns = run.stretches[0].began_ns
-starts_s = [(attempt.started_ns - began_ns) / 1e9 for call in run.calls for attempt in call.attempts]
-print(json.dumps({"starts": len(starts_s), "later": sum(s >= 1 for s in starts_s), "refused": refused(run),
-    "shared": shared}))
-"""
-
-
-def two_processes() -> Outcome:
-    """Two greedy processes on one account of 600 a minute, which one sandbox enforces, for 6 s."""
-    flags = "--port 0 --rpm 600 --burst 9 --first-token-ms 100 --first-token-sigma 0 --token-ms 0"
-    serving = [sys.executable, "-m", "fanout", "sandbox", *flags.split()]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(serving, stderr=subprocess.PIPE, text=True) as served,
-    ):
-        try:
-            assert served.stderr is not None
-            url = next(word for word in served.stderr.readline().split() if word.startswith("http"))
-            at_s, path = str(time.time() + 8.0), str(Path(folder) / "quota.sqlite")
-            environment = {**os.environ, "FANOUT_SANDBOX_URL": url.removesuffix("/v1")}
-            command = [sys.executable, "-c", SHARER, at_s, path]
-            running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in "ab"]
-            told = [json.loads(one.communicate(timeout=60)[0]) for one in running]
-        finally:
-            served.terminate()
-    starts, later = ([one[name] for one in told] for name in ("starts", "later"))
-    together = "shared" if all(one["shared"] for one in told) else "NOT shared"
-    return Outcome(
-        name="two processes",
-        wall_s=6.0,
-        bound_s=(sum(starts) - 8) / 10,
-        refused=sum(one["refused"] for one in told),
-        lost=0,
-        note=f"{together}: {starts[0]} and {starts[1]} starts; after the first second {later[0]} and {later[1]}",
-    )
 
 
 def greedy_s(run: Run) -> float:
@@ -301,7 +248,7 @@ def greedy_s(run: Run) -> float:
 
 
 CASES: Mapping[str, Callable[[], Outcome]] = {
-    case.__name__: case for case in (known, taught, unknown, burning, tokens, beside, faults, two_processes)
+    case.__name__: case for case in (known, taught, unknown, burning, tokens, beside, faults)
 }
 
 
@@ -310,7 +257,8 @@ def main(names: list[str]) -> None:
     if not names or "cost" in names:
         print(f"reserve and settle: {cost_us():.1f} us a call in process")
         for processes in (1, 2):
-            print(f"through a file, {processes} at it: {shared_cost_us(processes):.1f} us a call")
+            once_us, twice_us = (shared_cost_us(processes, at_once=at_once) for at_once in (True, False))
+            print(f"through a file, {processes} at it: {once_us:.1f} us a call, {twice_us:.1f} in two transactions")
     print("| case | wall s | bound s | wall / bound | 429s | lost | |\n|---|---|---|---|---|---|---|")
     for name in names or list(CASES):
         if name != "cost":

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -424,6 +425,35 @@ def test_now_moves_on_between_two_updates(chart: Chart) -> None:
     before = chart.js("[c.now(), c.costs.updates]")
     chart.until("c.now() > arg + 0.3", before[0])
     assert chart.js("c.clock.now") <= before[0]
+
+
+WORDS_ABOVE = """(() => {
+  const found = []
+  for (const canvas of [c.still, c.moving]) {
+    const ctx = canvas.getContext('2d')
+    ctx.fillText = (words, x, y) => {
+      const half = ctx.measureText(words).width / 2
+      if (y < c.view.y.at && ctx.textAlign === 'center') found.push([words.split(' ')[0], x - half, x + half])
+      CanvasRenderingContext2D.prototype.fillText.call(ctx, words, x, y)
+    }
+  }
+  c.paint()
+  for (const canvas of [c.still, c.moving]) delete canvas.getContext('2d').fillText
+  return found.sort((one, other) => one[1] - other[1])
+})()"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_words_over_the_plot_never_lie_on_one_another(chart: Chart, width: int) -> None:
+    chart.page.set_viewport_size({"width": width, "height": 1000})
+    shown = set()
+    for place, at_s in enumerate((1.05, 1.2, 1.6, 2.2)):  # a pause that grows, and then ends
+        chart.show(at_s=at_s, options={"run_id": f"words{width}{place}", "pauses": [(1.0, 2.0)]})
+        words = chart.js(WORDS_ABOVE)
+        assert all(left[2] < right[1] for left, right in pairwise(words)), words
+        assert "now" in [word for word, _, _ in words]
+        shown |= {word for word, _, _ in words}
+    assert shown == {"now", "paused"}
 
 
 def test_leaving_takes_everything_along_and_coming_back_restores_the_zoom(chart: Chart) -> None:

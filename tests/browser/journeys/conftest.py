@@ -84,6 +84,7 @@ def dashboard(sandbox: Sandbox, provider: Provider, tmp_path_factory: pytest.Tem
         FANOUT_SANDBOX_URL=sandbox.url,
         OPENAI_BASE_URL=provider.base_url,
         OPENAI_API_KEY=KEY,
+        FANOUT_LIMITS='{"sandbox": {"max_weight": 3}}',
     ) as found:
         yield found
 

@@ -11,6 +11,7 @@ from fanout.sandbox.profile import SandboxProfile
 from tests.browser.journeys.screen import Screen
 
 Browse = Callable[..., Screen]
+NewTab = Callable[[Screen, str], Screen]
 Profile = Callable[..., SandboxProfile]
 
 
@@ -63,3 +64,64 @@ def test_a_cap_pauses_the_run_and_asks(browse: Browse, profile: Profile) -> None
     before = screen.answered()
     screen.press(re.compile("Go on for another 300 tokens"))
     expect(screen.strip).not_to_contain_text(f"{before} of 60 answered")
+
+
+def test_a_limit_that_the_run_asked_for_has_a_gauge_of_its_own(browse: Browse, profile: Profile) -> None:
+    screen = browse()
+    screen.set_sandbox(profile(requests_per_minute=600, burst=10))
+    screen.more()
+    screen.number("Requests a minute", 120)
+    screen.number("Tokens a minute", 60_000)
+    screen.type_prompts(*(f"Reply: own {n}" for n in range(14)))
+    screen.run()
+    gauges = screen.page.locator(".gauges > div")
+    expect(gauges).to_have_count(3)
+    expect(gauges.nth(0)).to_contain_text(re.compile("^This run's own 120 RPM: . of 2 free at once"))
+    expect(gauges.nth(1)).to_contain_text(re.compile("^This run's own 60,000 TPM"))
+    expect(gauges.nth(2)).to_contain_text(re.compile("^600 RPM"))
+    screen.press("Pause")
+    screen.state("Paused")
+    screen.shoot("own-limits", tall=1300)
+    assert screen.overflow_px() == 0
+    screen.press("Continue")
+    screen.state("Done")
+    screen.says("120 requests a minute (asked for by a run)")
+
+
+def test_the_weight_of_a_run_that_shares_its_account_is_moved_while_it_goes_on(
+    browse: Browse, profile: Profile, new_tab: NewTab
+) -> None:
+    screen = browse()
+    screen.set_sandbox(profile(requests_per_minute=120, burst=2))
+    screen.type_prompts(*(f"Reply: first {n}" for n in range(60)))
+    first = screen.run()
+    expect(screen.key("weight_slider")).to_have_count(0)
+    screen.press("Edit and run again")
+    screen.run()
+    screen.says("Shares this account with 1 other run: weight 1 of 2 altogether.")
+    screen.slide("weight_slider", 3)
+    screen.says("Shares this account with 1 other run: weight 3 of 4 altogether.")
+    screen.shoot("weight", tall=1300)
+    assert screen.overflow_px() == 0
+    beside = new_tab(screen, f"/?run={first}")
+    beside.says("Shares this account with 1 other run: weight 1 of 4 altogether.")
+    beside.press("Stop")
+    beside.state("Stopped")
+    expect(screen.key("weight_slider")).to_have_count(0)
+    screen.press("Stop")
+    screen.says(re.compile(r"^Weight moved: 1 to (2 to )?3\.$"))
+
+
+def test_a_retried_call_that_the_quota_holds_is_not_said_to_back_off(browse: Browse, profile: Profile) -> None:
+    screen = browse()
+    screen.set_sandbox(profile(requests_per_minute=600, burst=1, headers=False))
+    screen.more()
+    screen.number("Requests a minute", 2)
+    screen.number("Burst", 2)
+    screen.type_prompts("Reply: one", "Reply: refused at first", "Reply: three")
+    screen.run()
+    screen.counts("1 of 3 answered, 2 waiting for the request quota")
+    screen.shoot("held", tall=1300)
+    assert screen.overflow_px() == 0
+    screen.press("Stop")
+    screen.state("Stopped")

@@ -1,0 +1,241 @@
+"""The runs of a process and of its store, for those who may see them: started, found, gone on with, kept no longer.
+
+Comes in: settings, and who asks. Goes out: runs, live where this process drives them and read from the store where
+another one does or did. It is what the dashboard and the command line stand on; `Engine` alone is for programs that
+keep nothing. Every question names a `Person`, and a run that they may not see is answered like one that never was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from fanout.archive import import_run
+from fanout.batch import Batch
+from fanout.engine import Engine
+from fanout.errors import BadInput, NotAllowed
+from fanout.events import Event
+from fanout.live import LiveRun
+from fanout.people import LOCAL, Person, Visibility, may_drive, may_read, may_start
+from fanout.reuse import answers_for, carried
+from fanout.run import Run
+from fanout.settings import Settings
+from fanout.store import NoSuchRun, Store
+from fanout.store.database import open_database, url_of
+from fanout.store.reading import Reading, StoredRun
+from fanout.store.rows import RunRow, row_of
+from fanout.store.shelf import Shelf
+from fanout.store.sql import SqlStore
+from fanout.stretch import Known
+
+LOOKED_THROUGH = 50
+"""Runs of the same model and settings, the newest ones, in which answers are looked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A run that somebody may see."""
+
+    row: RunRow
+    run: LiveRun | StoredRun
+    may_drive: bool
+    """Whether they may also stop it, go on with it, name and share it."""
+
+    @property
+    def live(self) -> LiveRun | None:
+        """The run, where this process drives it."""
+        return self.run if isinstance(self.run, LiveRun) else None
+
+
+class Library:
+    """One per process; close it, or use it in a with block. From any thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        quota_file: Path | None = None,
+        engine: Engine | None = None,
+        visibility: Visibility = "private",
+    ) -> None:
+        """Open the store that the settings name. Raises BadInput where it cannot be, or a newer program wrote it.
+
+        `engine`: one that is there already and keeps its runs in memory; then nothing is stored. `visibility`: who sees
+        a run whose starter did not say, where the settings do not say either.
+        """
+        self.settings = settings
+        self._store: SqlStore | None = None
+        if engine is None:
+            database = open_database(store_url(settings))
+            self._store = SqlStore(database, visibility=settings.usual_visibility or visibility)
+            engine = engine_of(settings, store=self._store, quota_file=quota_file)
+        self.engine = engine
+        self.shelf = None if self._store is None else Shelf(self._store.database)
+        self._reading = None if self._store is None else Reading(self._store)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self, *, grace_s: float = 0.0) -> None:
+        """End the runs that go on, as `Engine.close` does, and let go of the store."""
+        self.engine.close(grace_s=grace_s)
+        if self._store is not None:
+            self._store.close()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be kept now; None where all is well."""
+        return None if self._store is None else self._store.trouble
+
+    def start(
+        self,
+        batch: Batch,
+        *,
+        by: Person = LOCAL,
+        visibility: Visibility | None = None,
+        baseline_of: str | None = None,
+        carry_from: str | None = None,
+        token: str | None = None,
+    ) -> LiveRun:
+        """Run the batch. Raises BadInput, with nothing sent, where it cannot be run or this person may not.
+
+        `carry_from`: a run whose answers this one takes where the prompt is the same; the first of several identical
+        prompts takes the first's. `token`: of the link by which the person came to it.
+        """
+        if not may_start(by):
+            raise NotAllowed("viewers read runs and start none: ask an admin to make you a member")
+        reused: dict[int, Known] = {}
+        if carry_from is not None:
+            reused.update(carried(self.find(by, carry_from, token=token).run.snapshot(), batch))
+        if batch.reuse_answers:
+            reused.update(self._answers(by, batch, without=reused))
+        live = self.engine.start(batch, by=by, visibility=visibility, baseline_of=baseline_of, reused=reused)
+        self._audit(by, "started", live.run_id, f"{len(batch.prompts)} prompts, {batch.model}")
+        return live
+
+    def find(self, person: Person, run_id: str, *, token: str | None = None) -> Opened:
+        """One run, for somebody who may see it. `token`: of the link they came with. Raises NoSuchRun."""
+        live = self.engine.find(run_id)
+        if self.shelf is None or self._store is None or self._reading is None:
+            return self._found_in_memory(person, live)
+        try:
+            row = self.shelf.find(person, run_id, token=token)
+        except NoSuchRun:
+            if live is None or not live.record.is_new:
+                raise
+            return self._found_in_memory(person, live)  # it was started this moment: its row is being written
+        if live is not None and not self._store.is_mine(row.process_id):
+            self.engine.forget(run_id)  # another process has gone on with it
+            live = None
+        run: LiveRun | StoredRun = live or self._reading.run(run_id)
+        return Opened(row=row, run=run, may_drive=may_drive(person, owner_id=row.owner_id))
+
+    def events(self, person: Person, run_id: str, *, token: str | None = None) -> tuple[Event, ...]:
+        """All that is stored of a run that they may see: what a file that loses nothing is made of."""
+        self.find(person, run_id, token=token)
+        if self._store is None:
+            raise BadInput("nothing is stored here")
+        self._store.settle(run_id)
+        return self._store.events(run_id)
+
+    def put_in(self, person: Person, text: str | bytes) -> str:
+        """Store the run of a run file, as this person's own; gives its id. Raises BadInput on any other file."""
+        if not may_start(person):
+            raise NotAllowed("viewers read runs and import none: ask an admin to make you a member")
+        if self._store is None:
+            raise BadInput("nothing is stored here")
+        run_id = self._store.put_in(import_run(text), person)
+        self._audit(person, "imported", run_id, None)
+        return run_id
+
+    def resume(
+        self, person: Person, run_id: str, *, changes: Mapping[str, Any] | None = None, token: str | None = None
+    ) -> LiveRun:
+        """Send what has no answer, as a new stretch. Raises BadInput where it goes on, or this person may not."""
+        self._drive(person, run_id, token=token)
+        live = self.engine.resume(run_id, changes=changes, by=person)
+        if self._reading is not None:
+            self._reading.forget(run_id)
+        self._audit(person, "resumed", run_id, None)
+        return live
+
+    def stop(self, person: Person, run_id: str) -> None:
+        """Stop it, or ask the process that drives it to."""
+        self._drive(person, run_id).run.cancel()
+        self._audit(person, "stopped", run_id, None)
+
+    def delete(self, person: Person, run_id: str) -> None:
+        """The run is gone. Raises BadInput while it goes on."""
+        if self.shelf is None:
+            raise BadInput("nothing is stored here: this run goes with the process")
+        self.shelf.delete(person, run_id)
+        self.engine.forget(run_id)
+        if self._reading is not None:
+            self._reading.forget(run_id)
+
+    def baseline_of(self, person: Person, run_id: str) -> LiveRun | StoredRun | None:
+        """The newest run that measures this one's speed-up, if this person may see it."""
+        for live in self.engine.runs():
+            if live.record.now().baseline_of == run_id:
+                return live
+        if self.shelf is None or self._reading is None:
+            return None
+        row = self.shelf.baseline(person, run_id)
+        return None if row is None else self._reading.run(row.run_id)
+
+    def _drive(self, person: Person, run_id: str, *, token: str | None = None) -> Opened:
+        opened = self.find(person, run_id, token=token)
+        if not opened.may_drive:
+            raise NotAllowed("only the run's owner or an admin may do that: duplicate it into a run of your own")
+        return opened
+
+    def _found_in_memory(self, person: Person, live: LiveRun | None) -> Opened:
+        if live is None:
+            raise NoSuchRun("no such run")
+        row = row_of(live.record.now())
+        if not may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=False):
+            raise NoSuchRun("no such run")
+        return Opened(row=row, run=live, may_drive=may_drive(person, owner_id=row.owner_id))
+
+    def _answers(self, person: Person, batch: Batch, *, without: Mapping[int, Known]) -> dict[int, Known]:
+        """Answers that were given before, by the same model under the same settings, in runs that they may see."""
+        if self.shelf is None or self._reading is None:
+            return {}
+        wanted = {call: prompt for call, prompt in enumerate(batch.prompts) if call not in without}
+        found: dict[int, Known] = {}
+        for run_id in self.shelf.alike(person, batch, limit=LOOKED_THROUGH):
+            run: Run = self._reading.run(run_id).snapshot()
+            fresh = answers_for(wanted, run)
+            found.update(fresh)
+            wanted = {call: prompt for call, prompt in wanted.items() if call not in fresh}
+            if not wanted:
+                break
+        return found
+
+    def _audit(self, person: Person, action: str, run_id: str, words: str | None) -> None:
+        if self.shelf is not None:
+            self.shelf.audit(person, action, run_id, words)
+
+
+def store_url(settings: Settings) -> str:
+    """The URL of the store: the one that is set, or the file in the data folder."""
+    return settings.database_url or url_of(settings.data_dir)
+
+
+def engine_of(settings: Settings, *, store: Store | None, quota_file: Path | None = None) -> Engine:
+    """An engine as the settings say; with no store it keeps its runs in memory."""
+    return Engine(
+        max_in_flight=settings.max_in_flight,
+        keep_runs=settings.keep_runs,
+        limits_for=settings.limits_for,
+        quota_file=quota_file or settings.quota_file,
+        store=store,
+    )

@@ -1,0 +1,44 @@
+"""Answers that are there already: what a batch can take from runs before it instead of sending. Pure.
+
+Prompts are matched by their text alone, never by their place: an edited, reordered or longer list finds what it had.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping
+
+from fanout.batch import Batch
+from fanout.clock import seconds
+from fanout.run import Call, Run
+from fanout.stretch import Known
+
+
+def carried(run: Run, batch: Batch) -> dict[int, Known]:
+    """For each prompt of `batch` the answer that `run` gave to it; identical prompts take theirs one each, in order."""
+    answers: dict[str, deque[Call]] = defaultdict(deque)
+    for call in run.calls:
+        if call.status == "answered":
+            answers[call.prompt].append(call)
+    taken: dict[int, Known] = {}
+    for place, prompt in enumerate(batch.prompts):
+        if answers.get(prompt):
+            taken[place] = _known(run, answers[prompt].popleft())
+    return taken
+
+
+def answers_for(prompts: Mapping[int, str], run: Run) -> dict[int, Known]:
+    """For each of the prompts that `run` sent and got answered, its last answer; identical ones all take it."""
+    answers = {call.prompt: call for call in run.calls if call.status == "answered" and call.origin is None}
+    return {place: _known(run, answers[prompt]) for place, prompt in prompts.items() if prompt in answers}
+
+
+def _known(run: Run, call: Call) -> Known:
+    """The answer, under the name of the run in which it was asked for."""
+    if call.origin is not None:
+        origin = call.origin
+        return Known(
+            output=call.output or "", run_id=origin.run_id, call=origin.call, answered_at_s=origin.answered_at_s
+        )
+    at_s = run.opened_at_s + seconds(call.ended_ns[-1] - run.opened_ns)
+    return Known(output=call.output or "", run_id=run.run_id, call=call.index, answered_at_s=at_s)

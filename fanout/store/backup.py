@@ -1,0 +1,71 @@
+"""A copy of the store in one file, made while runs go on, and such a copy put back.
+
+Comes in: an open SQLite store, or the URL of one. Goes out: files. PostgreSQL has better tools of its own,
+and is sent to them.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from fanout.errors import BadInput
+from fanout.store.database import Database, open_database, reason_of
+
+_USE_PG = (
+    "the store is in PostgreSQL, whose own tools do this: pg_dump --format=custom --file=FILE URL, and "
+    "pg_restore --clean --dbname=URL FILE"
+)
+
+
+def back_up(database: Database, file: Path) -> None:
+    """Write one consistent state of the store into a new file."""
+    if database.path is None:
+        raise BadInput(_USE_PG)
+    if file.exists():
+        raise BadInput(f"{file} is there already: name another file")
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with closing(sqlite3.connect(database.path)) as source, closing(sqlite3.connect(file)) as target:
+            source.backup(target)
+    except (OSError, sqlite3.Error) as exc:
+        raise BadInput(f"{file} cannot be written: {reason_of(exc)}") from exc
+
+
+def put_back(url: str, file: Path, *, replace: bool) -> None:
+    """Put a copy in the place of the store of this URL. Raises BadInput where it is none, or is in use."""
+    database = open_database(url)
+    path = database.path
+    if path is None:
+        database.close()
+        raise BadInput(_USE_PG)
+    try:
+        if not file.is_file():
+            raise BadInput(f"{file} is not there")
+        _check(file)
+        with database.read() as connection:
+            holds_runs = connection.exec_driver_sql("SELECT EXISTS (SELECT 1 FROM run)").scalar()
+        if holds_runs and not replace:
+            raise BadInput("the store holds runs, which would be gone: back it up first, then restore with --yes")
+        database.close()
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(path, timeout=5)) as target:
+            target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            source.backup(target)
+    except (OSError, sqlite3.Error) as exc:
+        raise BadInput(f"{file} cannot be restored: {reason_of(exc)}") from exc
+    finally:
+        database.close()
+
+
+def _check(file: Path) -> None:
+    """Whether it is a whole store, of a version that this program knows."""
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as found:
+            whole = found.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            tables = {row[0] for row in found.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as exc:
+        raise BadInput(f"{file} is no backup of a store: {reason_of(exc)}") from exc
+    if not whole or not {"run", "chunk", "alembic_version"} <= tables:
+        raise BadInput(f"{file} is no whole backup of a store")

@@ -1,0 +1,172 @@
+"""A database opened: SQLite with what makes a commit last, or PostgreSQL by its URL.
+
+Comes in: a URL, or a folder for the SQLite file. Goes out: a `Database`: one engine that writes (its transactions take
+the write lock at once) and one that reads (its transactions are snapshots), both at the newest schema. A database that
+cannot be opened is a `BadInput` that says why, without the password of its URL.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from fanout.errors import BadInput
+from fanout.store import migrate
+
+FILE_NAME = "fanout.db"
+BUSY_MS = 30_000
+"""How long a writer waits for another process's transaction, which takes milliseconds."""
+ADVISORY_LOCK = 0x66616E
+"""Held in PostgreSQL while the schema is brought up to date: several processes may start at once."""
+
+_PRAGMAS = (
+    "journal_mode = WAL",  # readers and the writer do not wait for each other
+    "synchronous = FULL",  # a commit is on the disk: NORMAL may lose all since the last checkpoint at a power cut
+    f"busy_timeout = {BUSY_MS}",
+    "foreign_keys = ON",
+    "secure_delete = ON",  # a run that was deleted is overwritten, not only unlinked
+)
+
+
+def url_of(folder: Path) -> str:
+    """The URL of the SQLite file in this folder."""
+    return sa.URL.create("sqlite", database=str(folder.expanduser().absolute() / FILE_NAME)).render_as_string()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """An open database. Usable from any thread; close it once nobody uses it."""
+
+    url: sa.URL
+    writer: sa.Engine
+    reader: sa.Engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of this machine."""
+        return self.writer.dialect.name == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file; None of another database."""
+        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that writes: committed at its end, undone where it raises."""
+        with self.writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that reads one state of the database, whatever is written meanwhile."""
+        with self.reader.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.writer.dispose()
+        self.reader.dispose()
+
+    def __repr__(self) -> str:
+        return f"<Database {self.url.render_as_string(hide_password=True)}>"
+
+
+def open_database(url: str) -> Database:
+    """Open it, make a file that is not there yet, bring its schema up to date. Raises BadInput where that fails."""
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        _make_folder(parsed)
+    database = Database(url=parsed, writer=_engine(parsed, writes=True), reader=_engine(parsed, writes=False))
+    try:
+        _bring_up_to_date(database)
+    except BadInput:
+        database.close()
+        raise
+    except (SQLAlchemyError, sqlite3.Error, OSError) as exc:
+        database.close()
+        raise BadInput(
+            f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: {reason_of(exc)}"
+        ) from None
+    return database
+
+
+def reason_of(error: Exception) -> str:
+    """What a driver says went wrong, in one line, without SQL and parameters: those hold prompts and answers."""
+    original = getattr(error, "orig", None) or error
+    first = (str(original).strip() or type(original).__name__).splitlines()[0]
+    return first.rstrip(".")
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+        backend = parsed.get_backend_name()
+    except (SQLAlchemyError, ValueError):
+        raise BadInput(
+            "FANOUT_DATABASE_URL is not a URL: expected postgresql://user@host:5432/name or sqlite:////path/to/file"
+        ) from None
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return parsed.set(drivername="sqlite")
+    raise BadInput(
+        f"FANOUT_DATABASE_URL names {backend!r}: the store is kept in a SQLite file (sqlite:////path/to/file) or in "
+        "PostgreSQL (postgresql://user@host:5432/name)"
+    )
+
+
+def _make_folder(url: sa.URL) -> None:
+    """Prompts and answers are nobody else's on this machine: the folder and the file are the owner's alone."""
+    path = Path(url.database or "")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as exc:
+        raise BadInput(
+            f"the store's file {path} cannot be made: {exc.strerror or exc}. Set FANOUT_DATA_DIR to a folder of yours"
+        ) from None
+
+
+def _engine(url: sa.URL, *, writes: bool) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        level = "READ COMMITTED" if writes else "REPEATABLE READ"
+        return sa.create_engine(
+            url, isolation_level=level, pool_pre_ping=True, pool_size=5, hide_parameters=True, connect_args=_PG_ARGS
+        )
+    engine = sa.create_engine(url, hide_parameters=True, connect_args={"check_same_thread": False})
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # the driver's own transactions leave DDL out
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+
+    @sa.event.listens_for(engine, "begin")
+    def start(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+_PG_ARGS: dict[str, Any] = {"connect_timeout": 10, "application_name": "fanout"}
+
+
+def _bring_up_to_date(database: Database) -> None:
+    if database.is_sqlite:
+        with database.writer.connect() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")  # a file that is no database says so
+    with database.write() as connection:
+        if not database.is_sqlite:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        migrate.upgrade(connection)

@@ -1,0 +1,61 @@
+"""How a run ends whose process ended without a word: the events that close it, made by whoever finds it. Pure.
+
+What was in flight may have been answered and billed: its attempt is marked as lost. What waited was not sent.
+"""
+
+from __future__ import annotations
+
+from fanout import events as ev
+from fanout.run import ENDED, Call, Run
+
+
+def closing(run: Run, *, at_ns: int) -> tuple[ev.Event, ...]:
+    """The events that end this run at `at_ns`, or at its last stamp where that is later; none where it has ended."""
+    if run.ended:
+        return ()
+    at_ns = max(at_ns, last_stamp_ns(run))
+    closed: list[ev.Event] = []
+    if not run.stretches or run.stretches[-1].ended_ns is not None:  # it never came to begin
+        number = len(run.stretches)
+        # What failed in an earlier stretch keeps saying so.
+        waiting = () if number else tuple(call.index for call in run.calls)
+        closed.append(
+            ev.StretchBegan(
+                at_ns=at_ns,
+                stretch=number,
+                purpose="retry" if number else "first",
+                max_workers=run.max_workers,
+                calls=waiting,
+            )
+        )
+        cancelled = [ev.Cancelled(at_ns=at_ns, call=index) for index in waiting]
+    else:
+        number = run.stretches[-1].number
+        cancelled = [_cancelled(call, at_ns) for call in run.calls if call.status not in ENDED]
+    closed.append(ev.StopAsked(at_ns=at_ns, reason="interrupted"))
+    closed.extend(cancelled)
+    closed.append(ev.StretchEnded(at_ns=at_ns, stretch=number, reason="interrupted"))
+    return tuple(closed)
+
+
+def last_stamp_ns(run: Run) -> int:
+    """The latest instant of anything in the run, on its own clock."""
+    stamps = [run.opened_ns]
+    stamps.extend(stretch.began_ns for stretch in run.stretches)
+    stamps.extend(stretch.ended_ns for stretch in run.stretches if stretch.ended_ns is not None)
+    stamps.extend(hold.at_ns for hold in run.holds[-1:])
+    stamps.extend(step.at_ns for step in run.limits[-1:])
+    stamps.extend(lag.at_ns for lag in run.lags[-1:])
+    for call in run.calls:
+        for attempt in call.attempts[-1:]:
+            known = (attempt.started_ns, attempt.sent_ns, attempt.first_token_ns, attempt.ended_ns)
+            stamps.extend(at_ns for at_ns in known if at_ns is not None)
+        stamps.extend(call.ended_ns[-1:])
+    return max(stamps)
+
+
+def _cancelled(call: Call, at_ns: int) -> ev.Cancelled:
+    in_flight = call.status == "running"
+    return ev.Cancelled(
+        at_ns=at_ns, call=call.index, attempt=call.attempts[-1].number if in_flight else None, lost=in_flight
+    )

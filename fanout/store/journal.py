@@ -1,0 +1,106 @@
+"""The journal of one run in a database: what waits to be committed, and what its summary needs.
+
+Comes in: events, from the threads of calls. Goes out: to the writer, chunks. Its fields are the writer's: every one of
+them is touched under the writer's lock, or by the writer's thread alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from fanout.events import Event, StretchEnded, StretchOpened, Succeeded
+from fanout.people import Visibility
+from fanout.run import Run
+from fanout.store.memory import Kept
+
+
+class Keeper(Protocol):
+    """What a journal asks of the writer."""
+
+    def append(self, journal: SqlJournal, events: tuple[Event, ...]) -> None: ...  # noqa: D102
+    def reopen(self, journal: SqlJournal) -> None: ...  # noqa: D102
+    def events(self, run_id: str) -> tuple[Event, ...]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a run used and the table of spending has not been told of yet."""
+
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class SqlJournal:
+    """One run's. Appending never waits for the database."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        run_id: str,
+        *,
+        user_id: str,
+        visibility: Visibility,
+        next_seq: int = 0,
+        shift_ns: int = 0,
+        size: int = 0,
+    ) -> None:
+        """`next_seq`: how many events are stored. `shift_ns`: this process's instants minus the run's own."""
+        self.run_id = run_id
+        self.user_id = user_id
+        self.next_seq = next_seq
+        self.shift_ns = shift_ns
+        self.size = size
+        """Characters that are stored of it."""
+        self.forgotten = False
+        """Whether the engine remembers it no longer."""
+        self.visibility = visibility
+        self.goes_on = False
+        """Whether a stretch is open: this process beats for it."""
+        self.dirty = False
+        """Whether the summary in the store is older than what is kept."""
+        self.fenced = False
+        """Whether another process drives the run now, or it was deleted: nothing further is stored."""
+        self.spent = Spent()
+        self.kept: Kept = lambda _: None
+        self.shown: Callable[[], Run] | None = None
+        self._keeper = keeper
+
+    def __repr__(self) -> str:
+        return f"<SqlJournal {self.run_id[:4]} {self.next_seq} events{', fenced' if self.fenced else ''}>"
+
+    def append(self, events: tuple[Event, ...]) -> None:
+        """Keep these events, after all those before them."""
+        self._keeper.append(self, events)
+
+    def bind(self, kept: Kept, shown: Callable[[], Run]) -> None:
+        """Whom to tell, and whom to ask for the run's summary."""
+        self.kept, self.shown = kept, shown
+
+    def events(self) -> tuple[Event, ...]:
+        """All that is stored, on the run's own clock."""
+        return self._keeper.events(self.run_id)
+
+    def reopen(self) -> None:
+        """Before another stretch."""
+        self._keeper.reopen(self)
+
+    def told(self, spent: Spent) -> None:
+        """The store has been told of this much, and of how the run stands."""
+        self.spent = Spent(tokens=self.spent.tokens - spent.tokens, cost_usd=self.spent.cost_usd - spent.cost_usd)
+        self.dirty = self.goes_on
+
+    def note(self, events: tuple[Event, ...]) -> None:
+        """These events are stored now: what they mean for the beat and for what was spent."""
+        self.dirty = True
+        for event in events:
+            if isinstance(event, Succeeded):
+                used = (event.usage.input_tokens or 0) + (event.usage.output_tokens or 0)
+                self.spent = Spent(
+                    tokens=self.spent.tokens + used, cost_usd=self.spent.cost_usd + (event.cost_usd or 0.0)
+                )
+            elif isinstance(event, StretchOpened):
+                self.goes_on = True
+            elif isinstance(event, StretchEnded):
+                self.goes_on = False

@@ -1,0 +1,278 @@
+"""The runs that are stored, as a list and by their owners' words: found, named, tagged, shared, deleted.
+
+Comes in: who asks (`Person`), and what for. Goes out: rows of the runs that this person may see; changes to those that
+they may drive. A run that somebody may not see is answered like one that never was: `NoSuchRun`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from fanout.batch import Batch
+from fanout.errors import BadInput, NotAllowed
+from fanout.people import Person, Visibility, may_drive, may_read
+from fanout.store.database import Database
+from fanout.store.memory import NoSuchRun
+from fanout.store.rows import RunRow, settings_key
+from fanout.store.sql import living, now_s
+from fanout.store.statements import plain
+from fanout.store.tables import AUDIT, RUN, TAG
+
+Sort = Literal["opened_at", "name", "model", "prompts", "wall_s", "cost_usd", "overlap", "owner_name"]
+Show = Literal["all", "mine", "going", "ended", "failures", "interrupted"]
+MOST_NAME = 200
+MOST_TAG = 50
+MOST_TAGS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which rows of the list, and in which order."""
+
+    words: str = ""
+    """Each word must be in the name, the model, the owner's name, a tag or the id, in any case of letters."""
+    show: Show = "all"
+    sort: Sort = "opened_at"
+    descending: bool = True
+    offset: int = 0
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A piece of the list, and how long all of it is."""
+
+    rows: tuple[RunRow, ...]
+    count: int
+
+
+class Shelf:
+    """One database's runs. From any thread."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def list(self, person: Person, wanted: Wanted = Wanted()) -> Found:  # frozen
+        """The runs that this person may see and asked for. A run shared by link is listed for its owner only."""
+        with self.database.read() as connection:
+            alive = living(connection)
+            condition = sa.and_(_visible(person), *_wanted(wanted, person, alive))
+            count = connection.execute(sa.select(sa.func.count()).select_from(RUN).where(condition)).scalar_one()
+            column = RUN.c[wanted.sort]
+            order = column.desc().nulls_last() if wanted.descending else column.asc().nulls_last()
+            found = connection.execute(
+                sa.select(RUN)
+                .where(condition)
+                .order_by(order, RUN.c.opened_at.desc(), RUN.c.run_id)
+                .limit(wanted.limit)
+                .offset(wanted.offset)
+            )
+            rows = [_row(each, alive) for each in found.mappings()]
+            return Found(rows=_with_tags(connection, rows), count=count)
+
+    def find(self, person: Person, run_id: str, *, token: str | None = None) -> RunRow:
+        """The row of one run. `token`: what the link that the person came with holds. Raises NoSuchRun."""
+        with self.database.read() as connection:
+            return self._find(connection, person, run_id, token=token)
+
+    def named(self, person: Person, beginning: str) -> str:
+        """The id of the only run that they may see whose id is this or begins so. Raises NoSuchRun, BadInput of two."""
+        pattern = plain(beginning).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        with self.database.read() as connection:
+            condition = sa.and_(_visible(person), RUN.c.run_id.like(pattern, escape="\\"))
+            found = connection.execute(sa.select(RUN.c.run_id).where(condition).limit(2)).scalars().all()
+        if beginning in found:
+            return beginning
+        if not beginning or not found:
+            raise NoSuchRun("no such run")
+        if len(found) > 1:
+            raise BadInput(f"several runs begin with {beginning!r}: give more of the id")
+        return str(found[0])
+
+    def alike(self, person: Person, batch: Batch, *, limit: int) -> tuple[str, ...]:
+        """Runs that they may see of the same model under the same settings, the newest first."""
+        with self.database.read() as connection:
+            found = connection.execute(
+                sa.select(RUN.c.run_id)
+                .where(RUN.c.settings_key == settings_key(batch), _visible(person))
+                .order_by(RUN.c.opened_at.desc())
+                .limit(limit)
+            )
+            return tuple(found.scalars())
+
+    def baseline(self, person: Person, run_id: str) -> RunRow | None:
+        """The newest run that they may see and that measures this one's speed-up."""
+        with self.database.read() as connection:
+            found = connection.execute(
+                sa.select(RUN).where(RUN.c.baseline_of == run_id, _visible(person)).order_by(RUN.c.opened_at.desc())
+            )
+            row = found.mappings().first()
+            return None if row is None else _row(row, living(connection))
+
+    def rename(self, person: Person, run_id: str, name: str) -> None:
+        """Call it by another name; empty takes the name off."""
+        name = plain(name).strip()
+        if len(name) > MOST_NAME:
+            raise BadInput(f"a run's name may have {MOST_NAME} characters, this one has {len(name)}")
+        self._change(person, run_id, "renamed", {"name": name or None}, words=name)
+
+    def tag(self, person: Person, run_id: str, tags: tuple[str, ...]) -> None:
+        """These are its tags from now on."""
+        cleaned = tuple(dict.fromkeys(plain(tag).strip() for tag in tags if tag.strip()))
+        if len(cleaned) > MOST_TAGS:
+            raise BadInput(f"a run may have {MOST_TAGS} tags, these are {len(cleaned)}")
+        too_long = next((tag for tag in cleaned if len(tag) > MOST_TAG), None)
+        if too_long is not None:
+            raise BadInput(f"a tag may have {MOST_TAG} characters, this one has {len(too_long)}: {too_long[:20]}…")
+        with self.database.write() as connection:
+            self._driven(connection, person, run_id)
+            connection.execute(TAG.delete().where(TAG.c.run_id == run_id))
+            if cleaned:
+                connection.execute(TAG.insert(), [{"run_id": run_id, "tag": tag} for tag in cleaned])
+            audit(connection, person, "tagged", run_id, ", ".join(cleaned))
+
+    def share(self, person: Person, run_id: str, visibility: Visibility) -> RunRow:
+        """Let these see it. A new link is made whenever it is shared by link; the one before it is withdrawn."""
+        token = secrets.token_urlsafe(24) if visibility == "link" else None
+        self._change(person, run_id, "shared", {"visibility": visibility, "link_token": token}, words=visibility)
+        return self.find(person, run_id)
+
+    def delete(self, person: Person, run_id: str) -> None:
+        """The run is gone, also from the file. Raises BadInput while it goes on."""
+        with self.database.write() as connection:
+            row = self._driven(connection, person, run_id)
+            if row.goes_on:
+                raise BadInput("this run still goes on: stop it first")
+            connection.execute(RUN.delete().where(RUN.c.run_id == run_id))
+            audit(connection, person, "deleted", run_id, row.name or "")
+        self._truncate()
+
+    def audit(self, person: Person, action: str, run_id: str | None = None, words: str | None = None) -> None:
+        """Who did what, for the table that admins read."""
+        with self.database.write() as connection:
+            audit(connection, person, action, run_id, words)
+
+    def _find(self, connection: sa.Connection, person: Person, run_id: str, *, token: str | None) -> RunRow:
+        found = connection.execute(sa.select(RUN).where(RUN.c.run_id == run_id)).mappings().one_or_none()
+        if found is None:
+            raise NoSuchRun("no such run")
+        row = _row(found, living(connection))
+        shown = (
+            token is not None
+            and row.link_token is not None
+            and secrets.compare_digest(token.encode(), row.link_token.encode())
+        )
+        if not may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=shown):
+            raise NoSuchRun("no such run")
+        return _with_tags(connection, [row])[0]
+
+    def _driven(self, connection: sa.Connection, person: Person, run_id: str) -> RunRow:
+        """The row, where this person may change it."""
+        row = self._find(connection, person, run_id, token=None)
+        if not may_drive(person, owner_id=row.owner_id):
+            raise NotAllowed("only the run's owner or an admin may change it")
+        return row
+
+    def _change(self, person: Person, run_id: str, action: str, values: dict[str, Any], *, words: str) -> None:
+        with self.database.write() as connection:
+            self._driven(connection, person, run_id)
+            connection.execute(RUN.update().where(RUN.c.run_id == run_id).values(values))
+            audit(connection, person, action, run_id, words)
+
+    def _truncate(self) -> None:
+        """What was deleted is overwritten in the file; the log before it must go too."""
+        if self.database.is_sqlite:
+            with self.database.writer.connect() as connection:
+                raw = connection.connection.dbapi_connection
+                if raw is not None:
+                    raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def audit(connection: sa.Connection, person: Person, action: str, run_id: str | None, words: str | None) -> None:
+    """One line of the audit table."""
+    connection.execute(
+        AUDIT.insert(),
+        {
+            "at": now_s(connection),
+            "user_id": person.user_id,
+            "user_name": plain(person.email or person.name),
+            "action": action,
+            "run_id": run_id,
+            "words": None if words is None else plain(words)[:500],
+        },
+    )
+
+
+def _visible(person: Person) -> sa.ColumnElement[bool]:
+    if person.role == "admin":
+        return sa.true()
+    return sa.or_(RUN.c.owner_id == person.user_id, RUN.c.visibility == "team")
+
+
+def _wanted(wanted: Wanted, person: Person, alive: frozenset[str]) -> list[sa.ColumnElement[bool]]:
+    asked: list[sa.ColumnElement[bool]] = []
+    for word in plain(wanted.words).lower().split():
+        pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        tagged = sa.exists().where(TAG.c.run_id == RUN.c.run_id, sa.func.lower(TAG.c.tag).like(pattern, escape="\\"))
+        texts = (RUN.c.name, RUN.c.model, RUN.c.owner_name, RUN.c.run_id)
+        asked.append(sa.or_(*(sa.func.lower(text).like(pattern, escape="\\") for text in texts), tagged))
+    driven = RUN.c.process_id.in_(alive)
+    if wanted.show == "mine":
+        asked.append(RUN.c.owner_id == person.user_id)
+    elif wanted.show == "going":
+        asked.append(sa.and_(RUN.c.state != "ended", driven))
+    elif wanted.show == "ended":
+        asked.append(RUN.c.state == "ended")
+    elif wanted.show == "failures":
+        asked.append(RUN.c.failed > 0)
+    elif wanted.show == "interrupted":
+        left = sa.and_(RUN.c.state != "ended", sa.or_(RUN.c.process_id.is_(None), ~driven))
+        asked.append(sa.or_(left, RUN.c.stop_reason == "interrupted"))
+    return asked
+
+
+def _row(found: Any, alive: frozenset[str]) -> RunRow:
+    values = {name: found[name] for name in _ROW_COLUMNS}
+    if values["state"] != "ended" and values["process_id"] not in alive:
+        values["state"] = "interrupted"
+    return RunRow(**values)
+
+
+def _with_tags(connection: sa.Connection, rows: list[RunRow]) -> tuple[RunRow, ...]:
+    ids = [row.run_id for row in rows]
+    tags: dict[str, list[str]] = {}
+    for run_id, tag in connection.execute(
+        sa.select(TAG.c.run_id, TAG.c.tag).where(TAG.c.run_id.in_(ids)).order_by(TAG.c.tag)
+    ):
+        tags.setdefault(run_id, []).append(tag)
+    return tuple(replace(row, tags=tuple(tags.get(row.run_id, ()))) for row in rows)
+
+
+_ROW_COLUMNS = (
+    "run_id",
+    "owner_id",
+    "owner_name",
+    "visibility",
+    "link_token",
+    "name",
+    "model",
+    "baseline_of",
+    "opened_at",
+    "state",
+    "stop_reason",
+    "prompts",
+    "answered",
+    "failed",
+    "max_workers",
+    "wall_s",
+    "overlap",
+    "tokens",
+    "cost_usd",
+    "events",
+    "bytes",
+    "process_id",
+)

@@ -1,0 +1,315 @@
+"""The store of a team and of a machine: runs in a database, driven by one process at a time.
+
+Comes in: events of this process's runs; claims of runs that others left. Goes out: journals, runs made of their events.
+Each run is driven by the process that its row names. Only it writes events, and only while the row still names it; a
+run whose process has died is closed by whoever finds it first, and may then be claimed. Lists, names and sharing are in
+`shelf`; what the writer's thread does is in `writer`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from fanout.clock import Clock, MonotonicClock, nanoseconds
+from fanout.errors import BadInput
+from fanout.events import Event, RunOpened
+from fanout.fold import fold
+from fanout.people import Person, Visibility
+from fanout.run import Run
+from fanout.store.database import Database
+from fanout.store.encoding import moved, read, write
+from fanout.store.interrupted import closing, last_stamp_ns
+from fanout.store.journal import Spent, SqlJournal
+from fanout.store.memory import Attached, Claimed, NoSuchRun
+from fanout.store.processes import Process, this_process
+from fanout.store.rows import summarize
+from fanout.store.statements import Statements
+from fanout.store.tables import CHUNK, PROCESS, RUN, SPEND
+from fanout.store.writer import Writer
+
+CLOSING_S = 10.0
+"""How long `close` waits for a database that cannot be written."""
+
+
+class SqlStore:
+    """One process's hold of the database. From any thread; close it at the end."""
+
+    immediate = False
+
+    def __init__(self, database: Database, *, visibility: Visibility = "private", clock: Clock | None = None) -> None:
+        """`visibility`: of runs whose starter did not say."""
+        self.database = database
+        self._visibility = visibility
+        self._clock = clock or MonotonicClock()
+        with database.write() as connection:
+            self.process = this_process(now_s(connection))
+            _forget_dead(connection)
+            connection.execute(PROCESS.insert(), asdict(self.process))
+        self._statements = Statements(database, process_id=self.process.process_id)
+        self._writer = Writer(database, self._statements, beat=self._beat)
+
+    def __repr__(self) -> str:
+        return f"<SqlStore {self.database!r}{' in trouble' if self.trouble else ''}>"
+
+    # What the engine asks (fanout.store.Store)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written now, as a sentence; None where all is well."""
+        return self._writer.trouble
+
+    @property
+    def holds_calls(self) -> bool:
+        """Whether nothing further should start."""
+        return self._writer.trouble is not None or self._writer.is_full
+
+    def attach(self, engine: Attached) -> None:
+        """The engine that writes into it; one at most."""
+        self._writer.engine = engine
+
+    def open(self, opened: RunOpened, *, visibility: Visibility | None = None) -> SqlJournal:
+        """A new run's journal."""
+        return SqlJournal(self, opened.run_id, user_id=opened.user_id, visibility=visibility or self._visibility)
+
+    def append(self, journal: SqlJournal, events: tuple[Event, ...]) -> None:
+        """Have them written; a journal's own question."""
+        self._writer.append(journal, events)
+
+    def reopen(self, journal: SqlJournal) -> None:
+        """Before another stretch: the run must still be this process's. Raises BadInput otherwise."""
+        mine = RUN.c.process_id == self.process.process_id
+        with self.database.write() as connection:
+            moved_on = connection.execute(
+                RUN.update().where(RUN.c.run_id == journal.run_id, mine).values(state="opening", stop_asked=False)
+            )
+        if moved_on.rowcount != 1:
+            raise BadInput(
+                "another process has gone on with this run meanwhile, or it was deleted: open its link again"
+            )
+        journal.goes_on = True
+
+    def forget(self, run_id: str) -> None:
+        """The engine remembers the run no longer; it stays in the database."""
+        self._writer.forget(run_id)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all that was appended is committed; False when the time ran out first."""
+        return self._writer.flush(timeout_s)
+
+    def close(self) -> bool:
+        """Commit what waits and let go of the database; False where it could not be written."""
+        done = self._writer.close(CLOSING_S)
+        self.database.close()
+        return done
+
+    # Runs that this process does not drive
+
+    def events(self, run_id: str) -> tuple[Event, ...]:
+        """The run's events, on its own clock; none where it is not known."""
+        with self.database.read() as connection:
+            return tuple(_events(connection, run_id))
+
+    def chunks(self, run_id: str, *, since: int = 0) -> Iterator[list[Event]]:
+        """Those from number `since` on, piece by piece as they were committed."""
+        with self.database.read() as connection:
+            yield from _chunks(connection, run_id, since=since)
+
+    def settle(self, run_id: str) -> None:
+        """Where the process that drove the run has died before the run's end: close the run."""
+        with self.database.read() as connection:
+            seen = connection.execute(sa.select(RUN.c.state, RUN.c.process_id).where(RUN.c.run_id == run_id)).first()
+            if seen is None or seen.state == "ended" or not self._is_orphan(connection, seen.process_id):
+                return
+        with self.database.write() as connection:
+            row = _row(connection, run_id)
+            if row.state != "ended" and self._is_orphan(connection, row.process_id):
+                self._bury(connection, row, _events(connection, run_id))
+
+    def claim(self, run_id: str) -> Claimed:
+        """Drive this run from now on. Raises BadInput while another process does, NoSuchRun where there is none."""
+        with self.database.write() as connection:
+            row = _row(connection, run_id)
+            events = _events(connection, run_id)
+            if row.state != "ended":
+                if not self._is_orphan(connection, row.process_id):
+                    raise BadInput(
+                        "this run still goes on in another process: ask it to stop first, or wait for its end"
+                    )
+                events = self._bury(connection, row, events)
+            connection.execute(
+                RUN.update().where(RUN.c.run_id == run_id).values(process_id=self.process.process_id, stop_asked=False)
+            )
+        run = fold(events)
+        shift_ns = self._shift_ns(run)
+        journal = SqlJournal(
+            self,
+            run_id,
+            user_id=row.owner_id,
+            visibility=row.visibility,
+            next_seq=len(events),
+            shift_ns=shift_ns,
+            size=row.bytes,
+        )
+        return Claimed(journal=journal, events=moved(events, shift_ns))
+
+    def put_in(self, events: Sequence[Event], owner: Person) -> str:
+        """Store a run that was made elsewhere, ended, under its id or another one where that is taken; gives the id."""
+        run = fold(events)
+        ended = (*events, *closing(run, at_ns=last_stamp_ns(run)))
+        with self.database.write() as connection:
+            taken = connection.execute(sa.select(RUN.c.run_id).where(RUN.c.run_id == run.run_id)).first()
+            opened = events[0]
+            if not isinstance(opened, RunOpened):
+                raise ValueError("the first event of a run is RunOpened")
+            opened = replace(
+                opened,
+                run_id=run.run_id if taken is None else secrets.token_hex(8),
+                user_id=owner.user_id,
+                user_name=owner.name,
+            )
+            text = write((opened, *ended[1:]))
+            self._statements.open_run(connection, opened, visibility=self._visibility)
+            connection.execute(CHUNK.insert(), {"run_id": opened.run_id, "seq": 0, "events": len(ended), "data": text})
+            _write_summary(connection, opened.run_id, fold(ended), size=len(text), state=None)
+        return opened.run_id
+
+    def ask_to_stop(self, run_id: str) -> None:
+        """Ask whoever drives the run to stop it; it hears within a second or so."""
+        with self.database.write() as connection:
+            connection.execute(RUN.update().where(RUN.c.run_id == run_id).values(stop_asked=True))
+
+    def is_mine(self, process_id: str | None) -> bool:
+        """Whether it is this very process."""
+        return process_id == self.process.process_id
+
+    def _is_orphan(self, connection: sa.Connection, process_id: str | None) -> bool:
+        return not self.is_mine(process_id) and process_id not in living(connection)
+
+    def _bury(self, connection: sa.Connection, row: Any, events: list[Event]) -> list[Event]:
+        """Close a run whose process has died; gives its events with those that close it."""
+        run = fold(events)
+        died_ns = run.opened_ns
+        beat_at = connection.execute(
+            sa.select(PROCESS.c.beat_at).where(PROCESS.c.process_id == row.process_id)
+        ).scalar()
+        if beat_at is not None:
+            died_ns += nanoseconds(beat_at - run.opened_at_s)
+        closed = closing(run, at_ns=died_ns)
+        if closed:
+            connection.execute(
+                CHUNK.insert(),
+                {"run_id": row.run_id, "seq": len(events), "events": len(closed), "data": write(closed)},
+            )
+        ended = [*events, *closed]
+        _write_summary(connection, row.run_id, fold(ended), size=row.bytes, state=None)
+        return ended
+
+    def _shift_ns(self, run: Run) -> int:
+        """This process's clock minus the run's: by the wall clock, and never so that the run's past lies ahead."""
+        now_ns = self._clock.now_ns()
+        by_wall_ns = now_ns - (run.opened_ns + nanoseconds(time.time() - run.opened_at_s))
+        return min(by_wall_ns, now_ns - last_stamp_ns(run))
+
+    # The beat, in the writer's thread
+
+    def _beat(self) -> None:
+        journals = [each for each in self._writer.living_journals() if each.dirty and not each.fenced]
+        told = [(each, each.spent) for each in journals]
+        with self.database.write() as connection:
+            at_s = now_s(connection)
+            connection.execute(
+                PROCESS.update().where(PROCESS.c.process_id == self.process.process_id).values(beat_at=at_s)
+            )
+            for journal in journals:
+                if journal.shown is not None:
+                    state = "opening" if journal.goes_on and journal.shown().ended else None
+                    _write_summary(connection, journal.run_id, journal.shown(), size=journal.size, state=state)
+            for journal, spent in told:
+                _add_spent(connection, journal, spent, at_s=at_s)
+            asked = connection.execute(
+                sa.select(RUN.c.run_id).where(
+                    RUN.c.process_id == self.process.process_id, RUN.c.stop_asked == sa.true()
+                )
+            ).scalars()
+            stop = tuple(asked)
+            if stop:
+                connection.execute(RUN.update().where(RUN.c.run_id.in_(stop)).values(stop_asked=False))
+        for journal, spent in told:
+            journal.told(spent)
+        if self._writer.engine is not None:
+            for run_id in stop:
+                self._writer.engine.stop_run(run_id, "stopped")
+
+
+def now_s(connection: sa.Connection) -> float:
+    """Wall time by the clock that all processes of this database share."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+
+
+def living(connection: sa.Connection) -> frozenset[str]:
+    """The processes that may be driving runs now."""
+    at_s = now_s(connection)
+    rows = connection.execute(sa.select(PROCESS)).mappings()
+    return frozenset(row["process_id"] for row in rows if Process(**row).lives(now_s=at_s))
+
+
+def _forget_dead(connection: sa.Connection) -> None:
+    """Rows of processes that have died and drive nothing."""
+    drives = sa.exists().where(RUN.c.process_id == PROCESS.c.process_id, RUN.c.state != "ended")
+    connection.execute(PROCESS.delete().where(PROCESS.c.process_id.not_in(living(connection)), ~drives))
+
+
+def _row(connection: sa.Connection, run_id: str) -> Any:
+    row = connection.execute(sa.select(RUN).where(RUN.c.run_id == run_id).with_for_update()).one_or_none()
+    if row is None:
+        raise NoSuchRun("no such run")
+    return row
+
+
+def _events(connection: sa.Connection, run_id: str) -> list[Event]:
+    return [event for events in _chunks(connection, run_id) for event in events]
+
+
+def _chunks(connection: sa.Connection, run_id: str, *, since: int = 0) -> Iterator[list[Event]]:
+    found = connection.execute(
+        sa.select(CHUNK.c.seq, CHUNK.c.data)
+        .where(CHUNK.c.run_id == run_id, CHUNK.c.seq + CHUNK.c.events > since)
+        .order_by(CHUNK.c.seq)
+        .execution_options(yield_per=500)
+    )
+    for seq, data in found:
+        yield read(data)[max(0, since - seq) :]
+
+
+def _write_summary(connection: sa.Connection, run_id: str, run: Run, *, size: int, state: str | None) -> None:
+    values = asdict(summarize(run))
+    if state is not None:
+        values["state"] = state
+    connection.execute(RUN.update().where(RUN.c.run_id == run_id).values(**values, events=run.version, bytes=size))
+
+
+def _add_spent(connection: sa.Connection, journal: SqlJournal, spent: Spent, *, at_s: float) -> None:
+    if not spent.tokens and not spent.cost_usd:
+        return
+    day = time.strftime("%Y-%m-%d", time.gmtime(at_s))
+    this = (SPEND.c.day == day) & (SPEND.c.run_id == journal.run_id)
+    added = {"tokens": SPEND.c.tokens + spent.tokens, "cost_usd": SPEND.c.cost_usd + spent.cost_usd}
+    if connection.execute(SPEND.update().where(this).values(added)).rowcount == 0:
+        connection.execute(
+            SPEND.insert(),
+            {
+                "day": day,
+                "run_id": journal.run_id,
+                "user_id": journal.user_id,
+                "tokens": spent.tokens,
+                "cost_usd": spent.cost_usd,
+            },
+        )

@@ -1,0 +1,94 @@
+"""What is written while calls go on, as SQL compiled once: the statements of the writer's thread.
+
+Compiled by SQLAlchemy for the database's dialect, run as they are: building each anew took two thirds of a commit's
+CPU. A chunk goes in only while this process is the one that drives the run; nothing of a run that somebody else has
+taken over is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from fanout.events import RunOpened
+from fanout.people import Visibility
+from fanout.store.database import Database
+from fanout.store.rows import settings_key
+from fanout.store.tables import CHUNK, RUN
+
+
+class Statements:
+    """The writer's statements, for one process."""
+
+    def __init__(self, database: Database, *, process_id: str) -> None:
+        self._process_id = process_id
+        chunk = sa.select(
+            sa.bindparam("run_id", type_=sa.Text),
+            sa.bindparam("seq", type_=sa.Integer),
+            sa.bindparam("events", type_=sa.Integer),
+            sa.bindparam("data", type_=sa.Text),
+        ).where(
+            sa.exists().where(
+                RUN.c.run_id == sa.bindparam("driven", type_=sa.Text),
+                RUN.c.process_id == sa.bindparam("process_id", type_=sa.Text),
+            )
+        )
+        compiled = (
+            CHUNK.insert()
+            .from_select(["run_id", "seq", "events", "data"], chunk)
+            .compile(dialect=database.writer.dialect)
+        )
+        self._append = str(compiled)
+        self._positions = getattr(compiled, "positiontup", None)
+
+    def append(self, connection: sa.Connection, *, run_id: str, seq: int, events: int, data: str) -> bool:
+        """Write a chunk; False where this process does not drive the run, and nothing was written."""
+        values: dict[str, Any] = {
+            "run_id": run_id,
+            "driven": run_id,
+            "seq": seq,
+            "events": events,
+            "data": data,
+            "process_id": self._process_id,
+        }
+        given = values if self._positions is None else tuple(values[name] for name in self._positions)
+        return bool(connection.exec_driver_sql(self._append, given).rowcount == 1)
+
+    def stored(self, connection: sa.Connection, run_id: str) -> int:
+        """How many events of the run are in the database."""
+        last = sa.select(CHUNK.c.seq + CHUNK.c.events).where(CHUNK.c.run_id == run_id).order_by(CHUNK.c.seq.desc())
+        return connection.execute(last.limit(1)).scalar() or 0
+
+    def open_run(self, connection: sa.Connection, opened: RunOpened, *, visibility: Visibility) -> None:
+        """The row of a new run, driven by this process."""
+        batch = opened.batch
+        connection.execute(
+            RUN.insert(),
+            {
+                "run_id": opened.run_id,
+                "owner_id": opened.user_id,
+                "owner_name": plain(opened.user_name),
+                "visibility": visibility,
+                "name": None if batch.name is None else plain(batch.name),
+                "model": plain(batch.model),
+                "settings_key": settings_key(batch),
+                "baseline_of": opened.baseline_of,
+                "opened_at": opened.opened_at_s,
+                "state": "opening",
+                "prompts": len(batch.prompts),
+                "answered": 0,
+                "failed": 0,
+                "max_workers": batch.max_workers,
+                "tokens": 0,
+                "events": 0,
+                "bytes": 0,
+                "process_id": self._process_id,
+                "stop_asked": False,
+            },
+        )
+
+
+def plain(text: str) -> str:
+    """`text` as both databases hold it: PostgreSQL takes no NUL."""
+    return text.replace("\x00", "")

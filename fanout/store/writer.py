@@ -1,0 +1,249 @@
+"""The one thread that writes: it commits at once what has gathered while it last committed.
+
+Comes in: events, from any thread, which never wait. Goes out: transactions, and after each the word to the runs that
+their events are kept. What cannot be written stays in memory and is tried again every second; `trouble` says so, and
+the engine starts nothing further until it is over.
+
+Stamps that only a chart shows (`Sent`, a first token, a hold) do not wake the writer: they ride with the next commit,
+or go by themselves after a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from fanout.events import ClientLagged, Event, FirstToken, HoldChanged, RunOpened, Sent
+from fanout.store.database import Database, reason_of
+from fanout.store.encoding import moved, write
+from fanout.store.journal import SqlJournal
+from fanout.store.memory import Attached
+from fanout.store.processes import BEAT_S
+from fanout.store.statements import Statements
+
+RIDES_S = 0.1
+"""How long a stamp waits for a commit that it can ride with."""
+AGAIN_S = 1.0
+"""How long the writer waits before it tries again what could not be written."""
+MOST_WAITING = 20_000
+"""Events that may wait before the engine is held: the database is slower than the calls."""
+
+_RIDES = (Sent, FirstToken, HoldChanged, ClientLagged)
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    journal: SqlJournal
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chunk:
+    journal: SqlJournal
+    events: tuple[Event, ...]
+    stored: bool
+
+
+class Writer:
+    """The queue and its thread. Every method but the thread's may be called from any thread."""
+
+    def __init__(self, database: Database, statements: Statements, *, beat: Callable[[], None]) -> None:
+        """`beat` is called in the writer's thread every second while a run goes on, and after a stretch has ended."""
+        self._database = database
+        self._statements = statements
+        self._beat = beat
+        self.engine: Attached | None = None
+        self.trouble: str | None = None
+        self._waiting: list[_Waiting] = []
+        self._events_waiting = 0
+        self._urgent = False
+        self._connection: sa.Connection | None = None  # the thread's
+        self._held = False  # whether the engine was told to start nothing
+        self._busy = False
+        self._closing = False
+        self.journals: dict[str, SqlJournal] = {}
+        self._beat_due_s: float | None = None
+        # Protects all of the above from the threads of calls; never held while the database is written.
+        self._lock = threading.Condition(threading.Lock())
+        self._thread = threading.Thread(target=self._write_on, name="fanout-store", daemon=True)
+        self._thread.start()
+
+    def append(self, journal: SqlJournal, events: tuple[Event, ...]) -> None:
+        """Have these events written."""
+        with self._lock:
+            self.journals[journal.run_id] = journal
+            self._waiting.append(_Waiting(journal=journal, events=events))
+            self._events_waiting += len(events)
+            if not self._urgent and not all(isinstance(event, _RIDES) for event in events):
+                self._urgent = True
+                self._lock.notify_all()
+
+    def forget(self, run_id: str) -> None:
+        """The engine remembers the run no longer."""
+        with self._lock:
+            journal = self.journals.get(run_id)
+            if journal is not None:
+                journal.forgotten = True  # it goes once its last summary is written
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that nothing further should start."""
+        return self._events_waiting > MOST_WAITING
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until nothing waits; False when the time ran out first."""
+        with self._lock:
+            self._urgent = True
+            self._lock.notify_all()
+            return self._lock.wait_for(lambda: not self._waiting and not self._busy, timeout_s)
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what waits and end the thread; False where it could not be written in time."""
+        done = self.flush(timeout_s)
+        with self._lock:
+            self._closing = True
+            self._lock.notify_all()
+        self._thread.join(timeout_s)
+        return done
+
+    # The thread
+
+    def _write_on(self) -> None:
+        while True:
+            with self._lock:
+                self._wait()
+                if self._closing:
+                    break
+                taken, self._waiting = self._waiting, []
+                self._urgent = False
+                self._busy = True
+            kept = self._commit(taken) if taken else True
+            if kept and self._is_beat_due():
+                self._try_beat()
+            with self._lock:
+                if not kept:
+                    self._waiting[:0] = taken
+                self._events_waiting = sum(len(each.events) for each in self._waiting)
+                self._busy = False
+                self._lock.notify_all()
+                if not kept:
+                    self._lock.wait_for(lambda: self._closing, AGAIN_S)
+            self._tell_engine()
+        if self._beat_due_s is not None:
+            self._try_beat()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _wait(self) -> None:
+        """Under the lock: until there is something to do. While a run goes on, a look at what rides now and then."""
+        while not (self._urgent or self._closing):
+            if self._beat_due_s is None:
+                self._lock.wait()
+                continue
+            wait_s = self._beat_due_s - time.monotonic()
+            if wait_s <= 0 or not self._lock.wait(min(wait_s, RIDES_S)):
+                return
+
+    def _commit(self, taken: list[_Waiting]) -> bool:
+        """Write them in one transaction and tell their runs; whether that went well."""
+        by_journal: dict[SqlJournal, list[Event]] = {}
+        for each in taken:
+            by_journal.setdefault(each.journal, []).extend(each.events)
+        try:
+            with self._transaction() as connection:
+                chunks = [self._insert(connection, journal, tuple(events)) for journal, events in by_journal.items()]
+        except Exception as exc:  # whatever it is: nothing that waits may be lost, and the thread must live
+            self._in_trouble(exc)
+            return False
+        self.trouble = None
+        for chunk in chunks:
+            self._told(chunk)
+        return True
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        """On the thread's own connection, kept because taking one from a pool costs as much as the commit."""
+        if self._connection is None:
+            self._connection = self._database.writer.connect()
+        try:
+            with self._connection.begin():
+                yield self._connection
+        except BaseException:
+            connection, self._connection = self._connection, None
+            with suppress(SQLAlchemyError, sqlite3.Error, OSError):
+                connection.invalidate()
+                connection.close()
+            raise
+
+    def _insert(self, connection: sa.Connection, journal: SqlJournal, events: tuple[Event, ...]) -> _Chunk:
+        if journal.fenced:
+            return _Chunk(journal=journal, events=events, stored=False)
+        seq = journal.next_seq
+        if self.trouble is not None:  # a commit whose confirmation was lost may have been made all the same
+            seq = max(seq, self._statements.stored(connection, journal.run_id))
+        new = events[seq - journal.next_seq :]
+        if not new:
+            return _Chunk(journal=journal, events=events, stored=True)
+        if isinstance(new[0], RunOpened):
+            self._statements.open_run(connection, new[0], visibility=journal.visibility)
+        text = write(moved(new, -journal.shift_ns))
+        stored = self._statements.append(connection, run_id=journal.run_id, seq=seq, events=len(new), data=text)
+        journal.size += len(text) if stored else 0
+        return _Chunk(journal=journal, events=events, stored=stored)
+
+    def _told(self, chunk: _Chunk) -> None:
+        journal = chunk.journal
+        if chunk.stored:
+            journal.next_seq += len(chunk.events)
+            went_on = journal.goes_on
+            journal.note(chunk.events)
+            if went_on and not journal.goes_on:
+                self._beat_due_s = 0.0  # the list of runs says at once that it has ended
+            elif journal.goes_on and self._beat_due_s is None:
+                self._beat_due_s = 0.0
+        elif not journal.fenced:
+            journal.fenced = True
+            if self.engine is not None:
+                self.engine.stop_run(journal.run_id, "interrupted")
+        journal.kept(chunk.events)
+
+    def _is_beat_due(self) -> bool:
+        return self._beat_due_s is not None and time.monotonic() >= self._beat_due_s
+
+    def _try_beat(self) -> None:
+        try:
+            self._beat()
+        except Exception as exc:  # the thread must live
+            self._in_trouble(exc)
+        with self._lock:
+            self.journals = {each.run_id: each for each in self.journals.values() if each.dirty or not each.forgotten}
+        goes_on = any(journal.goes_on for journal in self.living_journals())
+        self._beat_due_s = time.monotonic() + BEAT_S if goes_on or self.trouble else None
+
+    def living_journals(self) -> tuple[SqlJournal, ...]:
+        """Those of the runs that the engine remembers."""
+        with self._lock:
+            return tuple(self.journals.values())
+
+    def _in_trouble(self, error: Exception) -> None:
+        reason = reason_of(error)
+        if not isinstance(error, SQLAlchemyError | sqlite3.Error | OSError):
+            _LOG.error("the store's writer met a fault of ours: %s", type(error).__name__, exc_info=error)
+        elif self.trouble is None:
+            _LOG.warning("the store cannot be written: %s", reason)
+        self.trouble = f"The store cannot be written ({reason}). Nothing further is sent until it can."
+
+    def _tell_engine(self) -> None:
+        held = self.trouble is not None or self.is_full
+        if held != self._held and self.engine is not None:
+            self._held = held
+            self.engine.store_changed()

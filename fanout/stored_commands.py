@@ -1,0 +1,225 @@
+"""The command line's words about stored runs: runs, show, resume, stop, export, import, delete, backup, restore.
+
+Comes in: arguments. Goes out: lines on standard output, words on standard error, an exit code. Whoever may start these
+commands may read the store's file: they are the local admin.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from fanout.archive import export_run
+from fanout.errors import BadInput
+from fanout.export import chrome_trace, results_csv, results_jsonl
+from fanout.library import Library, Opened, store_url
+from fanout.people import LOCAL
+from fanout.run import Run
+from fanout.settings import name_sandbox, read_settings
+from fanout.store import NoSuchRun
+from fanout.store.rows import RunRow
+from fanout.store.shelf import Shelf, Wanted
+
+Format = Literal["csv", "jsonl", "trace", "html", "run"]
+
+_MOST_LISTED = 10_000
+
+
+@contextmanager
+def open_library() -> Iterator[Library]:
+    """The library that the settings name."""
+    settings = read_settings()
+    name_sandbox(settings)
+    library = Library(settings)
+    try:
+        yield library
+    finally:
+        library.close(grace_s=settings.grace_s)
+
+
+def shelf_of(library: Library) -> Shelf:
+    """Its stored runs."""
+    assert library.shelf is not None, "a library that the settings opened stores its runs"
+    return library.shelf
+
+
+def find(library: Library, name: str) -> Opened:
+    """The run of this id, or of the only id that begins so. Raises BadInput."""
+    try:
+        return library.find(LOCAL, shelf_of(library).named(LOCAL, name))
+    except NoSuchRun:
+        raise BadInput(f"there is no run {name!r}: `python -m fanout runs` lists them") from None
+
+
+def say_what_may_be_billed_twice(run: Run) -> None:
+    """Name the calls that were in flight when the run's process ended: they may have been answered, and billed."""
+    lost = [call.index + 1 for call in run.calls if call.status != "answered" and any(a.lost for a in call.attempts)]
+    if lost:
+        shown = ", ".join(map(str, lost[:20])) + (f" and {len(lost) - 20:,} more" if len(lost) > 20 else "")
+        print(
+            f"In flight when the process ended, so possibly billed twice: prompt{'s' * (len(lost) > 1)} {shown}.",
+            file=sys.stderr,
+        )
+
+
+def list_runs(
+    words: Annotated[list[str] | None, typer.Argument(help="Words of its name, model, owner, tags or id.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST_LISTED, help="Runs at most.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines: one object a run.")] = False,
+) -> None:
+    """List the stored runs, the newest first."""
+    from fanout.terminal import printable
+
+    with open_library() as library:
+        found = shelf_of(library).list(LOCAL, Wanted(words=" ".join(words or ()), limit=limit))
+    for row in found.rows:
+        print(json.dumps(row_json(row), ensure_ascii=False) if as_json else printable(_row_line(row)))
+    if found.count > len(found.rows):
+        print(f"{len(found.rows):,} of {found.count:,} runs: --limit shows more", file=sys.stderr)
+    elif not found.rows:
+        print("No run is stored." if not words else "No run is found by these words.", file=sys.stderr)
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="A run's id, or its beginning.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One object a prompt, a summary last.")] = False,
+) -> None:
+    """Print a stored run: its results, in input order, and its summary."""
+    from fanout.terminal import print_run
+
+    with open_library() as library:
+        print_run(find(library, run).run.snapshot(), as_json=as_json, out=sys.stdout)
+
+
+def stop(run: Annotated[str, typer.Argument(help="A run's id, or its beginning.")]) -> None:
+    """Ask the process that drives a run to stop it."""
+    with open_library() as library:
+        opened = find(library, run)
+        if not opened.row.goes_on:
+            raise BadInput("this run does not go on")
+        library.stop(LOCAL, opened.row.run_id)
+    print("Asked: it starts nothing further from the next second on.", file=sys.stderr)
+
+
+def delete(
+    run: Annotated[str, typer.Argument(help="A run's id, or its beginning.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a stored run, for good."""
+    with open_library() as library:
+        opened = find(library, run)
+        row = opened.row
+        if not yes and not typer.confirm(f"Delete {row.run_id}, {row.answered:,} answers, for good?", err=True):
+            raise typer.Exit(1)
+        library.delete(LOCAL, row.run_id)
+    print(f"Deleted {row.run_id}.", file=sys.stderr)
+
+
+def export(
+    run: Annotated[str, typer.Argument(help="A run's id, or its beginning.")],
+    file: Annotated[str, typer.Argument(help="The file to write, or - for standard output.")],
+    format: Annotated[  # the option's name
+        Format, typer.Option(help="Results as csv or jsonl; trace; html, a report; run, which loses nothing.")
+    ] = "jsonl",
+) -> None:
+    """Write a stored run to a file."""
+    with open_library() as library:
+        text = _written(library, find(library, run), format)
+    if file == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        with open(file, "w", encoding="utf-8-sig" if format == "csv" else "utf-8", newline="") as out:
+            out.write(text)
+    except OSError as exc:
+        raise BadInput(f"{file} cannot be written: {exc.strerror or exc}") from exc
+
+
+def import_file(file: Annotated[Path, typer.Argument(help="A file that `export --format run` wrote.")]) -> None:
+    """Store a run that was exported, on this machine or another."""
+    try:
+        content = file.read_bytes()
+    except OSError as exc:
+        raise BadInput(f"{file} cannot be read: {exc.strerror or exc}") from exc
+    with open_library() as library:
+        print(library.put_in(LOCAL, content))
+
+
+def backup(file: Annotated[Path, typer.Argument(help="The file to write; it must not be there yet.")]) -> None:
+    """Copy the store into a file, while runs go on."""
+    from fanout.store.backup import back_up
+
+    with open_library() as library:
+        back_up(shelf_of(library).database, file)
+    print(f"Wrote {file}.", file=sys.stderr)
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `backup` wrote.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Replace a store that is there.")] = False,
+) -> None:
+    """Put a backup in the store's place. No process may be using the store."""
+    from fanout.store.backup import put_back
+
+    put_back(store_url(read_settings()), file, replace=yes)
+    print(f"Restored {file}.", file=sys.stderr)
+
+
+def row_json(row: RunRow) -> dict[str, Any]:
+    """A run of the list as a JSON object."""
+    return {
+        "run_id": row.run_id,
+        "name": row.name,
+        "owner": row.owner_name,
+        "visibility": row.visibility,
+        "model": row.model,
+        "opened_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(row.opened_at)),
+        "state": row.state,
+        "stop_reason": row.stop_reason,
+        "prompts": row.prompts,
+        "answered": row.answered,
+        "failed": row.failed,
+        "max_workers": row.max_workers,
+        "wall_s": row.wall_s,
+        "overlap": row.overlap,
+        "tokens": row.tokens,
+        "cost_usd": row.cost_usd,
+        "tags": list(row.tags),
+    }
+
+
+def _row_line(row: RunRow) -> str:
+    began = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.opened_at))
+    wall = "" if row.wall_s is None else f"  {row.wall_s:.3g} s"
+    name = f"  {row.name}" if row.name else ""
+    failed = f", {row.failed:,} failed" if row.failed else ""
+    state = row.stop_reason if row.state == "ended" and row.stop_reason != "finished" else row.state
+    return (
+        f"{row.run_id}  {began}  {state}  {row.answered:,} of {row.prompts:,} answered{failed}{wall}  {row.model}{name}"
+    )
+
+
+def _written(library: Library, opened: Opened, format: Format) -> str:
+    run: Run = opened.run.snapshot()
+    if format == "csv":
+        return results_csv(run)
+    if format == "jsonl":
+        return results_jsonl(run)
+    if format == "trace":
+        return chrome_trace(run)
+    if format == "run":
+        return export_run(library.events(LOCAL, run.run_id))
+    # The report draws, and the library does not: the views' package is looked for where this one was started.
+    try:
+        report = importlib.import_module("dashboard.report")
+    except ImportError:
+        raise BadInput("the report needs Fanout's dashboard folder beside fanout: start it from the checkout") from None
+    return str(report.report_html(run))
