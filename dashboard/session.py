@@ -1,4 +1,5 @@
-"""What one browser session remembers: the only file that touches st.session_state and the address's query.
+"""What one browser session remembers: the only file, with `session_compare`, that touches st.session_state and the
+address's query.
 
 Comes in: what the page's controls report. Goes out: plain values. Nothing here is shared: two people in two browsers
 have two of everything, and only the engine's runs are common. Widgets keep their own values under the keys named
