@@ -73,10 +73,11 @@ class Library:
         a run whose starter did not say, where the settings do not say either.
         """
         self.settings = settings
+        self._usual = settings.usual_visibility or visibility
         self._store: SqlStore | None = None
         if engine is None:
             database = open_database(store_url(settings))
-            self._store = SqlStore(database, visibility=settings.usual_visibility or visibility)
+            self._store = SqlStore(database, visibility=self._usual)
             engine = engine_of(settings, store=self._store, quota_file=quota_file)
         self.engine = engine
         self.shelf = None if self._store is None else Shelf(self._store.database)
@@ -146,7 +147,9 @@ class Library:
 
     def newest(self, person: Person, most: int) -> tuple[RunRow, ...]:
         """The newest runs that this person may see, those that go on first."""
-        return self.list(person, Wanted(limit=most)).rows
+        going = self.list(person, Wanted(show="going", limit=most)).rows
+        rows = {row.run_id: row for row in (*going, *self.list(person, Wanted(limit=most)).rows)}
+        return tuple(sorted(rows.values(), key=lambda row: not row.goes_on))[:most]
 
     def driven(self, person: Person) -> tuple[LiveRun, ...]:
         """The runs of this process that this person may see, the newest first."""
@@ -159,12 +162,8 @@ class Library:
     def list(self, person: Person, wanted: Wanted) -> Found:
         """The runs that this person may see and asked for."""
         if self.shelf is None:
-            rows = [row_of(live.record.now()) for live in self.engine.runs()]
-            seen = [
-                row
-                for row in rows
-                if may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=False)
-            ]
+            rows = (row_of(live.record.now(), self._usual) for live in self.engine.runs())
+            seen = [row for row in rows if _is_wanted(row, person, wanted)]
             return Found(rows=tuple(seen[wanted.offset : wanted.offset + wanted.limit]), count=len(seen))
         found = self.shelf.list(person, wanted)
         left = [row.run_id for row in found.rows if row.state == "interrupted"]
@@ -239,7 +238,7 @@ class Library:
     def _found_in_memory(self, person: Person, live: LiveRun | None) -> Opened:
         if live is None:
             raise NoSuchRun("no such run")
-        row = row_of(live.record.now())
+        row = row_of(live.record.now(), self._usual)
         if not may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=False):
             raise NoSuchRun("no such run")
         return Opened(row=row, run=live, may_drive=may_drive(person, owner_id=row.owner_id))
@@ -278,3 +277,9 @@ def engine_of(settings: Settings, *, store: Store | None, quota_file: Path | Non
         quota_file=quota_file or settings.sharing,
         store=store,
     )
+
+
+def _is_wanted(row: RunRow, person: Person, wanted: Wanted) -> bool:
+    """Of a run in memory: whether this person may see it, and whether it is among those that go on if only they are."""
+    may = may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=False)
+    return may and (wanted.show != "going" or row.goes_on)

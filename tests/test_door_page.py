@@ -59,7 +59,7 @@ def clock() -> Iterator[Clock]:
 def run_id() -> Iterator[str]:
     """A run that is there to be seen."""
     engine = Engine(caller_for=lambda batch, clock: HandCaller())
-    house.open_house(Settings(models=("openai:x",)), engine=engine, prepare=False)
+    house.open_house(Settings(models=("openai:x",)), engine=engine, prepare=False, visibility="team")
     yield engine.start(Batch(prompts=(SECRET, "another"))).run_id
     house.close_house()
 
@@ -123,7 +123,7 @@ def test_a_page_that_is_open_stops_showing_runs_when_its_login_ends(user: User, 
     user.claims = ANNA
     app = _open(run_id)
     assert _shows_the_run(app)
-    assert {"Pause", "Stop", "Log out"} <= _labels(app)
+    assert {"Duplicate", "Log out"} <= _labels(app)
     clock.now_s += 12 * 3600
     _run(app)
     assert "Your login has ended. Log in again to go on." in _said(app)

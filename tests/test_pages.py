@@ -13,6 +13,7 @@ from fanout import Batch, Engine
 from fanout.calls import Caller
 from fanout.clock import Clock
 from fanout.errors import BadInput, ServerFailed
+from fanout.people import LOCAL
 from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings
 from tests.hands import HandCaller, WatchedStore

@@ -22,6 +22,7 @@ from fanout.compare import compare
 from fanout.fold import fold
 from fanout.run import Run
 from fanout.settings import Settings
+from fanout.store.rows import row_of
 from tests.runs import history
 
 MAIN = str(Path(__file__).parents[2] / "dashboard" / "main.py")
@@ -40,7 +41,7 @@ def took_ms(do: Callable[[], object], *, times: int = 3) -> float:
 def page(a: Run, b: Run) -> tuple[float, float]:
     """The comparison's page in ms: the first time, and drawn again."""
     runs = {run.run_id: run for run in (a, b)}
-    there = tuple(map(choice_of, runs.values()))
+    there = tuple(choice_of(row_of(run)) for run in runs.values())
     with patch.multiple("dashboard.compare_view", find=runs.get, choices=lambda: there):
         app = AppTest.from_file(MAIN, default_timeout=60)
         app.run()
