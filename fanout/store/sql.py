@@ -144,9 +144,9 @@ class SqlStore:
     def claim(self, run_id: str) -> Claimed:
         """Drive this run from now on. Raises BadInput while another process does, NoSuchRun where there is none."""
         with self.database.write() as connection:
+            self._statements.say_alive(connection)  # first, as everywhere: two rows locked crosswise are a deadlock
             row = _row(connection, run_id)
             events = _events(connection, run_id)
-            self._statements.say_alive(connection)
             if row.state != "ended":
                 if not self._is_orphan(connection, row.process_id):
                     raise BadInput(

@@ -72,7 +72,6 @@ class Statements:
 
     def open_run(self, connection: sa.Connection, opened: RunOpened, *, visibility: Visibility) -> None:
         """The row of a new run, driven by this process."""
-        self.say_alive(connection)
         batch = opened.batch
         connection.execute(
             RUN.insert(),
@@ -98,7 +97,6 @@ class Statements:
                 "stop_asked": False,
             },
         )
-
 
     def go_on(self, connection: sa.Connection, run_id: str, opened: StretchOpened) -> None:
         """A stretch with other settings: once answers under two of them are in one run, none is taken from it."""

@@ -162,6 +162,7 @@ class Writer:
         if self._beat_due_s is not None:
             self._try_beat()
         if self._connection is not None:
+            self._connection.invalidate()  # closed for good: by now its pool may be gone
             self._connection.close()
 
     def _wait(self) -> None:
@@ -181,6 +182,8 @@ class Writer:
             by_journal.setdefault(each.journal, []).extend(each.events)
         try:
             with self._transaction() as connection:
+                if any(journal.next_seq == 0 for journal in by_journal):
+                    self._statements.say_alive(connection)  # before the first run is there to be taken for an orphan's
                 chunks = [self._insert(connection, journal, tuple(events)) for journal, events in by_journal.items()]
                 for note in notes:
                     note(connection)
