@@ -132,6 +132,18 @@ def test_starting_a_run_does_not_wait_for_the_database(database_url: str) -> Non
         assert [row[0] for row in asked(database_url, "SELECT action FROM audit")] == ["started"]
 
 
+def test_the_list_says_that_a_run_has_ended_however_fast_it_was(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        with blocked(database_url):  # so that all of it is one commit
+            live = kept.start(1)
+            kept.sent(0).answer("yes")
+            eventually(lambda: live.record.now().ended)
+        assert live.wait(WAIT_S)
+        eventually(lambda: kept.shelf.find(LOCAL, live.run_id).state == "ended")
+        live.max_workers = 5
+        eventually(lambda: kept.shelf.find(LOCAL, live.run_id).max_workers == 5)
+
+
 def test_a_queue_that_grows_past_bounds_holds_the_calls_and_lets_them_go(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +257,7 @@ def _drive(kept: Kept, live: object, outcomes: list[Outcome], stops_after: int |
         if stops_after is not None and place - first == stops_after:
             live.cancel()
             break
+        eventually(lambda place=place: kept.caller.count > place or live.record.now().ended)  # type: ignore[misc]
         if kept.caller.count > place:
             outcome = outcomes[min(place - first, len(outcomes) - 1)] if place - first < 20 else Outcome(output="late")
             if outcome.error is not None:

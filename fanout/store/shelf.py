@@ -83,13 +83,16 @@ class Shelf:
 
     def named(self, person: Person, beginning: str) -> str:
         """The id of the only run that they may see whose id is this or begins so. Raises NoSuchRun, BadInput of two."""
-        pattern = plain(beginning).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        beginning = plain(beginning)
+        if not 0 < len(beginning) <= MOST_NAME:
+            raise NoSuchRun("no such run")
+        pattern = beginning.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         with self.database.read() as connection:
             condition = sa.and_(_visible(person), RUN.c.run_id.like(pattern, escape="\\"))
             found = connection.execute(sa.select(RUN.c.run_id).where(condition).limit(2)).scalars().all()
         if beginning in found:
             return beginning
-        if not beginning or not found:
+        if not found:
             raise NoSuchRun("no such run")
         if len(found) > 1:
             raise BadInput(f"several runs begin with {beginning!r}: give more of the id")
@@ -124,7 +127,7 @@ class Shelf:
 
     def tag(self, person: Person, run_id: str, tags: tuple[str, ...]) -> None:
         """These are its tags from now on."""
-        cleaned = tuple(dict.fromkeys(plain(tag).strip() for tag in tags if tag.strip()))
+        cleaned = tuple(dict.fromkeys(clean for tag in tags if (clean := plain(tag).strip())))
         if len(cleaned) > MOST_TAGS:
             raise BadInput(f"a run may have {MOST_TAGS} tags, these are {len(cleaned)}")
         too_long = next((tag for tag in cleaned if len(tag) > MOST_TAG), None)

@@ -270,14 +270,20 @@ class SqlStore:
 def living(connection: sa.Connection) -> frozenset[str]:
     """The processes that may be driving runs now."""
     at_s = now_s(connection)
-    rows = connection.execute(sa.select(PROCESS)).mappings()
-    return frozenset(row["process_id"] for row in rows if Process(**row).lives(now_s=at_s))
+    return frozenset(each.process_id for each in _processes(connection) if each.lives(now_s=at_s))
+
+
+def _processes(connection: sa.Connection) -> list[Process]:
+    return [Process(**row) for row in connection.execute(sa.select(PROCESS)).mappings()]
 
 
 def _forget_dead(connection: sa.Connection) -> None:
     """Rows of processes that have died and drive nothing."""
+    at_s = now_s(connection)
+    # By name: one that has come since is not among those that were asked.
+    dead = [each.process_id for each in _processes(connection) if not each.lives(now_s=at_s)]
     drives = sa.exists().where(RUN.c.process_id == PROCESS.c.process_id, RUN.c.state != "ended")
-    connection.execute(PROCESS.delete().where(PROCESS.c.process_id.not_in(living(connection)), ~drives))
+    connection.execute(PROCESS.delete().where(PROCESS.c.process_id.in_(dead), ~drives))
 
 
 def _row(connection: sa.Connection, run_id: str) -> Any:

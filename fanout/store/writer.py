@@ -236,12 +236,9 @@ class Writer:
         if chunk.stored:
             journal.next_seq += len(chunk.events)
             journal.size += chunk.size
-            went_on = journal.goes_on
             journal.note(chunk.events)
-            if went_on and not journal.goes_on:
-                self._beat_due_s = 0.0  # the list of runs says at once that it has ended
-            elif journal.goes_on and self._beat_due_s is None:
-                self._beat_due_s = 0.0
+            if not journal.goes_on or self._beat_due_s is None:
+                self._beat_due_s = 0.0  # the list of runs says at once that it has begun, or ended
         else:
             self.fence(journal)
         journal.kept(chunk.events)
