@@ -5,12 +5,12 @@ PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench soak clean
+.PHONY: run test check format bench soak clean browser postgres
 
 run: $(VENV)/installed  ## the dashboard on 127.0.0.1:8501 (PORT=... for another), with the sandbox
 	$(BIN)/streamlit run dashboard/app.py --server.port $(PORT)
 
-test: check browser  ## everything: format, lint, types, import rules, unit tests, browser journeys
+test: check browser postgres  ## everything: format, lint, types, import rules, unit tests, browser journeys
 	$(BIN)/python -m pytest
 
 check: $(VENV)/installed-tests  ## format, lint and strict types
@@ -25,13 +25,14 @@ format: $(VENV)/installed-tests
 bench: $(VENV)/installed-tests  ## the measurements of docs/performance.md
 	$(BIN)/python -m tests.bench
 
-soak: $(VENV)/installed-tests browser  ## the long ones
+soak: $(VENV)/installed-tests browser postgres  ## the long ones
 	FANOUT_SOAK=1 $(BIN)/python -m pytest tests
 
 browser: $(VENV)/installed-tests
 	@.ci/browser
 
-.PHONY: browser
+postgres:
+	@.ci/postgres
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis tests/browser/shots

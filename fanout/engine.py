@@ -148,6 +148,8 @@ class Engine:
         caller, admitted = self._caller_for(run.batch, self._clock), self._dispatch.admit(run.batch)
         with self._lock, self._dispatch.together:
             self._check_open()
+            if (found := self._runs.find(run_id)) is not None:
+                return found  # somebody else of this process asked at the same time
             live = self._runs.add(self._live(record), caller)
             self._dispatch.rejoin(run, admitted, self._clock.now_ns())
             self._forget_oldest()

@@ -24,10 +24,10 @@ from fanout.reuse import answers_for, carried
 from fanout.run import Run
 from fanout.settings import Settings
 from fanout.store import NoSuchRun, Store
-from fanout.store.database import open_database, url_of
+from fanout.store.database import StoreLost, open_database, url_of
 from fanout.store.reading import Reading, StoredRun
 from fanout.store.rows import RunRow, row_of
-from fanout.store.shelf import Found, Shelf, Wanted
+from fanout.store.shelf import Found, Shelf, Wanted, audit
 from fanout.store.sql import SqlStore
 from fanout.stretch import Known
 
@@ -139,6 +139,10 @@ class Library:
             if live is None or not live.record.is_new:
                 raise
             return self._found_in_memory(person, live)  # it was started this moment: its row is being written
+        except StoreLost:
+            if live is None:
+                raise
+            return self._found_in_memory(person, live)  # it goes on, held, and says so
         if live is not None and not self._store.is_mine(row.process_id):
             self.engine.forget(run_id)  # another process has gone on with it
             live = None
@@ -259,8 +263,8 @@ class Library:
         return found
 
     def _audit(self, person: Person, action: str, run_id: str, words: str | None) -> None:
-        if self.shelf is not None:
-            self.shelf.audit(person, action, run_id, words)
+        if self._store is not None:
+            self._store.later(lambda connection: audit(connection, person, action, run_id, words))
 
 
 def store_url(settings: Settings) -> str:

@@ -65,7 +65,8 @@ def say_what_may_be_billed_twice(run: Run) -> None:
     if lost:
         shown = ", ".join(map(str, lost[:20])) + (f" and {len(lost) - 20:,} more" if len(lost) > 20 else "")
         print(
-            f"In flight when the process ended, so possibly billed twice: prompt{'s' * (len(lost) > 1)} {shown}.",
+            f"In flight when the process ended, so possibly billed twice: prompt{'s' * (len(lost) > 1)} {shown}. "
+            "What it sent in its last milliseconds is not known.",
             file=sys.stderr,
         )
 

@@ -190,4 +190,4 @@ def test_several_providers_are_several_buttons(user: User) -> None:
 
 
 def test_the_doors_promise_is_small() -> None:
-    assert door.__all__ == ["draw_who", "is_in", "person"]
+    assert door.__all__ == ["draw_who", "has_login", "is_in", "person"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 
 from fanout.errors import BadInput
 from fanout.store import migrate
@@ -36,9 +37,17 @@ _PRAGMAS = (
 )
 
 
+class StoreLost(BadInput):
+    """The database does not answer, or takes nothing: nothing was read or changed. Its cause says more."""
+
+
 def url_of(folder: Path) -> str:
     """The URL of the SQLite file in this folder."""
     return sa.URL.create("sqlite", database=str(folder.expanduser().absolute() / FILE_NAME)).render_as_string()
+
+
+_LOST = (OperationalError, InterfaceError, InternalError)
+"""What drivers raise where it is the database that fails, and not the statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +71,20 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that writes: committed at its end, undone where it raises."""
-        with self.writer.begin() as connection:
-            yield connection
+        try:
+            with self.writer.begin() as connection:
+                yield connection
+        except _LOST as exc:
+            raise StoreLost(f"the store cannot be written: {reason_of(exc)}") from exc
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that reads one state of the database, whatever is written meanwhile."""
-        with self.reader.begin() as connection:
-            yield connection
+        try:
+            with self.reader.begin() as connection:
+                yield connection
+        except _LOST as exc:
+            raise StoreLost(f"the store cannot be read: {reason_of(exc)}") from exc
 
     def close(self) -> None:
         """Close every connection."""
@@ -88,22 +103,31 @@ def open_database(url: str) -> Database:
     database = Database(url=parsed, writer=_engine(parsed, writes=True), reader=_engine(parsed, writes=False))
     try:
         _bring_up_to_date(database)
-    except BadInput:
-        database.close()
-        raise
-    except (SQLAlchemyError, sqlite3.Error, OSError) as exc:
+    except (SQLAlchemyError, sqlite3.Error, OSError, StoreLost) as exc:
         database.close()
         raise BadInput(
             f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: {reason_of(exc)}"
         ) from None
+    except BadInput:
+        database.close()
+        raise
     return database
 
 
 def reason_of(error: Exception) -> str:
     """What a driver says went wrong, in one line, without SQL and parameters: those hold prompts and answers."""
+    if isinstance(error, StoreLost) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
     original = getattr(error, "orig", None) or error
     first = (str(original).strip() or type(original).__name__).splitlines()[0]
     return first.rstrip(".")
+
+
+def now_s(connection: sa.Connection) -> float:
+    """Wall time by the clock that all processes of this database share."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
 
 
 def _parsed(url: str) -> sa.URL:
@@ -147,6 +171,7 @@ def _engine(url: sa.URL, *, writes: bool) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the driver's own transactions leave DDL out
+        connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own knows A to Z only
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
@@ -157,6 +182,10 @@ def _engine(url: sa.URL, *, writes: bool) -> sa.Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _lower(value: str | bytes | float | None) -> str | bytes | float | None:
+    return value.lower() if isinstance(value, str) else value
 
 
 _PG_ARGS: dict[str, Any] = {"connect_timeout": 10, "application_name": "fanout"}

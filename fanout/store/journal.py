@@ -91,6 +91,10 @@ class SqlJournal:
         self.spent = Spent(tokens=self.spent.tokens - spent.tokens, cost_usd=self.spent.cost_usd - spent.cost_usd)
         self.dirty = self.goes_on
 
+    def fence(self) -> None:
+        """The run is another process's now, or it was deleted: this one neither writes nor beats for it."""
+        self.fenced, self.goes_on, self.dirty = True, False, False
+
     def note(self, events: tuple[Event, ...]) -> None:
         """These events are stored now: what they mean for the beat and for what was spent."""
         self.dirty = True

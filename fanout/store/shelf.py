@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from fanout.batch import Batch
 from fanout.errors import BadInput, NotAllowed
 from fanout.people import Person, Visibility, may_drive, may_read
-from fanout.store.database import Database
+from fanout.store.database import Database, now_s
 from fanout.store.memory import NoSuchRun
 from fanout.store.rows import RunRow, settings_key
-from fanout.store.sql import living, now_s
+from fanout.store.sql import living
 from fanout.store.statements import plain
 from fanout.store.tables import AUDIT, RUN, TAG
 
@@ -28,6 +28,8 @@ Show = Literal["all", "mine", "going", "ended", "failures", "interrupted"]
 MOST_NAME = 200
 MOST_TAG = 50
 MOST_TAGS = 20
+MOST_WORDS = 20
+"""Of a search; further ones are not looked at, nor is a word past the length of a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +90,16 @@ class Shelf:
 
     def named(self, person: Person, beginning: str) -> str:
         """The id of the only run that they may see whose id is this or begins so. Raises NoSuchRun, BadInput of two."""
-        pattern = plain(beginning).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        beginning = plain(beginning)
+        if not 0 < len(beginning) <= MOST_NAME:
+            raise NoSuchRun("no such run")
+        pattern = beginning.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         with self.database.read() as connection:
             condition = sa.and_(_visible(person), RUN.c.run_id.like(pattern, escape="\\"))
             found = connection.execute(sa.select(RUN.c.run_id).where(condition).limit(2)).scalars().all()
         if beginning in found:
             return beginning
-        if not beginning or not found:
+        if not found:
             raise NoSuchRun("no such run")
         if len(found) > 1:
             raise BadInput(f"several runs begin with {beginning!r}: give more of the id")
@@ -129,7 +134,7 @@ class Shelf:
 
     def tag(self, person: Person, run_id: str, tags: tuple[str, ...]) -> None:
         """These are its tags from now on."""
-        cleaned = tuple(dict.fromkeys(plain(tag).strip() for tag in tags if tag.strip()))
+        cleaned = tuple(dict.fromkeys(clean for tag in tags if (clean := plain(tag).strip())))
         if len(cleaned) > MOST_TAGS:
             raise BadInput(f"a run may have {MOST_TAGS} tags, these are {len(cleaned)}")
         too_long = next((tag for tag in cleaned if len(tag) > MOST_TAG), None)
@@ -164,14 +169,14 @@ class Shelf:
             audit(connection, person, action, run_id, words)
 
     def _find(self, connection: sa.Connection, person: Person, run_id: str, *, token: str | None) -> RunRow:
-        found = connection.execute(sa.select(RUN).where(RUN.c.run_id == run_id)).mappings().one_or_none()
+        found = connection.execute(sa.select(RUN).where(RUN.c.run_id == plain(run_id))).mappings().one_or_none()
         if found is None:
             raise NoSuchRun("no such run")
         row = _row(found, living(connection))
         shown = (
             token is not None
             and row.link_token is not None
-            and secrets.compare_digest(token.encode(), row.link_token.encode())
+            and secrets.compare_digest(plain(token).encode(), row.link_token.encode())
         )
         if not may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=shown):
             raise NoSuchRun("no such run")
@@ -222,8 +227,8 @@ def _visible(person: Person) -> sa.ColumnElement[bool]:
 
 def _wanted(wanted: Wanted, person: Person, alive: frozenset[str]) -> list[sa.ColumnElement[bool]]:
     asked: list[sa.ColumnElement[bool]] = []
-    for word in plain(wanted.words).lower().split():
-        pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    for word in plain(wanted.words).lower().split()[:MOST_WORDS]:
+        pattern = "%" + word[:MOST_NAME].replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         tagged = sa.exists().where(TAG.c.run_id == RUN.c.run_id, sa.func.lower(TAG.c.tag).like(pattern, escape="\\"))
         texts = (RUN.c.name, RUN.c.model, RUN.c.owner_name, RUN.c.run_id)
         asked.append(sa.or_(*(sa.func.lower(text).like(pattern, escape="\\") for text in texts), tagged))

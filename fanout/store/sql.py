@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from fanout.events import Event, RunOpened
 from fanout.fold import fold
 from fanout.people import Person, Visibility
 from fanout.run import Run
-from fanout.store.database import Database
+from fanout.store.database import Database, StoreLost, now_s
 from fanout.store.encoding import moved, read, write
 from fanout.store.interrupted import closing, last_stamp_ns
 from fanout.store.journal import Spent, SqlJournal
@@ -51,7 +52,7 @@ class SqlStore:
             self.process = this_process(now_s(connection))
             _forget_dead(connection)
             connection.execute(PROCESS.insert(), asdict(self.process))
-        self._statements = Statements(database, process_id=self.process.process_id)
+        self._statements = Statements(database, process=self.process)
         self._writer = Writer(database, self._statements, beat=self._beat)
 
     def __repr__(self) -> str:
@@ -67,7 +68,7 @@ class SqlStore:
     @property
     def holds_calls(self) -> bool:
         """Whether nothing further should start."""
-        return self._writer.trouble is not None or self._writer.is_full
+        return self._writer.holds_calls
 
     def attach(self, engine: Attached) -> None:
         """The engine that writes into it; one at most."""
@@ -85,6 +86,7 @@ class SqlStore:
         """Before another stretch: the run must still be this process's. Raises BadInput otherwise."""
         mine = RUN.c.process_id == self.process.process_id
         with self.database.write() as connection:
+            self._statements.say_alive(connection)
             moved_on = connection.execute(
                 RUN.update().where(RUN.c.run_id == journal.run_id, mine).values(state="opening", stop_asked=False)
             )
@@ -98,6 +100,10 @@ class SqlStore:
         """The engine remembers the run no longer; it stays in the database."""
         self._writer.forget(run_id)
 
+    def later(self, write: Callable[[sa.Connection], None]) -> None:
+        """Have this written by the writer's thread, so that nobody waits for it."""
+        self._writer.later(write)
+
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was appended is committed; False when the time ran out first."""
         return self._writer.flush(timeout_s)
@@ -105,6 +111,10 @@ class SqlStore:
     def close(self) -> bool:
         """Commit what waits and let go of the database; False where it could not be written."""
         done = self._writer.close(CLOSING_S)
+        with suppress(StoreLost):
+            if done:
+                with self.database.write() as connection:  # what it still drove, if anything, is nobody's now
+                    connection.execute(PROCESS.delete().where(PROCESS.c.process_id == self.process.process_id))
         self.database.close()
         return done
 
@@ -134,6 +144,7 @@ class SqlStore:
     def claim(self, run_id: str) -> Claimed:
         """Drive this run from now on. Raises BadInput while another process does, NoSuchRun where there is none."""
         with self.database.write() as connection:
+            self._statements.say_alive(connection)  # first, as everywhere: two rows locked crosswise are a deadlock
             row = _row(connection, run_id)
             events = _events(connection, run_id)
             if row.state != "ended":
@@ -207,7 +218,12 @@ class SqlStore:
                 {"run_id": row.run_id, "seq": len(events), "events": len(closed), "data": write(closed)},
             )
         ended = [*events, *closed]
-        _write_summary(connection, row.run_id, fold(ended), size=row.bytes, state=None)
+        size = connection.execute(
+            sa.select(sa.func.sum(sa.func.length(CHUNK.c.data))).where(CHUNK.c.run_id == row.run_id)
+        ).scalar()
+        _write_summary(connection, row.run_id, fold(ended), size=size or 0, state=None)
+        # It is nobody's now: should its process live after all, it writes nothing more of it.
+        connection.execute(RUN.update().where(RUN.c.run_id == row.run_id).values(process_id=None))
         return ended
 
     def _shift_ns(self, run: Run) -> int:
@@ -222,14 +238,16 @@ class SqlStore:
         journals = [each for each in self._writer.living_journals() if each.dirty and not each.fenced]
         told = [(each, each.spent) for each in journals]
         with self.database.write() as connection:
-            at_s = now_s(connection)
-            connection.execute(
-                PROCESS.update().where(PROCESS.c.process_id == self.process.process_id).values(beat_at=at_s)
-            )
+            at_s = self._statements.say_alive(connection)
+            lost = []
             for journal in journals:
                 if journal.shown is not None:
-                    state = "opening" if journal.goes_on and journal.shown().ended else None
-                    _write_summary(connection, journal.run_id, journal.shown(), size=journal.size, state=state)
+                    run = journal.shown()
+                    state = "opening" if journal.goes_on and run.ended else None
+                    if not _write_summary(
+                        connection, journal.run_id, run, size=journal.size, state=state, by=self.process.process_id
+                    ):
+                        lost.append(journal)
             for journal, spent in told:
                 _add_spent(connection, journal, spent, at_s=at_s)
             asked = connection.execute(
@@ -242,29 +260,30 @@ class SqlStore:
                 connection.execute(RUN.update().where(RUN.c.run_id.in_(stop)).values(stop_asked=False))
         for journal, spent in told:
             journal.told(spent)
+        for journal in lost:
+            self._writer.fence(journal)
         if self._writer.engine is not None:
             for run_id in stop:
                 self._writer.engine.stop_run(run_id, "stopped")
 
 
-def now_s(connection: sa.Connection) -> float:
-    """Wall time by the clock that all processes of this database share."""
-    if connection.dialect.name == "sqlite":
-        return time.time()
-    return float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
-
-
 def living(connection: sa.Connection) -> frozenset[str]:
     """The processes that may be driving runs now."""
     at_s = now_s(connection)
-    rows = connection.execute(sa.select(PROCESS)).mappings()
-    return frozenset(row["process_id"] for row in rows if Process(**row).lives(now_s=at_s))
+    return frozenset(each.process_id for each in _processes(connection) if each.lives(now_s=at_s))
+
+
+def _processes(connection: sa.Connection) -> list[Process]:
+    return [Process(**row) for row in connection.execute(sa.select(PROCESS)).mappings()]
 
 
 def _forget_dead(connection: sa.Connection) -> None:
     """Rows of processes that have died and drive nothing."""
+    at_s = now_s(connection)
+    # By name: one that has come since is not among those that were asked.
+    dead = [each.process_id for each in _processes(connection) if not each.lives(now_s=at_s)]
     drives = sa.exists().where(RUN.c.process_id == PROCESS.c.process_id, RUN.c.state != "ended")
-    connection.execute(PROCESS.delete().where(PROCESS.c.process_id.not_in(living(connection)), ~drives))
+    connection.execute(PROCESS.delete().where(PROCESS.c.process_id.in_(dead), ~drives))
 
 
 def _row(connection: sa.Connection, run_id: str) -> Any:
@@ -289,11 +308,18 @@ def _chunks(connection: sa.Connection, run_id: str, *, since: int = 0) -> Iterat
         yield read(data)[max(0, since - seq) :]
 
 
-def _write_summary(connection: sa.Connection, run_id: str, run: Run, *, size: int, state: str | None) -> None:
+def _write_summary(
+    connection: sa.Connection, run_id: str, run: Run, *, size: int, state: str | None, by: str | None = None
+) -> bool:
+    """Bring the row up to date; False where it is not there, or is not driven by the process `by`."""
+    which = RUN.c.run_id == run_id
+    if by is not None:
+        which &= RUN.c.process_id == by
     values = asdict(summarize(run))
     if state is not None:
         values["state"] = state
-    connection.execute(RUN.update().where(RUN.c.run_id == run_id).values(**values, events=run.version, bytes=size))
+    values |= {"events": run.version, "bytes": size}
+    return connection.execute(RUN.update().where(which).values(values)).rowcount == 1
 
 
 def _add_spent(connection: sa.Connection, journal: SqlJournal, spent: Spent, *, at_s: float) -> None:

@@ -7,32 +7,39 @@ taken over is written.
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from fanout.events import RunOpened
+from fanout.batch import sendable
+from fanout.events import RunOpened, StretchOpened
 from fanout.people import Visibility
-from fanout.store.database import Database
+from fanout.store.database import Database, now_s
+from fanout.store.processes import Process
 from fanout.store.rows import settings_key
-from fanout.store.tables import CHUNK, RUN
+from fanout.store.tables import CHUNK, PROCESS, RUN
 
 
 class Statements:
     """The writer's statements, for one process."""
 
-    def __init__(self, database: Database, *, process_id: str) -> None:
-        self._process_id = process_id
-        chunk = sa.select(
-            sa.bindparam("run_id", type_=sa.Text),
-            sa.bindparam("seq", type_=sa.Integer),
-            sa.bindparam("events", type_=sa.Integer),
-            sa.bindparam("data", type_=sa.Text),
-        ).where(
-            sa.exists().where(
+    def __init__(self, database: Database, *, process: Process) -> None:
+        self._process = process
+        self._process_id = process.process_id
+        # The row is locked where the database locks rows: nobody takes the run over between the look and the write.
+        chunk = (
+            sa.select(
+                sa.bindparam("run_id", type_=sa.Text),
+                sa.bindparam("seq", type_=sa.Integer),
+                sa.bindparam("events", type_=sa.Integer),
+                sa.bindparam("data", type_=sa.Text),
+            )
+            .where(
                 RUN.c.run_id == sa.bindparam("driven", type_=sa.Text),
                 RUN.c.process_id == sa.bindparam("process_id", type_=sa.Text),
             )
+            .with_for_update(read=True)
         )
         compiled = (
             CHUNK.insert()
@@ -55,8 +62,11 @@ class Statements:
         given = values if self._positions is None else tuple(values[name] for name in self._positions)
         return bool(connection.exec_driver_sql(self._append, given).rowcount == 1)
 
-    def stored(self, connection: sa.Connection, run_id: str) -> int:
-        """How many events of the run are in the database."""
+    def stored(self, connection: sa.Connection, run_id: str) -> int | None:
+        """How many events of the run are in the database; None where another process drives it, or nobody."""
+        driver = connection.execute(sa.select(RUN.c.process_id).where(RUN.c.run_id == run_id)).first()
+        if driver is not None and driver.process_id != self._process_id:
+            return None
         last = sa.select(CHUNK.c.seq + CHUNK.c.events).where(CHUNK.c.run_id == run_id).order_by(CHUNK.c.seq.desc())
         return connection.execute(last.limit(1)).scalar() or 0
 
@@ -88,7 +98,32 @@ class Statements:
             },
         )
 
+    def go_on(self, connection: sa.Connection, run_id: str, opened: StretchOpened) -> None:
+        """A stretch with other settings: once answers under two of them are in one run, none is taken from it."""
+        changes = opened.changes or {}
+        if not _OF_ANSWERS & set(changes):
+            return
+        values = {"settings_key": "several"}
+        if "model" in changes:
+            values["model"] = plain(str(changes["model"]))
+        connection.execute(
+            RUN.update().where(RUN.c.run_id == run_id, RUN.c.process_id == self._process_id).values(values)
+        )
+
+    def say_alive(self, connection: sa.Connection) -> float:
+        """Tell the others that this process lives; gives the time at which it did."""
+        at_s = now_s(connection)
+        mine = PROCESS.c.process_id == self._process_id
+        if connection.execute(PROCESS.update().where(mine).values(beat_at=at_s)).rowcount == 0:
+            # It drove nothing for so long that somebody cleared it away.
+            connection.execute(PROCESS.insert(), asdict(replace(self._process, beat_at=at_s)))
+        return at_s
+
+
+_OF_ANSWERS = frozenset({"model", "instructions", "temperature", "max_output_tokens", "sandbox"})
+"""The settings that `settings_key` is made of."""
+
 
 def plain(text: str) -> str:
-    """`text` as both databases hold it: PostgreSQL takes no NUL."""
-    return text.replace("\x00", "")
+    """`text` as both databases hold it: PostgreSQL takes no NUL, and neither takes half a surrogate pair."""
+    return sendable(text).replace("\x00", "")

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from fanout.events import ClientLagged, Event, FirstToken, HoldChanged, RunOpened, Sent
-from fanout.store.database import Database, reason_of
+from fanout.events import ClientLagged, Event, FirstToken, HoldChanged, RunOpened, Sent, StretchOpened
+from fanout.store.database import Database, StoreLost, reason_of
 from fanout.store.encoding import moved, write
 from fanout.store.journal import SqlJournal
 from fanout.store.memory import Attached
@@ -51,6 +51,8 @@ class _Chunk:
     journal: SqlJournal
     events: tuple[Event, ...]
     stored: bool
+    size: int = 0
+    """Characters that were written of it now."""
 
 
 class Writer:
@@ -65,9 +67,10 @@ class Writer:
         self.trouble: str | None = None
         self._waiting: list[_Waiting] = []
         self._events_waiting = 0
+        self._notes: list[Callable[[sa.Connection], None]] = []
         self._urgent = False
         self._connection: sa.Connection | None = None  # the thread's
-        self._held = False  # whether the engine was told to start nothing
+        self._held = False  # whether the engine was told that nothing may start
         self._busy = False
         self._closing = False
         self.journals: dict[str, SqlJournal] = {}
@@ -87,6 +90,13 @@ class Writer:
                 self._urgent = True
                 self._lock.notify_all()
 
+    def later(self, write: Callable[[sa.Connection], None]) -> None:
+        """Have this written too, in a transaction of the writer's, after all that waits now."""
+        with self._lock:
+            self._notes.append(write)
+            self._urgent = True
+            self._lock.notify_all()
+
     def forget(self, run_id: str) -> None:
         """The engine remembers the run no longer."""
         with self._lock:
@@ -99,12 +109,19 @@ class Writer:
         """Whether so much waits that nothing further should start."""
         return self._events_waiting > MOST_WAITING
 
+    @property
+    def holds_calls(self) -> bool:
+        """Whether nothing further should start. Who was told so is told when it is over."""
+        holds = self.trouble is not None or self.is_full
+        self._held = self._held or holds
+        return holds
+
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing waits; False when the time ran out first."""
         with self._lock:
             self._urgent = True
             self._lock.notify_all()
-            return self._lock.wait_for(lambda: not self._waiting and not self._busy, timeout_s)
+            return self._lock.wait_for(lambda: not (self._waiting or self._notes or self._busy), timeout_s)
 
     def close(self, timeout_s: float) -> bool:
         """Write what waits and end the thread; False where it could not be written in time."""
@@ -124,23 +141,28 @@ class Writer:
                 if self._closing:
                     break
                 taken, self._waiting = self._waiting, []
+                notes, self._notes = self._notes, []
                 self._urgent = False
                 self._busy = True
-            kept = self._commit(taken) if taken else True
+            kept = self._commit(taken, notes) if taken or notes else True
             if kept and self._is_beat_due():
                 self._try_beat()
             with self._lock:
                 if not kept:
                     self._waiting[:0] = taken
+                    self._notes[:0] = notes
+                    self._urgent = True  # it is tried again, whether or not anything else happens
                 self._events_waiting = sum(len(each.events) for each in self._waiting)
                 self._busy = False
                 self._lock.notify_all()
-                if not kept:
-                    self._lock.wait_for(lambda: self._closing, AGAIN_S)
             self._tell_engine()
+            if not kept:
+                with self._lock:
+                    self._lock.wait_for(lambda: self._closing, AGAIN_S)
         if self._beat_due_s is not None:
             self._try_beat()
         if self._connection is not None:
+            self._connection.invalidate()  # closed for good: by now its pool may be gone
             self._connection.close()
 
     def _wait(self) -> None:
@@ -153,14 +175,18 @@ class Writer:
             if wait_s <= 0 or not self._lock.wait(min(wait_s, RIDES_S)):
                 return
 
-    def _commit(self, taken: list[_Waiting]) -> bool:
+    def _commit(self, taken: list[_Waiting], notes: list[Callable[[sa.Connection], None]]) -> bool:
         """Write them in one transaction and tell their runs; whether that went well."""
         by_journal: dict[SqlJournal, list[Event]] = {}
         for each in taken:
             by_journal.setdefault(each.journal, []).extend(each.events)
         try:
             with self._transaction() as connection:
+                if any(journal.next_seq == 0 for journal in by_journal):
+                    self._statements.say_alive(connection)  # before the first run is there to be taken for an orphan's
                 chunks = [self._insert(connection, journal, tuple(events)) for journal, events in by_journal.items()]
+                for note in notes:
+                    note(connection)
         except Exception as exc:  # whatever it is: nothing that waits may be lost, and the thread must live
             self._in_trouble(exc)
             return False
@@ -189,32 +215,41 @@ class Writer:
             return _Chunk(journal=journal, events=events, stored=False)
         seq = journal.next_seq
         if self.trouble is not None:  # a commit whose confirmation was lost may have been made all the same
-            seq = max(seq, self._statements.stored(connection, journal.run_id))
+            stored = self._statements.stored(connection, journal.run_id)
+            if stored is None:
+                return _Chunk(journal=journal, events=events, stored=False)
+            seq = max(seq, stored)
         new = events[seq - journal.next_seq :]
         if not new:
             return _Chunk(journal=journal, events=events, stored=True)
         if isinstance(new[0], RunOpened):
             self._statements.open_run(connection, new[0], visibility=journal.visibility)
+        for event in new:
+            if isinstance(event, StretchOpened) and event.changes:
+                self._statements.go_on(connection, journal.run_id, event)
         text = write(moved(new, -journal.shift_ns))
-        stored = self._statements.append(connection, run_id=journal.run_id, seq=seq, events=len(new), data=text)
-        journal.size += len(text) if stored else 0
-        return _Chunk(journal=journal, events=events, stored=stored)
+        mine = self._statements.append(connection, run_id=journal.run_id, seq=seq, events=len(new), data=text)
+        return _Chunk(journal=journal, events=events, stored=mine, size=len(text))
 
     def _told(self, chunk: _Chunk) -> None:
         journal = chunk.journal
         if chunk.stored:
             journal.next_seq += len(chunk.events)
-            went_on = journal.goes_on
+            journal.size += chunk.size
             journal.note(chunk.events)
-            if went_on and not journal.goes_on:
-                self._beat_due_s = 0.0  # the list of runs says at once that it has ended
-            elif journal.goes_on and self._beat_due_s is None:
-                self._beat_due_s = 0.0
-        elif not journal.fenced:
-            journal.fenced = True
-            if self.engine is not None:
-                self.engine.stop_run(journal.run_id, "interrupted")
+            if not journal.goes_on or self._beat_due_s is None:
+                self._beat_due_s = 0.0  # the list of runs says at once that it has begun, or ended
+        else:
+            self.fence(journal)
         journal.kept(chunk.events)
+
+    def fence(self, journal: SqlJournal) -> None:
+        """Another process drives this run now, or it was deleted. In the writer's thread."""
+        if journal.fenced:
+            return
+        journal.fence()
+        if self.engine is not None:
+            self.engine.stop_run(journal.run_id, "interrupted")
 
     def _is_beat_due(self) -> bool:
         return self._beat_due_s is not None and time.monotonic() >= self._beat_due_s
@@ -222,6 +257,7 @@ class Writer:
     def _try_beat(self) -> None:
         try:
             self._beat()
+            self.trouble = None
         except Exception as exc:  # the thread must live
             self._in_trouble(exc)
         with self._lock:
@@ -236,7 +272,7 @@ class Writer:
 
     def _in_trouble(self, error: Exception) -> None:
         reason = reason_of(error)
-        if not isinstance(error, SQLAlchemyError | sqlite3.Error | OSError):
+        if not isinstance(error, SQLAlchemyError | sqlite3.Error | OSError | StoreLost):
             _LOG.error("the store's writer met a fault of ours: %s", type(error).__name__, exc_info=error)
         elif self.trouble is None:
             _LOG.warning("the store cannot be written: %s", reason)

@@ -1,0 +1,223 @@
+"""A database that takes nothing, or is gone: the run is held with a sentence, loses nothing, and goes on by itself."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from fanout.batch import Batch
+from fanout.errors import BadInput
+from fanout.fold import fold
+from fanout.people import LOCAL
+from fanout.store.database import StoreLost, url_of
+from tests.hands import WAIT_S
+from tests.postgres import Postgres
+from tests.stores import Kept, eventually, refusing
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanout.store.writer.AGAIN_S", 0.02)
+
+
+def is_held(live: Any) -> bool:
+    holds = live.record.now().holds
+    return bool(holds) and holds[-1].held_by == "store"
+
+
+def test_a_full_disk_holds_the_run_which_loses_nothing_and_goes_on(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        live = kept.start(4, max_workers=2)
+        kept.sent(1)
+        assert kept.store.flush(WAIT_S)
+        with refusing(database_url, words="no space left on device"):
+            kept.sent(0).answer("one")
+            eventually(lambda: live.trouble)
+            kept.sent(1).answer("two")
+            eventually(lambda: is_held(live))
+            assert live.trouble == (
+                "The store cannot be written (no space left on device). Nothing further is sent until it can."
+            )
+            started = kept.caller.count
+            assert started <= 3  # the one that went out before anybody knew
+            assert [call.output for call in live.snapshot().calls] == [None] * 4
+            assert not kept.store.flush(0.1)
+            assert kept.caller.count == started
+        for place in range(2, 4):
+            kept.sent(place).answer(str(place))
+        assert live.wait(WAIT_S)
+        eventually(lambda: live.trouble is None)
+        assert [call.output for call in live.snapshot().calls] == ["one", "two", "2", "3"]
+        assert fold(kept.stored(live.run_id)) == live.snapshot()
+        held = [hold.held_by for hold in live.snapshot().holds]
+        assert "store" in held
+        assert held[-1] != "store"
+
+
+def test_a_run_that_could_not_even_be_opened_is_sent_once_it_can(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        with refusing(database_url, "run"):
+            live = kept.start(1)
+            eventually(lambda: live.trouble)
+            assert kept.library.find(LOCAL, live.run_id).live is live
+        kept.sent(0).answer("yes")
+        assert live.wait(WAIT_S)
+        assert fold(kept.stored(live.run_id)) == live.snapshot()
+
+
+def test_trouble_that_only_the_beat_met_is_over_when_it_is(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanout.store.writer.BEAT_S", 0.02)
+    with Kept(database_url) as kept:
+        with refusing(database_url, "spend"):
+            live = kept.start(1)
+            kept.sent(0).answer("yes")
+            assert live.wait(WAIT_S)
+            eventually(lambda: kept.store.trouble)
+        eventually(lambda: kept.store.trouble is None)
+        eventually(lambda: kept.shelf.find(LOCAL, live.run_id).state == "ended")
+
+
+def test_a_summary_that_could_not_be_written_is_not_counted_twice(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        live = kept.start(1)
+        kept.sent(0)
+        assert kept.store.flush(WAIT_S)
+        with refusing(database_url):
+            kept.sent(0).answer("yes")
+            eventually(lambda: kept.store.trouble)
+        assert live.wait(WAIT_S)
+        assert kept.store.flush(WAIT_S)
+        eventually(lambda: kept.shelf.find(LOCAL, live.run_id).state == "ended")
+        stored = sum(len(data) for _, _, _, data in kept.chunks())
+        assert kept.shelf.find(LOCAL, live.run_id).bytes == stored
+
+
+def test_a_file_that_may_not_grow_is_full_and_takes_all_once_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = url_of(tmp_path)
+    with Kept(url) as kept:
+        most: dict[str, int | None] = {"pages": None}
+
+        @sa.event.listens_for(kept.database.writer, "connect")
+        def limit(connection: Any, _record: object) -> None:
+            if most["pages"] is not None:
+                connection.execute(f"PRAGMA max_page_count = {most['pages']}")
+
+        with kept.database.writer.connect() as connection:
+            most["pages"] = int(connection.exec_driver_sql("PRAGMA page_count").scalar_one()) + 4
+        kept.database.writer.dispose()  # every connection from here on has the limit
+        live = kept.start(6, max_workers=1)
+        place = 0
+        while not live.trouble:
+            kept.sent(place).answer("long " * 4000)
+            place += 1
+            eventually(lambda place=place: live.trouble or kept.caller.count > place)  # type: ignore[misc]
+        assert "database or disk is full" in (live.trouble or "")
+        most["pages"] = 1_000_000
+        for later in range(place, 6):
+            kept.sent(later).answer("long " * 4000)
+        assert live.wait(WAIT_S)
+        assert fold(kept.stored(live.run_id)) == live.snapshot()
+        assert live.snapshot().calls[5].output == "long " * 4000
+
+
+def test_a_server_that_was_stopped_and_started_again_has_lost_nothing(postgres: Postgres) -> None:
+    url = postgres.fresh()
+    with Kept(url) as kept:
+        live = kept.start(4, max_workers=2)
+        kept.sent(1)
+        assert kept.store.flush(WAIT_S)
+        postgres.stop()
+        try:
+            kept.sent(0).answer("one")
+            eventually(lambda: live.trouble)
+            kept.sent(1).answer("two")
+            eventually(lambda: is_held(live))
+            assert [call.output for call in live.snapshot().calls] == [None] * 4
+            assert kept.library.find(LOCAL, live.run_id).live is live  # its page still opens
+            with pytest.raises(StoreLost, match="the store cannot be read: "):
+                kept.library.find(LOCAL, "another")
+            with pytest.raises(BadInput, match="cannot be opened: connection"):
+                Kept(url)
+        finally:
+            postgres.start()
+        for place in range(2, 4):
+            kept.sent(place).answer(str(place))
+        assert live.wait(WAIT_S)
+        assert fold(kept.stored(live.run_id)) == live.snapshot()
+        assert [call.output for call in live.snapshot().calls] == ["one", "two", "2", "3"]
+
+
+def test_a_commit_whose_confirmation_was_lost_is_not_written_twice(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Kept(database_url) as kept:
+        live = kept.start(2, max_workers=1)
+        kept.sent(0)
+        assert kept.store.flush(WAIT_S)
+        writer = kept.store._writer
+        whole = writer._transaction
+        from contextlib import contextmanager
+
+        @contextmanager
+        def committed_unheard() -> Iterator[sa.Connection]:
+            with whole() as connection:
+                yield connection
+            monkeypatch.setattr(writer, "_transaction", whole)
+            raise OSError(errno.ECONNRESET, "the connection was lost")
+
+        monkeypatch.setattr(writer, "_transaction", committed_unheard)
+        kept.sent(0).answer("one")
+        kept.sent(1).answer("two")
+        assert live.wait(WAIT_S)
+        assert kept.store.flush(WAIT_S)
+        assert fold(kept.stored(live.run_id)) == live.snapshot()
+        assert len(kept.stored(live.run_id)) == live.snapshot().version
+
+
+def test_a_bug_in_the_writer_is_logged_and_ends_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Kept(database_url) as kept:
+        live = kept.start(1)
+        kept.sent(0)
+        assert kept.store.flush(WAIT_S)
+        with monkeypatch.context() as patch:
+            patch.setattr(kept.store._statements, "append", lambda *_, **__: 1 / 0)
+            kept.sent(0).answer("one")
+            eventually(lambda: kept.store.trouble)
+        assert live.wait(WAIT_S)
+        assert live.snapshot().calls[0].output == "one"
+    assert any(
+        "ZeroDivisionError" in record.getMessage() for record in caplog.records if record.levelno == logging.ERROR
+    )
+
+
+def test_closing_says_whether_all_was_kept(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanout.store.sql.CLOSING_S", 1.0)
+    monkeypatch.setattr("fanout.engine.CLOSING_S", 0.2)
+    kept = Kept(database_url)
+    live = kept.start(1)
+    kept.sent(0)
+    assert kept.store.flush(WAIT_S)
+    with refusing(database_url):
+        kept.engine.close()
+        assert not kept.store.close()
+        assert not live.ended
+
+
+def test_a_batch_is_started_while_the_disk_is_full_and_held(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        with refusing(database_url):
+            live = kept.library.start(Batch(prompts=["a"]))
+            eventually(lambda: live.trouble)
+            assert kept.library.trouble == live.trouble
+        kept.sent(0).answer("yes")
+        assert live.wait(WAIT_S)
