@@ -363,8 +363,6 @@ class Engine:
             self._dispatch.leave(run_id)
             self._store.forget(run_id)
 
-    # Carrying calls out
-
     def _pump(self) -> None:
         """Start whatever may start now, over all runs in turn; set the timer for what may start later."""
         with self._lock, self._dispatch.together:

@@ -161,7 +161,7 @@ def test_a_viewer_reads_a_member_chooses_an_admin_types(
     expect(ben.page.get_by_role("option", name="openai-chat:another")).to_have_count(0)
     ben.open(f"/?run={run}")
     ben.counts("1 of 1 answered")
-    ben.press("Edit and run again")
+    ben.press("Duplicate")
     expect(field).to_have_value("openai-chat:another")
     ben.run_button.click()
     expect(ben.alert).to_have_text(re.compile(r"members send to the models on offer .*, got 'openai-chat:another'"))
