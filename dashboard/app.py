@@ -1,8 +1,9 @@
 """The dashboard as an ASGI app: `streamlit run dashboard/app.py`.
 
-Comes in: the environment. Goes out: `app`, with the pages of main.py, the chart's files, /health, the headers and the
-guard; its lifespan opens the engine and closes it. `streamlit run` puts only this folder on the path, so the
-repository's root is put first: everything is imported under one name, wherever the command was given.
+Comes in: the environment and Streamlit's secrets. Goes out: `app`, with the pages of main.py, the chart's files,
+/health, the headers, the guard and the door; its lifespan opens the engine and closes it. `streamlit run` puts only
+this folder on the path, so the repository's root is put first: everything is imported under one name, wherever the
+command was given.
 """
 
 from __future__ import annotations
@@ -23,30 +24,43 @@ from starlette.responses import JSONResponse  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
 from dashboard import house  # noqa: E402
+from dashboard.door.gate import Gate  # noqa: E402
+from dashboard.door.rules import Policy  # noqa: E402
+from dashboard.door.secrets import check_options, read_policy  # noqa: E402
+from dashboard.door.state import Door, set_door  # noqa: E402
 from dashboard.gantt.assets import routes as gantt_routes  # noqa: E402
-from dashboard.guard import LoopbackOnly, SafeHeaders, check_address, content_security_policy  # noqa: E402
+from dashboard.guard import Guard, SafeHeaders, check_address, content_security_policy  # noqa: E402
 from fanout.errors import BadInput  # noqa: E402
 from fanout.settings import Settings, read_settings  # noqa: E402
 
 
-def _settings() -> Settings:
+def _read() -> tuple[Settings, Policy]:
     try:
-        return read_settings()
+        settings = read_settings()
+        return settings, read_policy(settings)
     except BadInput as exc:
         raise SystemExit(f"Fanout did not start: {exc}") from None
 
 
-SETTINGS = _settings()
+SETTINGS, POLICY = _read()
+DOOR = Door(POLICY)
+set_door(DOOR)
+BASE = f"/{str(st.get_option('server.baseUrlPath') or '').strip('/')}".rstrip("/")
+HTTPS = POLICY.login is not None and POLICY.login.https
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
     """The engine lives as long as the server."""
     try:
-        check_address(st.get_option("server.address"), allow_remote=SETTINGS.allow_remote)
+        check_options(POLICY)
+        check_address(st.get_option("server.address"), login=POLICY.login is not None, insecure=POLICY.insecure)
     except BadInput as exc:
         raise SystemExit(f"Fanout did not start: {exc}") from None
-    house.open_house(SETTINGS)
+    try:
+        house.open_house(SETTINGS, visibility="private" if POLICY.login is None else "team")
+    except BadInput as exc:
+        raise SystemExit(f"Fanout did not start: {exc}") from None
     try:
         yield {}
     finally:
@@ -54,17 +68,29 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
 
 
 async def health(_: Request) -> JSONResponse:
-    """Ready, and how many runs go on."""
+    """Ready, and how many runs go on; where people log in, nothing of runs: whoever asks here has not."""
     going = sum(1 for live in house.engine().runs() if not live.ended)
-    return JSONResponse({"status": "ok", "runs_going": going}, headers={"Cache-Control": "no-store"})
+    said = {"status": "ok", "runs_going": going} if POLICY.login is None else {"status": "ok"}
+    return JSONResponse(said, headers={"Cache-Control": "no-store"})
+
+
+def _hosts() -> tuple[str, ...] | None:
+    """The names the server answers under beside this machine's; None where it answers under any."""
+    if POLICY.login is not None:
+        return (POLICY.login.host, *SETTINGS.allowed_hosts)
+    return None if POLICY.insecure and not SETTINGS.allowed_hosts else SETTINGS.allowed_hosts
 
 
 app = st.App(
     str(ROOT / "dashboard" / "main.py"),
     lifespan=lifespan,
-    routes=[Route("/health", health), *gantt_routes()],
+    routes=[
+        *(Route(path, health) for path in dict.fromkeys(("/health", f"{BASE}/health"))),
+        *gantt_routes(BASE),
+    ],
     middleware=[
-        Middleware(LoopbackOnly, allow_remote=SETTINGS.allow_remote),
-        Middleware(SafeHeaders, policy=content_security_policy()),
+        Middleware(SafeHeaders, policy=content_security_policy(), https=HTTPS, base=BASE),
+        Middleware(Guard, here_only=POLICY.login is None and not POLICY.insecure, hosts=_hosts()),
+        Middleware(Gate, door=DOOR, base=BASE),
     ],
 )

@@ -24,6 +24,7 @@ from fanout.clock import seconds
 from fanout.compare import Comparison, compare
 from fanout.metrics import wall_ns
 from fanout.run import Run
+from fanout.store.rows import row_of
 
 MOST_CHART_PX = 420
 """Of one of the two charts: both must be seen at once."""
@@ -85,7 +86,7 @@ compared = _Kept().of
 
 def _choose(there: tuple[Choice, ...], found: list[Run]) -> None:
     """Two boxes and a button between them; a run that was named and is not in the list is put to it."""
-    labels = {choice.run_id: choice.label for choice in (*map(choice_of, found), *there)}
+    labels = {choice.run_id: choice.label for choice in (*(choice_of(row_of(run)) for run in found), *there)}
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_boxes"):
         _box("a", labels)
         st.button("Swap", key="compare_swap", on_click=session_compare.swap, icon=":material/swap_horiz:")
@@ -145,7 +146,7 @@ def _gantts(found: Comparison) -> None:
     until_s = max(seconds(wall_ns(side.run)) for side in (found.a, found.b))
     for name, side in (("A", found.a), ("B", found.b)):
         run = side.run
-        elements.heading(f"{name}: {choice_of(run).label}")
+        elements.heading(f"{name}: {choice_of(row_of(run)).label}")
         lanes = max((step.value for step in run.limits), default=run.max_workers)
         clicked = show(
             run,

@@ -49,7 +49,7 @@ def verdict(found: Comparison) -> str:
         return "A and B are the same run."
     going = [name for name, run in (("A", a), ("B", b)) if not run.ended]
     said = [f"{' and '.join(going)} still {'goes' if len(going) == 1 else 'go'} on: this is how far."] if going else []
-    return " ".join([*said, *_prompts(found), *_times(found), *_costs(found), *_answers(found)])
+    return " ".join([*said, *_prompts(found), *_times(found), *_reused(found), *_costs(found), *_answers(found)])
 
 
 def _prompts(found: Comparison) -> list[str]:
@@ -87,6 +87,16 @@ def _answered_all(side: Side) -> bool:
 def _progress(name: str, side: Side, took: str) -> str:
     metrics = side.metrics
     return f"{name} answered {metrics.answered:,} of {counted(metrics.calls, 'prompt')} in {took}"
+
+
+def _reused(found: Comparison) -> list[str]:
+    """Answers that were there already took no time, and a run is soon faster by them."""
+    return [
+        f"{name} took {counted(side.metrics.reused, 'answer')} that {'was' if side.metrics.reused == 1 else 'were'} "
+        "there already."
+        for name, side in (("A", found.a), ("B", found.b))
+        if side.metrics.reused
+    ]
 
 
 def _costs(found: Comparison) -> list[str]:

@@ -12,23 +12,27 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard import elements, expect, house, inputs, live, session, wording
+from dashboard import door, elements, expect, house, inputs, live, session, starting, wording
 from dashboard.gantt import component
 from dashboard.more_form import draw_more
-from dashboard.runs_list import draw_with_form
+from dashboard.runs_list import SHOWN_WITH_FORM, draw_with_form, every_s
 from fanout import Batch
 from fanout.errors import BadInput, FanoutError
+from fanout.people import may_start
 from fanout.prompts import ENDINGS, Mode, PromptList, columns, guess_column, read_file, read_text
 
 MODES: dict[Mode, str] = {"line": "One a line", "paragraph": "Blank line between", "dashes": "--- between"}
 
 
 def draw_form() -> None:
-    """The whole page."""
+    """The whole page; for viewers the runs alone."""
+    if not may_start(door.person()):
+        _draw_for_viewers()
+        return
     ceiling = house.settings().max_workers_ceiling
     session.prepare_form(ceiling=ceiling)
-    runs = house.engine().runs()
-    if any(not each.ended for each in runs):
+    rows = house.library().newest(door.person(), SHOWN_WITH_FORM)
+    if any(row.goes_on for row in rows):
         live.poll(draw_with_form, every_s=live.LIST_S, key="runs")
     left, right = st.columns([2, 1], gap="large")
     with left:
@@ -36,9 +40,15 @@ def draw_form() -> None:
     with right:
         _settings(ceiling)
         _run(prompts, ceiling)
-    if runs and all(each.ended for each in runs):
+    if rows and not any(row.goes_on for row in rows):
         draw_with_form()
     component.early(key="gantt_early")
+
+
+def _draw_for_viewers() -> None:
+    elements.sentence("You read runs here; members start them.")
+    rows = house.library().newest(door.person(), SHOWN_WITH_FORM)
+    live.poll(draw_with_form, every_s=every_s(rows), key="runs")
 
 
 # Prompts
@@ -174,12 +184,14 @@ def _preview(prompts: Sequence[str]) -> None:
 
 
 def _settings(ceiling: int) -> None:
+    free = door.person().role == "admin"
     st.selectbox(
         "Model",
         _models(),
         key="model",
-        accept_new_options=True,
-        help="The sandbox, which needs no key and simulates its answers, or provider:name as pydantic-ai spells it.",
+        accept_new_options=free,
+        help="The sandbox, which needs no key and simulates its answers, or "
+        + ("provider:name as pydantic-ai spells it." if free else "one of the models that an admin offers."),
         persist_state="session",
     )
     st.slider(
@@ -232,7 +244,7 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
 
 
 def _plan(batch: Batch, *, waits: bool) -> None:
-    expected = expect.expected(batch, house.engine().runs())
+    expected = expect.expected(batch, house.library().driven(door.person()))
     elements.quiet(wording.plan_sentence(batch, expected))
     if batch.model == "sandbox":
         elements.quiet("The sandbox simulates its answers on this machine.")
@@ -247,7 +259,7 @@ def _pressed(batch: Batch, *, waits: bool) -> str | None:
         session.ask_again(batch)
         st.rerun()
     try:
-        started = house.engine().start(batch)
+        started = starting.start(door.person(), batch)
     except FanoutError as exc:
         return str(exc)
     session.show_run(started.run_id)

@@ -11,11 +11,21 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from dashboard import door, house, session_share
 from dashboard.report import report_html
 from dashboard.session import Chosen
 from fanout.archive import export_run
 from fanout.export import chrome_trace, results_csv, results_jsonl
-from fanout.live import LiveRun
+from fanout.library import Opened, Watched
+from fanout.people import Person
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who pressed, and by which link they came to the run."""
+
+    person: Person
+    token: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,22 +34,25 @@ class _Download:
     label: str
     ending: str
     mime: str
-    write: Callable[[LiveRun], str]
+    write: Callable[[Opened, Asker], str]
     help: str | None = None
 
 
-def draw(live_run: LiveRun, *, chosen: Chosen, baseline: LiveRun | None) -> None:
+def draw(opened: Opened, *, chosen: Chosen, baseline: Watched | None) -> None:
     """The five buttons; results come in the order of the table, the report with the baseline where there is one."""
     with st.container(horizontal=True, key="downloads"):
         for kind in _kinds(chosen, baseline):
-            _button(live_run, kind)
+            _button(opened, kind)
 
 
-def _button(live_run: LiveRun, kind: _Download) -> None:
+def _button(opened: Opened, kind: _Download) -> None:
+    run_id = opened.row.run_id
+    # The file is made in a thread that knows no session: who asks is settled here, and asked again when it is pressed.
+    person, token = door.person(), session_share.link_of(run_id)
     st.download_button(
         kind.label,
-        data=lambda: kind.write(live_run),
-        file_name=f"fanout-{live_run.run_id}.{kind.ending}",
+        data=lambda: kind.write(house.library().find(person, run_id, token=token), Asker(person, token)),
+        file_name=f"fanout-{run_id}.{kind.ending}",
         mime=kind.mime,
         key=kind.key,
         help=kind.help,
@@ -49,28 +62,30 @@ def _button(live_run: LiveRun, kind: _Download) -> None:
     )
 
 
-def _kinds(chosen: Chosen, baseline: LiveRun | None) -> tuple[_Download, ...]:
+def _kinds(chosen: Chosen, baseline: Watched | None) -> tuple[_Download, ...]:
     return (
         _Download(
             key="download_csv",
             label="CSV",
             ending="csv",
             mime="text/csv",
-            write=lambda live_run: results_csv(live_run.snapshot(), order=chosen.order),
+            write=lambda opened, _: results_csv(opened.run.snapshot(), order=chosen.order),
         ),
         _Download(
             key="download_jsonl",
             label="JSON lines",
             ending="jsonl",
             mime="application/jsonl",
-            write=lambda live_run: results_jsonl(live_run.snapshot(), order=chosen.order),
+            write=lambda opened, _: results_jsonl(opened.run.snapshot(), order=chosen.order),
         ),
         _Download(
             key="download_run",
             label="Run file",
             ending="run.jsonl",
             mime="application/jsonl",
-            write=lambda live_run: export_run(live_run.events()),
+            write=lambda opened, asker: export_run(
+                house.library().events(asker.person, opened.row.run_id, token=asker.token)
+            ),
             help="Everything that happened, without loss, for Fanout to read back.",
         ),
         _Download(
@@ -78,15 +93,15 @@ def _kinds(chosen: Chosen, baseline: LiveRun | None) -> tuple[_Download, ...]:
             label="Chrome trace",
             ending="trace.json",
             mime="application/json",
-            write=lambda live_run: chrome_trace(live_run.snapshot()),
+            write=lambda opened, _: chrome_trace(opened.run.snapshot()),
         ),
         _Download(
             key="download_report",
             label="Report",
             ending="html",
             mime="text/html",
-            write=lambda live_run: report_html(
-                live_run.snapshot(), baseline=None if baseline is None else baseline.snapshot()
+            write=lambda opened, _: report_html(
+                opened.run.snapshot(), baseline=None if baseline is None else baseline.snapshot()
             ),
             help="One file with the chart, the numbers and every answer, that opens anywhere without a server.",
         ),

@@ -35,6 +35,11 @@ def wrong(text: str) -> None:
     st.html(f'<p class="wrong" role="alert">{html_escape(text)}</p>')
 
 
+def caution(text: str) -> None:
+    """What somebody should know before they go on."""
+    st.html(f'<p class="caution" role="note">{html_escape(text)}</p>')
+
+
 def heading(text: str) -> None:
     """The name of a part of the page."""
     st.html(f'<h2 class="heading">{html_escape(text)}</h2>')

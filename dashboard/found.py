@@ -6,16 +6,18 @@ was guessed and one that never was get the same answer.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
-from dashboard import house, wording
+from dashboard import door, house, session_share
+from dashboard.rows import counts, row_state, when
 from dashboard.safe import cut
 from dashboard.units import duration
-from fanout.clock import seconds
-from fanout.metrics import wall_ns
+from fanout.library import Opened
 from fanout.run import Run
+from fanout.store import NoSuchRun
+from fanout.store.rows import RunRow
 
+MOST_CHOICES = 200
 NOT_KNOWN = "This run is not known here."
 
 
@@ -27,21 +29,29 @@ class Choice:
     label: str
 
 
+def opened(run_id: str) -> Opened | None:
+    """The run of this id, for whoever looks; None where it is not known to them."""
+    try:
+        return house.library().find(door.person(), run_id, token=session_share.link_of(run_id))
+    except NoSuchRun:
+        return None
+
+
 def find(run_id: str) -> Run | None:
     """The run of this id as it stands; None where it is not known to whoever asks."""
-    live_run = house.engine().find(run_id)
-    return None if live_run is None else live_run.snapshot()
+    found = opened(run_id)
+    return None if found is None else found.run.snapshot()
 
 
 def choices() -> tuple[Choice, ...]:
-    """The runs there are, the newest first."""
-    return tuple(choice_of(live_run.snapshot()) for live_run in house.engine().runs())
+    """The newest runs that whoever looks may see."""
+    return tuple(choice_of(row) for row in house.library().newest(door.person(), MOST_CHOICES))
 
 
-def choice_of(run: Run) -> Choice:
+def choice_of(row: RunRow) -> Choice:
     """A run with its name or the time it began, and what became of it."""
-    began = time.strftime("%H:%M:%S", time.localtime(run.opened_at_s))
-    facts = [cut(run.batch.name, 40), began] if run.batch.name else [began]
-    facts += [wording.counts_sentence(run), cut(run.batch.model, 40), f"max_workers {run.max_workers}"]
-    facts.append(duration(seconds(wall_ns(run))) if run.ended else wording.run_state(run))
-    return Choice(run_id=run.run_id, label=" · ".join(facts))
+    began = when(row.opened_at)
+    facts = [cut(row.name, 40), began] if row.name else [began]
+    facts += [counts(row), cut(row.model, 40), f"max_workers {row.max_workers}"]
+    facts.append(row_state(row) if row.wall_s is None else duration(row.wall_s))
+    return Choice(run_id=row.run_id, label=" · ".join(facts))

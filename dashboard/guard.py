@@ -5,7 +5,8 @@ refused with a sentence; and the headers (a Content-Security-Policy above all) t
 asking anything of another server. Knows no page.
 
 The address is the one the connection arrived at (`scope["server"]`), not the option `server.address`: under another
-launcher the option proves nothing. The Host header is held to this machine's names against DNS rebinding.
+launcher the option proves nothing. The Host header is held to known names against DNS rebinding. Who a person is, the
+door decides (`dashboard.door`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import base64
 import hashlib
 import ipaddress
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import streamlit
@@ -24,11 +26,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fanout.errors import BadInput
 
 REFUSED = (
-    "Fanout answers this machine only, because it has no login. "
-    "Set FANOUT_ALLOW_REMOTE=1 if something before it decides who may come in.\n"
+    "Fanout answers this machine only, because no login is set up. "
+    "Set one up (docs/deploy.md), or FANOUT_INSECURE=1 to let in whoever reaches it.\n"
 )
+UNKNOWN_HOST = "Fanout does not answer under this name. FANOUT_ALLOWED_HOSTS names those it answers under.\n"
+FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
+"""What a proxy adds: then the connection is of this machine, and who asks is not."""
 POLICY_VIOLATION = 1008
 """The websocket close code that says: not you."""
+PERMISSIONS = ", ".join(
+    f"{name}=()" for name in ("camera", "microphone", "geolocation", "payment", "usb", "serial", "midi")
+)
+"""What a page of ours never asks of a browser. Copying to the clipboard is left: the page has buttons for it."""
 
 
 def is_loopback(host: str | None) -> bool:
@@ -46,61 +55,89 @@ def is_loopback(host: str | None) -> bool:
     return bool((mapped or address).is_loopback)
 
 
-def check_address(address: object, *, allow_remote: bool) -> None:
-    """Raise BadInput where the server is told to listen on an address that other machines reach."""
-    if allow_remote or is_loopback(None if address is None else str(address)):
+def check_address(address: object, *, login: bool, insecure: bool) -> None:
+    """Raise BadInput where the server is told to listen for other machines and nobody decides who may come in."""
+    if login or insecure or is_loopback(None if address is None else str(address)):
         return
     raise BadInput(
         f"server.address is {address or 'every interface'}: {REFUSED.strip()} Or start with --server.address 127.0.0.1."
     )
 
 
-class LoopbackOnly:
-    """Refuses what did not come over loopback, http and websocket alike."""
+class Guard:
+    """Refuses what did not come over loopback (where `here_only`), or asks for another host; http and websocket alike.
 
-    def __init__(self, app: ASGIApp, *, allow_remote: bool) -> None:
+    `hosts` are names beside this machine's own; None lets any name in.
+    """
+
+    def __init__(self, app: ASGIApp, *, here_only: bool, hosts: Collection[str] | None) -> None:
         self._app = app
-        self._allow_remote = allow_remote
+        self._here_only = here_only
+        self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or answer 403 (close 1008)."""
-        if self._allow_remote or scope["type"] == "lifespan" or _from_here(scope):
+        refused = None if scope["type"] == "lifespan" else self._refused(scope)
+        if refused is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "this machine only"})
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "not here"})
         else:
-            await PlainTextResponse(REFUSED, status_code=403)(scope, receive, send)
+            await PlainTextResponse(refused, status_code=403)(scope, receive, send)
+
+    def _refused(self, scope: Scope) -> str | None:
+        server = scope.get("server")
+        if self._here_only and (server is None or not is_loopback(server[0]) or _forwarded(scope)):
+            return REFUSED
+        if self._hosts is None:
+            return None
+        host = host_name(Headers(scope=scope).get("host", ""))
+        if is_loopback(host) or host in self._hosts:
+            return None
+        return REFUSED if self._here_only else UNKNOWN_HOST
 
 
-def _from_here(scope: Scope) -> bool:
-    server = scope.get("server")
-    host = Headers(scope=scope).get("host", "")
-    name = re.sub(r":\d+$", "", host)
-    return server is not None and is_loopback(server[0]) and is_loopback(name)
+def host_name(header: str) -> str:
+    """The name in a Host header, without its port, lower-cased."""
+    return re.sub(r":\d+$", "", header).lower()
+
+
+def _forwarded(scope: Scope) -> bool:
+    return any(name.lower() in FORWARDED for name, _ in scope["headers"])
 
 
 class SafeHeaders:
-    """Adds the policy and its companions to every response."""
+    """Adds the policy and its companions to every response.
 
-    def __init__(self, app: ASGIApp, *, policy: str) -> None:
+    `https` tells browsers to come over TLS from now on. What people download and upload is kept by no cache.
+    """
+
+    def __init__(self, app: ASGIApp, *, policy: str, https: bool = False, base: str = "") -> None:
         self._app = app
+        self._private = tuple(f"{base}{path}" for path in ("/media/", "/_stcore/upload_file/"))
         self._headers = {
             "Content-Security-Policy": policy,
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
             "X-Frame-Options": "DENY",
+            "Permissions-Policy": PERMISSIONS,
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "same-origin",
         }
+        if https:
+            self._headers["Strict-Transport-Security"] = "max-age=31536000"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, with the headers put on what comes back."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        kept = {"Cache-Control": "no-store"} if scope["path"].startswith(self._private) else {}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self._headers)
+                MutableHeaders(scope=message).update({**self._headers, **kept})
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -1,8 +1,8 @@
-"""The one engine of the process and its settings: opened and closed by the app, used by the pages.
+"""The one library of the process, its engine and its settings: opened and closed by the app, used by the pages.
 
-Comes in: settings. Goes out: `engine()` and `settings()`. A module and not a cached resource, because clearing
-Streamlit's cache would drop runs that go on. Opening starts nothing slow in the caller's way: what the first run needs
-(pydantic-ai's imports, the sandbox's process) is fetched by one thread, once a page has been painted.
+Comes in: settings. Goes out: `library()`, `engine()` and `settings()`. A module and not a cached resource, because
+clearing Streamlit's cache would drop runs that go on. Opening starts nothing slow in the caller's way: what the first
+run needs (pydantic-ai's imports, the sandbox's process) is fetched by one thread, once a page has been painted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from fanout import Engine, completion
 from fanout.errors import FanoutError
+from fanout.library import Library
+from fanout.people import Visibility
 from fanout.settings import Settings, name_sandbox
 
 PAINT_WITHIN_S = 4.0
@@ -23,52 +25,52 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _House:
-    engine: Engine
-    settings: Settings
+    library: Library
     painted: threading.Event = field(default_factory=threading.Event)
 
 
 _house: _House | None = None
 
 
-def open_house(settings: Settings, *, engine: Engine | None = None, prepare: bool = True) -> None:
-    """Open the engine (or take the one given). `prepare` fetches in the background what the first run needs."""
+def open_house(
+    settings: Settings, *, engine: Engine | None = None, prepare: bool = True, visibility: Visibility = "private"
+) -> None:
+    """Open the store and the engine, or take the engine given, which keeps its runs in memory.
+
+    `prepare` fetches in the background what the first run needs. `visibility`: who sees runs whose starter did not say.
+    Raises BadInput where the store cannot be opened.
+    """
     global _house
     if _house is not None:
         raise RuntimeError("the house is open already: close it first")
     name_sandbox(settings)
-    house = _House(
-        engine=engine
-        or Engine(
-            max_in_flight=settings.max_in_flight,
-            keep_runs=settings.keep_runs,
-            limits_for=settings.limits_for,
-            quota_file=settings.quota_file,
-        ),
-        settings=settings,
-    )
-    _house = house
+    house = _house = _House(library=Library(settings, engine=engine, visibility=visibility))
     if prepare:
         threading.Thread(target=_prepare, args=(house,), name="fanout-prepare", daemon=True).start()
 
 
 def close_house() -> None:
-    """Cancel what goes on and close the engine, within its own bounded time. Nothing happens where it is closed."""
+    """End what goes on in order, and close the engine and the store. Nothing happens where they are closed."""
     global _house
     house, _house = _house, None
     if house is not None:
         house.painted.set()
-        house.engine.close()
+        house.library.close(grace_s=house.library.settings.grace_s)
+
+
+def library() -> Library:
+    """The runs of this process and of its store."""
+    return _open().library
 
 
 def engine() -> Engine:
-    """The engine of this process."""
-    return _open().engine
+    """The engine of this process: for what is nobody's own. Runs are asked of the library."""
+    return _open().library.engine
 
 
 def settings() -> Settings:
     """The settings this process was opened with."""
-    return _open().settings
+    return _open().library.settings
 
 
 def page_painted() -> None:

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import streamlit as st
 
-from dashboard import wording
+from dashboard import door, wording
 from dashboard.figures import Figure
 from dashboard.tables import MOST_ROWS, Cells, Filter, Order, arrange
-from fanout.live import LiveRun
 from fanout.metrics import measure
 from fanout.run import ENDED, Run
 
@@ -48,6 +47,8 @@ def poll(draw: Callable[[], float | None], *, every_s: float | None, key: str) -
     """
 
     def drawn() -> None:
+        if not door.is_in():
+            st.rerun()  # a login ends while its page is looked at: the page says so, and shows nothing more
         if draw() != every_s:
             st.rerun()
 
@@ -149,8 +150,3 @@ def _rows(run: Run, cells: Cells, *, order: Order, only: Filter) -> Rows:
 
 derived = Derived()
 """Shared by all sessions of the process: it holds nothing of a person."""
-
-
-def baseline_of(live: LiveRun, runs: tuple[LiveRun, ...]) -> LiveRun | None:
-    """The newest run that measures the speed-up of this one."""
-    return next((other for other in runs if other.snapshot().baseline_of == live.run_id), None)

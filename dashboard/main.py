@@ -1,4 +1,4 @@
-"""Navigation only: which pages there are, and the look they share."""
+"""The door first, then navigation: who comes in, which pages there are, and the look they share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ if str(ROOT) not in sys.path:
 
 import streamlit as st  # noqa: E402
 
-from dashboard import house, pages  # noqa: E402
+from dashboard import door, house, pages  # noqa: E402
 
 st.set_page_config(page_title="Fanout", layout="wide", initial_sidebar_state="collapsed")
 st.html(Path(__file__).parent / "look.css")
-st.navigation(pages.all_pages(), position="top").run()
+page = st.navigation(pages.all_pages(), position="top" if door.is_in() else "hidden")
+door.person(page.url_path)
+door.draw_who()
+page.run()
 house.page_painted()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import streamlit as st
 
-from dashboard import elements, house, live, pages
+from dashboard import door, elements, house, live, pages
 from dashboard.gantt.figure import CONFIG
 from dashboard.quota_chart import level_chart
 from dashboard.quota_words import (
@@ -37,7 +37,7 @@ MOST_REFUSALS = 20
 
 def draw_accounts() -> float | None:
     """All accounts, those in use first; gives how often it wants to be drawn again."""
-    runs = {each.run_id: each for each in house.engine().runs()}
+    runs = {each.run_id: each for each in house.library().driven(door.person())}
     accounts = house.engine().quota()
     for place, view in enumerate(sorted(accounts, key=lambda each: not _in_use(each))):
         if place:

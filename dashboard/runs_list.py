@@ -1,63 +1,46 @@
-"""The runs of this process as a list of links, one in progress first.
+"""The runs that whoever looks may see, as a list of links, the newest first.
 
-Comes in: the engine's runs. Goes out: one line each: its link, how it stands, how many prompts on which model. Names
+Comes in: rows of the library. Goes out: one line each: its link, how it stands, how many prompts on which model. Names
 and models were typed by people: they are escaped.
 """
 
 from __future__ import annotations
 
-import time
-
-from dashboard import elements, house, live, pages, wording
+from dashboard import door, elements, house, live, pages
+from dashboard.rows import facts
 from dashboard.safe import cut, markdown_escape
-from dashboard.units import duration
-from fanout.clock import seconds
-from fanout.live import LiveRun
-from fanout.metrics import wall_ns
-from fanout.run import Run
+from fanout.store.rows import RunRow
 
 SHOWN_WITH_FORM = 5
 """Runs on the form's page: the form must not be pushed off the screen; the page of runs has them all."""
+MOST_SHOWN = 200
 
 
 def draw_with_form() -> float | None:
-    """What goes on and the latest of the others under a heading, beside a form."""
-    runs = in_order(house.engine().runs())
-    if runs:
+    """The latest runs under a heading, beside a form; gives how often it wants to be drawn again."""
+    rows = house.library().newest(door.person(), SHOWN_WITH_FORM + 1)
+    if rows:
         elements.heading("Runs")
-    for each in runs[:SHOWN_WITH_FORM]:
-        _link(each)
-    if len(runs) > SHOWN_WITH_FORM:
-        pages.link_to_runs(f"All {len(runs)} runs")
-    return _every_s(runs)
+    for row in rows[:SHOWN_WITH_FORM]:
+        _link(row)
+    if len(rows) > SHOWN_WITH_FORM:
+        pages.link_to_runs("All runs")
+    return every_s(rows)
 
 
 def draw_runs() -> float | None:
     """The whole list; gives how often it wants to be drawn again."""
-    runs = in_order(house.engine().runs())
-    for each in runs:
-        _link(each)
-    return _every_s(runs)
+    rows = house.library().newest(door.person(), MOST_SHOWN)
+    for row in rows:
+        _link(row)
+    return every_s(rows)
 
 
-def _link(live_run: LiveRun) -> None:
-    run = live_run.snapshot()
-    pages.link_to_run(run.run_id, _label(run))
+def every_s(rows: tuple[RunRow, ...]) -> float | None:
+    """How often a list of these is drawn again."""
+    return live.LIST_S if any(row.goes_on for row in rows) else None
 
 
-def _every_s(runs: tuple[LiveRun, ...]) -> float | None:
-    return live.LIST_S if any(not each.ended for each in runs) else None
-
-
-def in_order(runs: tuple[LiveRun, ...]) -> tuple[LiveRun, ...]:
-    """What goes on first, then what has ended, each the newest first."""
-    return tuple(sorted(runs, key=lambda each: each.ended))
-
-
-def _label(run: Run) -> str:
-    name = f"**{markdown_escape(cut(run.batch.name, 60))}** · " if run.batch.name else ""
-    began = time.strftime("%H:%M:%S", time.localtime(run.opened_at_s))
-    facts = [began, cut(run.batch.model, 60), wording.run_state(run), wording.counts_sentence(run)]
-    if run.ended:
-        facts.append(f"{duration(seconds(wall_ns(run)))} at max_workers {run.max_workers}")
-    return name + markdown_escape(" · ".join(facts))
+def _link(row: RunRow) -> None:
+    name = f"**{markdown_escape(cut(row.name, 60))}** · " if row.name else ""
+    pages.link_to_run(row.run_id, name + markdown_escape(facts(row)))

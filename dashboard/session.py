@@ -1,4 +1,5 @@
-"""What one browser session remembers: the only file that touches st.session_state and the address's query.
+"""What one browser session remembers: the only file, with `session_compare`, that touches st.session_state and the
+address's query.
 
 Comes in: what the page's controls report. Goes out: plain values. Nothing here is shared: two people in two browsers
 have two of everything, and only the engine's runs are common. Widgets keep their own values under the keys named
@@ -86,13 +87,6 @@ def show_form() -> None:
 def presses() -> int:
     """How many runs this session has shown; part of a button's key, so that a double click cannot start two."""
     return cast(int, st.session_state.get("_presses", 0))
-
-
-def address() -> str:
-    """The link to the run that is shown."""
-    url = st.context.url or ""
-    run_id = st.query_params.get("run", "")
-    return f"{url.split('?')[0].rstrip('/')}/?run={run_id}"
 
 
 # The form
@@ -353,8 +347,8 @@ def chosen() -> Chosen:
     return cast(Chosen, st.session_state.setdefault("_chosen", Chosen()))
 
 
-def adopt(slider: str, run_id: str, value: int) -> None:
-    """Before this slider is drawn: take over what the run says, unless this session has seen it say so already.
+def adopt(slider: str, run_id: str, value: int) -> int:
+    """Where this slider stands when it is drawn: what the run says, unless this session has seen it say so already.
 
     So a change in another tab shows here, and a refresh never pulls the slider out of the hand that moves it.
     """
@@ -362,6 +356,12 @@ def adopt(slider: str, run_id: str, value: int) -> None:
     if st.session_state.get(f"_{slider}_seen") != seen or slider not in st.session_state:
         st.session_state[f"_{slider}_seen"] = seen
         st.session_state[slider] = value
+    return cast(int, st.session_state[slider])
+
+
+def slid(slider: str) -> int | None:
+    """Where this slider stands; None where it is not drawn."""
+    return cast("int | None", st.session_state.get(slider))
 
 
 def moved(slider: str, run_id: str) -> int:

@@ -36,6 +36,8 @@ _NAMES: Mapping[str, str] = {
     "tokens_per_minute": "Tokens a minute",
     "burst": "Burst",
     "weight": "Weight",
+    "reuse_answers": "Reuse answers",
+    "identical_once": "Identical prompts once",
     "cap_tokens": "Cap in tokens",
     "cap_usd": "Cap in dollars",
     "sandbox.seed": "Sandbox: seed",

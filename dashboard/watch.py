@@ -11,13 +11,29 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import detail, downloads, elements, house, live, pages, results, session, wording
+from dashboard import (
+    detail,
+    door,
+    downloads,
+    elements,
+    found,
+    house,
+    live,
+    pages,
+    results,
+    session,
+    starting,
+    strip,
+    wording,
+)
 from dashboard.gantt.component import show
-from dashboard.inputs import as_text, costs_money
+from dashboard.inputs import costs_money
 from dashboard.live import Told, derived
-from dashboard.quota_words import account_lines, gauge, go_on_label, known_limits, nothing_known, sharing, weight_moves
+from dashboard.quota_words import account_lines, gauge, known_limits, nothing_known, sharing, weight_moves
 from fanout.errors import FanoutError
+from fanout.library import Opened, Watched
 from fanout.live import LiveRun
+from fanout.people import may_start
 from fanout.quota.view import AccountView
 from fanout.run import Run
 
@@ -26,12 +42,13 @@ ROWS_UP_TO = 100
 A_ROW, A_LANE = "A row a prompt", "A lane a worker"
 
 
-def watch(live_run: LiveRun) -> None:
+def watch(opened: Opened) -> None:
     """The whole page of one run."""
-    baseline = live.baseline_of(live_run, house.engine().runs())
-    wanted = _period(live_run.snapshot(), None if baseline is None else baseline.snapshot())
-    live.poll(lambda: _draw(live_run), every_s=wanted, key=f"watch_{live_run.run_id}")
-    downloads.draw(live_run, chosen=session.chosen(), baseline=baseline)
+    run_id = opened.row.run_id
+    baseline = house.library().baseline_of(door.person(), run_id)
+    wanted = _period(opened.run.snapshot(), None if baseline is None else baseline.snapshot())
+    live.poll(lambda: _draw(run_id), every_s=wanted, key=f"watch_{run_id}")
+    downloads.draw(opened, chosen=session.chosen(), baseline=baseline)
 
 
 def _period(run: Run, baseline: Run | None) -> float | None:
@@ -42,132 +59,44 @@ def _period(run: Run, baseline: Run | None) -> float | None:
     return min((period for period in periods if period is not None), default=None)
 
 
-def _draw(live_run: LiveRun) -> float | None:
-    """One refresh; gives the period it wants."""
-    if session.named_run() != live_run.run_id:
-        st.rerun()  # a button led to the form
-    run, now_ns = live_run.snapshot(), live_run.now_ns()
-    baseline = live.baseline_of(live_run, house.engine().runs())
+def _draw(run_id: str) -> float | None:
+    """One refresh; gives the period it wants. The run is opened anew: it may be withdrawn, or driven elsewhere now."""
+    opened = found.opened(run_id) if session.named_run() == run_id else None
+    if opened is None:
+        st.rerun()  # a button led to the form, or the run is theirs to see no longer
+    run, now_ns = opened.run.snapshot(), opened.run.now_ns()
+    baseline = house.library().baseline_of(door.person(), run_id)
     measured = None if baseline is None else baseline.snapshot()
     told = derived.told(run, now_ns=now_ns)
-    _strip(live_run, run, told)
+    strip.draw(opened, run, told)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width="stretch", gap="xxsmall"):
-            _sentences(run, told, baseline, measured)
+            _sentences(opened, run, told, baseline, measured)
         by_row = _rows_or_lanes(run)
-    _quota(live_run, run)
+    _quota(opened.live, run)
     _gantt(run, measured, now_ns, by_row=by_row)
     elements.figures(told.figures)
-    _actions(live_run, run, baseline)
+    _actions(opened, run, baseline)
     results.draw(run)
-    opened = session.opened_call()
-    if opened is not None and opened < len(run.calls):
-        detail.draw(run, run.calls[opened], now_ns=now_ns)
+    opened_call = session.opened_call()
+    if opened_call is not None and opened_call < len(run.calls):
+        detail.draw(run, run.calls[opened_call], now_ns=now_ns)
     return _period(run, measured)
-
-
-# The strip
-
-
-def _strip(live_run: LiveRun, run: Run, told: Told) -> None:
-    with st.container(key="strip", horizontal=True, vertical_alignment="center", gap="medium"):
-        with st.container(key="strip_state", width="stretch"):
-            elements.state(
-                told.state,
-                told.counts,
-                answered=told.answered,
-                failed=told.failed,
-                given_up=told.given_up,
-                of=len(run.calls),
-            )
-        if not run.ended or _unanswered(run):
-            _workers(live_run)
-        if not run.ended:
-            _hold(live_run, run)
-        elif _unanswered(run):
-            _again(live_run, run)
-        st.button("Edit and run again", key="edit_again", on_click=_edit_again, args=(run,))
-        with st.popover("Share", key="share"):
-            elements.quiet("Whoever can reach this page sees the run here, while this process keeps it.")
-            st.code(session.address(), language=None)
-
-
-def _workers(live_run: LiveRun) -> None:
-    now = live_run.max_workers
-    session.adopt("strip_workers", live_run.run_id, now)
-    st.slider(
-        "max_workers",
-        1,
-        max(house.settings().max_workers_ceiling, now),
-        key="strip_workers",
-        on_change=_move_workers,
-        args=(live_run,),
-        width=220,
-    )
-
-
-def _move_workers(live_run: LiveRun) -> None:
-    live_run.max_workers = session.moved("strip_workers", live_run.run_id)
-
-
-def _hold(live_run: LiveRun, run: Run) -> None:
-    """Pause or Continue, and Stop. A press may reach us twice where a poll cuts in: each does the same again."""
-    if run.state == "paused":
-        st.button(go_on_label(run), key="strip_continue", on_click=_go_on, args=(live_run,))
-    else:
-        st.button("Pause", key="strip_pause", on_click=live_run.pause, disabled=run.state != "running")
-    st.button("Stop", key="strip_stop", on_click=live_run.cancel, disabled=run.state == "stopping")
-
-
-def _go_on(live_run: LiveRun) -> None:
-    if live_run.snapshot().state == "paused":  # a click that is delivered twice raises a cap once
-        live_run.continue_()
-
-
-def _again(live_run: LiveRun, run: Run) -> None:
-    st.button(
-        f"Retry {_unanswered(run):,} unanswered",
-        key="retry_failed",
-        type="primary",
-        on_click=_retry,
-        args=(live_run,),
-    )
-
-
-def _unanswered(run: Run) -> int:
-    return sum(1 for call in run.calls if call.status != "answered")
-
-
-def _retry(live_run: LiveRun) -> None:
-    if not live_run.ended:
-        return  # this click was delivered before
-    session.unsay()
-    version = live_run.snapshot().version
-    try:
-        if live_run.retry_failed():
-            session.await_change(version)
-    except FanoutError as exc:
-        session.say(str(exc))
-
-
-def _edit_again(run: Run) -> None:
-    written = as_text(run.batch.prompts)
-    session.fill_form(
-        run.batch,
-        text=None if written is None else written.text,
-        mode="line" if written is None else written.mode,
-    )
-    session.show_form()
 
 
 # The sentence and the chart
 
 
-def _sentences(run: Run, told: Told, baseline: LiveRun | None, measured: Run | None) -> None:
-    problem = session.said()
-    if problem is not None:
-        elements.wrong(problem)
+def _sentences(opened: Opened, run: Run, told: Told, baseline: Watched | None, measured: Run | None) -> None:
+    for problem in (session.said(), opened.run.trouble):
+        if problem is not None:
+            elements.wrong(problem)
     elements.sentence(told.sentence)
+    twice = wording.billed_twice(run)
+    if twice is not None:
+        elements.quiet(twice)
+    if not opened.may_drive:
+        elements.quiet(f"This run is {opened.row.owner_name}'s: you can look at it, and duplicate it.")
     if run.batch.model == "sandbox":
         elements.quiet("Simulated: the sandbox on this machine made these answers, no model did.")
     if baseline is None or measured is None:
@@ -177,15 +106,18 @@ def _sentences(run: Run, told: Told, baseline: LiveRun | None, measured: Run | N
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         elements.quiet(f"One after another: {wording.counts_sentence(measured)}")
-        st.button("Stop measuring", key="stop_measuring", on_click=baseline.cancel)
+        if opened.may_drive and may_start(door.person()):
+            st.button("Stop measuring", key="stop_measuring", on_click=baseline.cancel)
 
 
-def _quota(live_run: LiveRun, run: Run) -> None:
+def _quota(live_run: LiveRun | None, run: Run) -> None:
     """How full the account's limits are while the run goes on, and what they were at last."""
     if run.ended:
         for line in (known_limits(run), weight_moves(run)):
             if line is not None:
                 elements.quiet(line)
+        return
+    if live_run is None:
         return
     account = live_run.quota()
     nothing = nothing_known(account, run, costs_money=costs_money(run.batch.model, os.environ))
@@ -208,11 +140,11 @@ def _weight(live_run: LiveRun, account: AccountView) -> None:
         elements.quiet(beside)
     if account.max_weight == 1 or (beside is None and not account.shared_file):
         return
-    session.adopt("weight_slider", live_run.run_id, live_run.weight)
     st.slider(
         "Weight",
         1,
         account.max_weight,
+        session.adopt("weight_slider", live_run.run_id, live_run.weight),
         key="weight_slider",
         help="This run's share beside others on the same account, from the next call on.",
         on_change=_move_weight,
@@ -253,16 +185,16 @@ def _gantt(run: Run, measured: Run | None, now_ns: int, *, by_row: bool) -> None
 # What can be done with a run
 
 
-def _actions(live_run: LiveRun, run: Run, baseline: LiveRun | None) -> None:
-    if not run.ended:
+def _actions(opened: Opened, run: Run, baseline: Watched | None) -> None:
+    if not run.ended or not may_start(door.person()):
         return
     with st.container(horizontal=True, vertical_alignment="center", key="actions"):
-        if run.baseline_of is None and (baseline is not None or not _unanswered(run)):
-            _measure(live_run, run, baseline)
+        if opened.may_drive and run.baseline_of is None and (baseline is not None or not strip.unanswered(run)):
+            _measure(run, baseline)
         pages.link_to_compare(run.run_id, "Compare with another run")
 
 
-def _measure(live_run: LiveRun, run: Run, baseline: LiveRun | None) -> None:
+def _measure(run: Run, baseline: Watched | None) -> None:
     """Send the same list once more with one worker, on the second press."""
     if baseline is not None and not baseline.ended:
         return
@@ -275,18 +207,18 @@ def _measure(live_run: LiveRun, run: Run, baseline: LiveRun | None) -> None:
         f"Send {len(run.calls):,} again, one at a time",
         key="measure_confirm",
         on_click=_start_baseline,
-        args=(live_run,),
+        args=(run,),
     )
     st.button("Not now", key="not_now", on_click=session.forget_pending)
 
 
-def _start_baseline(live_run: LiveRun) -> None:
-    going = live.baseline_of(live_run, house.engine().runs())
+def _start_baseline(run: Run) -> None:
+    going = house.library().baseline_of(door.person(), run.run_id)
     if going is not None and not going.ended:
         return  # this click was delivered before: its slots are paid for once
     session.forget_pending()
     session.unsay()
     try:
-        house.engine().start(replace(live_run.batch, max_workers=1), baseline_of=live_run.run_id)
+        starting.start(door.person(), replace(run.batch, max_workers=1), baseline_of=run.run_id)
     except FanoutError as exc:
         session.say(str(exc))

@@ -121,6 +121,16 @@ def run_state(run: Run) -> str:
     return {"interrupted": "Interrupted", "not_ready": "Not started"}.get(run.stop_reason or "", "Stopped")
 
 
+def billed_twice(run: Run) -> str | None:
+    """The prompts that were in flight when a process ended, and have no answer or were sent again since."""
+    lost = [call.index + 1 for call in run.calls if any(attempt.lost for attempt in call.attempts)]
+    if not lost:
+        return None
+    named = ", ".join(map(str, lost[:12])) + (f" and {len(lost) - 12:,} more" if len(lost) > 12 else "")
+    word = "Prompt" if len(lost) == 1 else "Prompts"
+    return f"{word} {named}: in flight when the process ended, so possibly billed twice."
+
+
 def counts_sentence(run: Run, *, now_ns: int | None = None) -> str:
     """How many prompts stand where: 5 failed, 23 of 40 answered, 8 in flight, 4 queued, or what they wait for."""
     status = Counter([call.status for call in run.calls])

@@ -19,7 +19,7 @@ from fanout.events import WeightChanged
 from fanout.quota.account import Account
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
-from fanout.quota.shared import SharedFile
+from fanout.quota.shared import SharedFile, Sharing
 from fanout.quota.turns import Turns
 from fanout.quota.view import AccountView
 from fanout.run import Run
@@ -56,16 +56,19 @@ class Dispatch:
         account_for: Callable[[Batch], Account],
         clock: Clock,
         *,
-        quota_file: Path | None = None,
+        quota_file: Path | Sharing | None = None,
     ) -> None:
         """`quota_file`: through which the processes of this host share their quota."""
         self._limits_for = limits_for
         self._account_for = account_for
         wall_offset_ns = time.time_ns() - clock.now_ns()
-        self._file = None if quota_file is None else SharedFile(quota_file, wall_offset_ns=wall_offset_ns)
+        sharing = Sharing(path=quota_file) if isinstance(quota_file, Path) else quota_file
+        self._file = None if sharing is None else SharedFile(sharing.path, wall_offset_ns=wall_offset_ns)
         self.together: AbstractContextManager[object] = self._file or nullcontext()
         """Around whatever uses a gate, within the lock: what it did is told to the other processes at its end."""
-        self._gates = Gates(wall_offset_ns=wall_offset_ns, together=self._file)
+        self._gates = Gates(
+            wall_offset_ns=wall_offset_ns, together=self._file, shares_local=sharing is None or sharing.local
+        )
         self._turns: dict[str, Turns] = {}
 
     def admit(self, batch: Batch) -> Admitted:
@@ -95,6 +98,8 @@ class Dispatch:
         if run.run_id in self._turns:
             self.leave(run.run_id)
         self.join(run.run_id, run.batch, admitted, at_ns)
+        if run.weight != run.batch.weight:
+            self._turns[run.run_id].move_weight(min(run.weight, admitted.limits.max_weight), at_ns)
         for call in run.calls:
             if call.status == "answered" and call.origin is None:
                 self._turns[run.run_id].remember(call.prompt, call.usage, call.cost_usd)

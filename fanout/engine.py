@@ -34,6 +34,7 @@ from fanout.providers.loop import worst_lag_ns
 from fanout.quota.account import Account
 from fanout.quota.ceiling import InFlightCeiling
 from fanout.quota.limits import Limits
+from fanout.quota.shared import Sharing
 from fanout.quota.view import AccountView
 from fanout.remembered import Remembered
 from fanout.schedule import Schedule, Start
@@ -67,7 +68,7 @@ class Engine:
         lag_ns: Callable[[], int] = worst_lag_ns,
         limits_for: Callable[[str], Limits] = no_limits,
         account_for: Callable[[Batch], Account] = account_of_batch,
-        quota_file: Path | None = None,
+        quota_file: Path | Sharing | None = None,
     ) -> None:
         """`max_in_flight`: calls in flight at most over all runs. `keep_runs`: runs in memory; the oldest ended go.
         `limits_for` tells what the settings allow of a model; `account_for` whose quota a batch uses; `quota_file` is

@@ -23,6 +23,10 @@ class BadInput(FanoutError, ValueError):
     """The user must change something now; nothing was sent and nothing was changed."""
 
 
+class NotAllowed(FanoutError):
+    """This person may not do this; somebody with another role may. Nothing was sent and nothing was changed."""
+
+
 class EngineClosed(FanoutError, RuntimeError):
     """The engine has been closed; open another one."""
 

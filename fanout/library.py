@@ -16,7 +16,7 @@ from typing import Any, Self
 from fanout.archive import import_run
 from fanout.batch import Batch
 from fanout.engine import Engine
-from fanout.errors import BadInput
+from fanout.errors import BadInput, NotAllowed
 from fanout.events import Event
 from fanout.live import LiveRun
 from fanout.people import LOCAL, Person, Visibility, may_drive, may_read, may_start
@@ -27,12 +27,18 @@ from fanout.store import NoSuchRun, Store
 from fanout.store.database import StoreLost, open_database, url_of
 from fanout.store.reading import Reading, StoredRun
 from fanout.store.rows import RunRow, row_of
-from fanout.store.shelf import Shelf, audit
+from fanout.store.shelf import Found, Shelf, Wanted, audit
 from fanout.store.sql import SqlStore
 from fanout.stretch import Known
 
+MOST_SETTLED = 5
+"""Runs whose process died that are closed while one list is drawn: it takes a look at every call of them."""
 LOOKED_THROUGH = 50
 """Runs of the same model and settings, the newest ones, in which answers are looked for."""
+
+
+Watched = LiveRun | StoredRun
+"""A run to look at: driven by this process, or read from the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,7 @@ class Opened:
     """A run that somebody may see."""
 
     row: RunRow
-    run: LiveRun | StoredRun
+    run: Watched
     may_drive: bool
     """Whether they may also stop it, go on with it, name and share it."""
 
@@ -53,16 +59,25 @@ class Opened:
 class Library:
     """One per process; close it, or use it in a with block. From any thread."""
 
-    def __init__(self, settings: Settings, *, quota_file: Path | None = None, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        quota_file: Path | None = None,
+        engine: Engine | None = None,
+        visibility: Visibility = "private",
+    ) -> None:
         """Open the store that the settings name. Raises BadInput where it cannot be, or a newer program wrote it.
 
-        `engine`: one that is there already and keeps its runs in memory; then nothing is stored.
+        `engine`: one that is there already and keeps its runs in memory; then nothing is stored. `visibility`: who sees
+        a run whose starter did not say, where the settings do not say either.
         """
         self.settings = settings
+        self._usual = settings.usual_visibility or visibility
         self._store: SqlStore | None = None
         if engine is None:
             database = open_database(store_url(settings))
-            self._store = SqlStore(database, visibility=settings.usual_visibility)
+            self._store = SqlStore(database, visibility=self._usual)
             engine = engine_of(settings, store=self._store, quota_file=quota_file)
         self.engine = engine
         self.shelf = None if self._store is None else Shelf(self._store.database)
@@ -103,7 +118,7 @@ class Library:
         prompts takes the first's. `token`: of the link by which the person came to it.
         """
         if not may_start(by):
-            raise BadInput("a viewer cannot start runs: ask an admin for the role of a member")
+            raise NotAllowed("viewers read runs and start none: ask an admin to make you a member")
         reused: dict[int, Known] = {}
         if carry_from is not None:
             reused.update(carried(self.find(by, carry_from, token=token).run.snapshot(), batch))
@@ -131,21 +146,52 @@ class Library:
         if live is not None and not self._store.is_mine(row.process_id):
             self.engine.forget(run_id)  # another process has gone on with it
             live = None
-        run: LiveRun | StoredRun = live or self._reading.run(run_id)
+        run: Watched = live or self._reading.run(run_id)
         return Opened(row=row, run=run, may_drive=may_drive(person, owner_id=row.owner_id))
+
+    def newest(self, person: Person, most: int) -> tuple[RunRow, ...]:
+        """The newest runs that this person may see, those that go on first."""
+        going = self.list(person, Wanted(show="going", limit=most)).rows
+        rows = {row.run_id: row for row in (*going, *self.list(person, Wanted(limit=most)).rows)}
+        return tuple(sorted(rows.values(), key=lambda row: not row.goes_on))[:most]
+
+    def driven(self, person: Person) -> tuple[LiveRun, ...]:
+        """The runs of this process that this person may see, the newest first."""
+        runs = self.engine.runs()
+        if self.shelf is None or person.role == "admin":
+            return runs
+        seen = self.shelf.seen(person, [live.run_id for live in runs])
+        return tuple(live for live in runs if live.run_id in seen)
+
+    def list(self, person: Person, wanted: Wanted) -> Found:
+        """The runs that this person may see and asked for."""
+        if self.shelf is None:
+            rows = (row_of(live.record.now(), self._usual) for live in self.engine.runs())
+            seen = [row for row in rows if _is_wanted(row, person, wanted)]
+            return Found(rows=tuple(seen[wanted.offset : wanted.offset + wanted.limit]), count=len(seen))
+        found = self.shelf.list(person, wanted)
+        left = [row.run_id for row in found.rows if row.state == "interrupted"]
+        if not left or self._store is None:
+            return found
+        for run_id in left[:MOST_SETTLED]:
+            self._store.settle(run_id)  # so that the list counts what was answered to the end
+        return self.shelf.list(person, wanted)
 
     def events(self, person: Person, run_id: str, *, token: str | None = None) -> tuple[Event, ...]:
         """All that is stored of a run that they may see: what a file that loses nothing is made of."""
         self.find(person, run_id, token=token)
+        live = self.engine.find(run_id)
+        if self._store is None and live is not None:
+            return live.events()
         if self._store is None:
-            raise BadInput("nothing is stored here")
+            raise NoSuchRun("no such run")
         self._store.settle(run_id)
         return self._store.events(run_id)
 
     def put_in(self, person: Person, text: str | bytes) -> str:
         """Store the run of a run file, as this person's own; gives its id. Raises BadInput on any other file."""
         if not may_start(person):
-            raise BadInput("a viewer cannot import runs")
+            raise NotAllowed("viewers read runs and import none: ask an admin to make you a member")
         if self._store is None:
             raise BadInput("nothing is stored here")
         run_id = self._store.put_in(import_run(text), person)
@@ -177,7 +223,7 @@ class Library:
         if self._reading is not None:
             self._reading.forget(run_id)
 
-    def baseline_of(self, person: Person, run_id: str) -> LiveRun | StoredRun | None:
+    def baseline_of(self, person: Person, run_id: str) -> Watched | None:
         """The newest run that measures this one's speed-up, if this person may see it."""
         for live in self.engine.runs():
             if live.record.now().baseline_of == run_id:
@@ -190,13 +236,13 @@ class Library:
     def _drive(self, person: Person, run_id: str, *, token: str | None = None) -> Opened:
         opened = self.find(person, run_id, token=token)
         if not opened.may_drive:
-            raise BadInput("only the run's owner or an admin may do that: duplicate it into a run of your own")
+            raise NotAllowed("only the run's owner or an admin may do that: duplicate it into a run of your own")
         return opened
 
     def _found_in_memory(self, person: Person, live: LiveRun | None) -> Opened:
         if live is None:
             raise NoSuchRun("no such run")
-        row = row_of(live.record.now())
+        row = row_of(live.record.now(), self._usual)
         if not may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=False):
             raise NoSuchRun("no such run")
         return Opened(row=row, run=live, may_drive=may_drive(person, owner_id=row.owner_id))
@@ -232,6 +278,12 @@ def engine_of(settings: Settings, *, store: Store | None, quota_file: Path | Non
         max_in_flight=settings.max_in_flight,
         keep_runs=settings.keep_runs,
         limits_for=settings.limits_for,
-        quota_file=quota_file or settings.quota_file,
+        quota_file=quota_file or settings.sharing,
         store=store,
     )
+
+
+def _is_wanted(row: RunRow, person: Person, wanted: Wanted) -> bool:
+    """Of a run in memory: whether this person may see it, and whether it is among those that go on if only they are."""
+    may = may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=False)
+    return may and (wanted.show != "going" or row.goes_on)

@@ -11,6 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from fanout.errors import BadInput
+
 Role = Literal["admin", "member", "viewer"]
 """admin: everything. member: starts runs on the models on offer, and drives their own. viewer: reads what is shared."""
 
@@ -65,3 +67,31 @@ def may_use_model(person: Person, model: str, *, offered: Collection[str]) -> bo
     if person.role == "admin":
         return True
     return may_start(person) and (model == SANDBOX or model in offered)
+
+
+def address_or_domain(entry: str) -> str:
+    """A line of a list of people, lower-cased: `anna@example.com`, or `example.com` for everybody there."""
+    text = entry.strip().lower()
+    local, at, domain = text.rpartition("@")
+    labels = domain.split(".")
+    if set(text) & set(" *,") or not all(labels) or (at and not local) or (not at and len(labels) < 2):
+        raise BadInput(f"expected an e-mail address or a domain such as example.com, got {entry!r}")
+    return text
+
+
+def role_of(email: str, *, admins: Collection[str], members: Collection[str], viewers: Collection[str]) -> Role | None:
+    """The role of this (verified) address; None where no list names it.
+
+    A list that names the address itself goes before one that names its domain, which is what comes after the last @:
+    so one of a domain's members can be a viewer. Domains are exact: `example.com` is not `eu.example.com`.
+    """
+    address = email.strip().lower()
+    local, _, domain = address.rpartition("@")
+    if not local or not domain:
+        return None
+    lists: tuple[tuple[Role, Collection[str]], ...] = (("admin", admins), ("member", members), ("viewer", viewers))
+    for named in (address, domain):
+        for role, entries in lists:
+            if named in entries:
+                return role
+    return None

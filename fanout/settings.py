@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,8 +28,9 @@ from pydantic_settings import (
 
 from fanout.batch import MOST_WORKERS
 from fanout.errors import BadInput
-from fanout.people import Visibility
+from fanout.people import Visibility, address_or_domain
 from fanout.quota.limits import Limits
+from fanout.quota.shared import Sharing
 
 SETTINGS_FILE = Path("fanout.toml")
 """Read from the working directory; absent is fine."""
@@ -71,13 +73,15 @@ class Settings(BaseSettings):
     )
     """What accounts allow, by model string or by a pattern with * and ?; as JSON in a variable. See `limits_for`."""
     quota_file: Path | None = None
-    """A file through which processes on this machine share what is left of a quota; None: each by itself."""
+    """A file through which processes on this machine share what is left of a quota; None: one in data_dir, for accounts
+    that are not at a server of this machine. `off`: each by itself."""
     data_dir: Path = Field(default_factory=lambda: usual_data_dir(os.environ))
     """The folder of the store, where no database is named."""
     database_url: str | None = Field(default=None, repr=False)
     """The store's database: postgresql://user@host:5432/name, or sqlite:////path/to/file. None: a file in data_dir."""
-    usual_visibility: Visibility = "private"
-    """Who sees a run beside its owner and admins, where its starter did not say: private, team or link."""
+    usual_visibility: Visibility | None = None
+    """Who sees a run beside its owner and admins, where its starter did not say: private, team or link. None: the team
+    where people log in, else nobody."""
     keep_days: int | None = Field(default=None, ge=1)
     """Stored runs older than that go; None keeps them."""
     keep_mb: int | None = Field(default=None, ge=1)
@@ -86,15 +90,42 @@ class Settings(BaseSettings):
     """Seconds that calls in flight get to end, when the process is told to."""
     sandbox_url: str | None = None
     """A sandbox that is already served (`python -m fanout sandbox`); None starts one."""
-    allow_remote: bool = False
-    """Whether other machines may reach the page. It has no login: leave it off unless something before it has one."""
+    insecure: bool = False
+    """Whether other machines may reach the page without a login: then whoever reaches it may do everything."""
+    admins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Who is an admin after the login: e-mail addresses, or domains such as `example.com`."""
+    members: Annotated[tuple[str, ...], NoDecode] = ()
+    """Who starts runs, on the models on offer; written like `admins`."""
+    viewers: Annotated[tuple[str, ...], NoDecode] = ()
+    """Who reads only; written like `admins`."""
+    session_hours: float = Field(default=12.0, gt=0, le=720)
+    """How long a login lasts."""
+    session_ends_with_token: bool = False
+    """Whether a login also ends when the provider's ID token does (its `exp`), which may be minutes after."""
+    verified_issuers: Annotated[tuple[str, ...], NoDecode] = ()
+    """Issuers whose e-mail addresses count as verified though they do not say `email_verified`."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names by which the server may be asked for, beside the login's own and this machine's."""
 
-    @field_validator("models", mode="before")
+    @field_validator("models", "admins", "members", "viewers", "verified_issuers", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("admins", "members", "viewers")
+    @classmethod
+    def _name_people(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(address_or_domain, value))
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _name_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [host for host in value if not re.fullmatch(r"[A-Za-z0-9.-]+", host)]
+        if wrong:
+            raise BadInput(f"expected a host's name such as fanout.example.com, without port or path, got {wrong[0]!r}")
+        return tuple(host.lower() for host in value)
 
     @field_validator("quota_file", "data_dir")
     @classmethod
@@ -110,6 +141,13 @@ class Settings(BaseSettings):
             return json.loads(value)
         except ValueError as exc:
             raise BadInput(f"must be a JSON object of limits by model: {exc}") from exc
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """How the processes of this machine share quota."""
+        if self.quota_file is None:
+            return Sharing(path=self.data_dir / "quota.db", local=False)
+        return None if str(self.quota_file) == "off" else Sharing(path=self.quota_file)
 
     def limits_for(self, model: str) -> Limits:
         """What is set for this model string: its own table, else that of the longest pattern that fits, else nothing.

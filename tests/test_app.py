@@ -110,8 +110,37 @@ def test_an_address_that_other_machines_reach_is_refused_at_the_start(tmp_path: 
     with _started(tmp_path, _free_port(), "--server.address", "0.0.0.0") as child:
         said = child.communicate(timeout=UP_WITHIN_S)[0]
     assert "Fanout did not start: server.address is 0.0.0.0" in said
-    assert "FANOUT_ALLOW_REMOTE=1" in said
+    assert "FANOUT_INSECURE=1" in said
     assert child.returncode != 0
+
+
+def test_secrets_that_cannot_be_read_do_not_open_the_door(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets.toml"
+    secrets.write_text("[auth\n")
+    with _started(tmp_path, _free_port(), "--secrets.files", str(secrets)) as child:
+        said = child.communicate(timeout=UP_WITHIN_S)[0]
+    assert "Fanout did not start: Streamlit's secrets cannot be read" in said
+    assert child.returncode != 0
+
+
+def test_whoever_says_that_it_is_insecure_may_listen_for_other_machines(tmp_path: Path) -> None:
+    port = _free_port()
+    with _started(tmp_path, port, "--server.address", "0.0.0.0", FANOUT_INSECURE="1") as child:
+        _until_said(child, str(port))
+        _await_up(port)
+        assert _get(port, "/health", host="fanout.example").status == 200
+
+
+def test_a_request_that_a_proxy_hands_on_is_refused_where_nobody_logs_in(tmp_path: Path) -> None:
+    port = _free_port()
+    with _started(tmp_path, port) as child:
+        _until_said(child, str(port))
+        _await_up(port)
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=UP_WITHIN_S)) as connection:
+            connection.request("GET", "/", headers={"Host": "127.0.0.1", "X-Forwarded-For": "203.0.113.9"})
+            answer = connection.getresponse()
+            assert answer.status == 403
+            assert b"no login is set up" in answer.read()
 
 
 def test_a_wrong_setting_is_one_sentence_at_the_start(tmp_path: Path) -> None:

@@ -92,10 +92,48 @@ def test_every_setting_comes_back() -> None:
         weight=3,
         cap_tokens=10,
         cap_usd=0.5,
+        reuse_answers=True,
+        identical_once=True,
         sandbox=SandboxProfile(seed=4, error_rate=0.25, burst=None),
     )
     events = (ev.RunOpened(at_ns=-5, run_id="r", batch=batch, opened_at_s=1.5, baseline_of="other"),)
     assert import_run(export_run(events).encode()) == events
+
+
+def gone_on(**changed: Any) -> list[dict[str, Any]]:
+    """A run that took one answer from another, moved its weight, and went on with other settings."""
+    events = (
+        ev.RunOpened(at_ns=0, run_id="r", batch=Batch(prompts=["a", "b"], max_workers=2), opened_at_s=1.5),
+        ev.StretchBegan(at_ns=1, stretch=0, purpose="first", max_workers=2, calls=(0, 1)),
+        ev.Reused(at_ns=2, call=0, output="x", of_run="other", of_call=3, answered_at_s=1.0),
+        ev.WeightChanged(at_ns=3, old=1, new=5, reason="user"),
+        ev.StretchEnded(at_ns=4, stretch=0, reason="interrupted"),
+        ev.StretchOpened(at_ns=5, stretch=1, changes={"temperature": 0.5}),
+        ev.StretchBegan(at_ns=6, stretch=1, purpose="resume", max_workers=2, calls=(1,)),
+    )
+    assert import_run(export_run(events)) == events
+    objects = lines(events)
+    for kind, values in changed.items():
+        objects[place(objects, kind)].update(values)
+    return objects
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "words"),
+    [
+        ("reused", {"of_run": "<script>"}, "line 4: reused cannot be: it names no answer that was there"),
+        ("reused", {"of_call": -1}, "it names no answer that was there"),
+        ("reused", {"answered_at_s": 1e15}, "it names no answer that was there"),
+        ("reused", {"call": 9}, "there is no call 9"),
+        ("weight_changed", {"new": 10**9}, "line 5: weight_changed cannot be: a weight is from 1 to 100"),
+        ("stretch_opened", {"changes": {"temperature": 99}}, "line 7: stretch_opened cannot be: temperature must be"),
+        ("stretch_opened", {"changes": {"prompts": ["evil"]}}, "line 7: stretch_opened cannot be: "),
+        ("stretch_opened", {"changes": {"sandbox": 5}}, "line 7: stretch_opened cannot be: "),
+        ("stretch_opened", {"changes": [1]}, "line 7: changes of stretch_opened must be"),
+    ],
+)
+def test_a_run_that_went_on_comes_back_and_only_what_can_be(kind: str, values: dict[str, Any], words: str) -> None:
+    assert words in said(text(gone_on(**{kind: values})))
 
 
 def _answered(live: LiveRun, caller: HandCaller, store: WatchedStore) -> None:

@@ -153,7 +153,7 @@ def test_an_interrupt_keeps_what_was_answered_and_is_exit_code_130() -> None:
     assert process.wait(30) == 130
     summary = objects(rest)[-1]["summary"]
     assert first["output"] == "alpha"
-    assert summary["stop_reason"] == "stopped"
+    assert summary["stop_reason"] == "interrupted"
     assert summary["answered"] >= 1
     assert summary["answered"] + summary["cancelled"] == 500
     process.stdout.close()

@@ -199,6 +199,8 @@ def test_every_field_of_a_batch_but_the_prompts_can_differ() -> None:
         "weight": 2,
         "cap_tokens": 1,
         "cap_usd": 1.0,
+        "reuse_answers": True,
+        "identical_once": True,
         "sandbox": None,
     }
     assert set(other) == set(Batch.__dataclass_fields__) - {"prompts"}

@@ -12,6 +12,7 @@ from dashboard import compare_view, house
 from dashboard.found import NOT_KNOWN, choice_of, find
 from fanout import Batch, Engine
 from fanout.settings import Settings
+from fanout.store.rows import row_of
 from tests.hands import HandCaller, WatchedStore
 from tests.runs import make_run
 from tests.test_pages import HOSTILE, MAIN, _run, _said
@@ -128,7 +129,7 @@ def test_ten_thousand_prompts_each_are_compared_at_once(engine: Engine, monkeypa
         )
     }
     monkeypatch.setattr(compare_view, "find", runs.get)
-    monkeypatch.setattr(compare_view, "choices", lambda: tuple(map(choice_of, runs.values())))
+    monkeypatch.setattr(compare_view, "choices", lambda: tuple(choice_of(row_of(run)) for run in runs.values()))
     app = compare_page(a="a" * 16, b="b" * 16)
     assert "A answered 9,800 of 10,000 prompts" in _said(app)
     assert "The first 2,000 of 10,000 rows." in _said(app)

@@ -16,7 +16,7 @@ from dashboard.settings_words import MOST_CHARACTERS, differing, setting_name, s
 from dashboard.units import duration
 from fanout.batch import Batch
 from fanout.compare import Comparison, compare
-from fanout.run import Run
+from fanout.run import Origin, Run
 from fanout.sandbox.profile import SandboxProfile
 from tests.runs import make_run
 from tests.test_compare import runs, said
@@ -83,6 +83,14 @@ def test_a_run_that_goes_on_and_one_against_itself_are_said_to_be() -> None:
     assert verdict(compare(going, run)).startswith("A still goes on: this is how far. A answered ")
     assert verdict(compare(going, replace(going, run_id="b"))).startswith("A and B still go on")
     assert verdict(compare(run, run)) == "A and B are the same run."
+
+
+def test_answers_that_were_there_already_are_said() -> None:
+    run = make_run(n=3)
+    origin = Origin(run_id="earlier", call=0, answered_at_s=1.0)
+    took = replace(run, calls=(replace(run.calls[0], attempts=(), origin=origin), *run.calls[1:]), run_id="b")
+    assert "B took 1 answer that was there already." in verdict(compare(run, took))
+    assert "already" not in verdict(compare(run, replace(run, run_id="c")))
 
 
 def test_costs_are_said_where_all_are_known() -> None:

@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 
 from dashboard.guard import (
     POLICY_VIOLATION,
-    LoopbackOnly,
+    Guard,
     SafeHeaders,
     check_address,
     content_security_policy,
@@ -32,13 +32,24 @@ async def _talk(websocket: WebSocket) -> None:
 APP = Starlette(routes=[Route("/", _hello), WebSocketRoute("/", _talk)])
 
 
-def _ask(app: Any, *, server: str, host: str, kind: str = "http") -> list[Message]:
+HERE = Guard(APP, here_only=True, hosts=())
+
+
+def _ask(
+    app: Any,
+    *,
+    server: str,
+    host: str,
+    kind: str = "http",
+    path: str = "/",
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> list[Message]:
     scope: Scope = {
         "type": kind,
-        "path": "/",
+        "path": path,
         "method": "GET",
         "query_string": b"",
-        "headers": [(b"host", host.encode())],
+        "headers": [(b"host", host.encode()), *headers],
         "server": (server, 8501),
         "subprotocols": [],
     }
@@ -61,7 +72,7 @@ def _ask(app: Any, *, server: str, host: str, kind: str = "http") -> list[Messag
 )
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 def test_what_comes_over_loopback_is_let_in(server: str, host: str, kind: str) -> None:
-    first = _ask(LoopbackOnly(APP, allow_remote=False), server=server, host=host, kind=kind)[0]
+    first = _ask(HERE, server=server, host=host, kind=kind)[0]
     assert first.get("status", first["type"]) in (200, "websocket.accept")
 
 
@@ -76,37 +87,84 @@ def test_what_comes_over_loopback_is_let_in(server: str, host: str, kind: str) -
     ],
 )
 def test_another_machine_and_another_name_are_refused(server: str, host: str) -> None:
-    guarded = LoopbackOnly(APP, allow_remote=False)
+    guarded = HERE
     assert _ask(guarded, server=server, host=host)[0]["status"] == 403
     closed = _ask(guarded, server=server, host=host, kind="websocket")
     assert [(m["type"], m.get("code")) for m in closed] == [("websocket.close", POLICY_VIOLATION)]
 
 
-def test_remote_is_let_in_where_the_operator_says_so() -> None:
-    first = _ask(LoopbackOnly(APP, allow_remote=True), server="192.168.1.7", host="fanout.example")[0]
-    assert first["status"] == 200
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "x-forwarded-host"])
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_what_a_proxy_hands_on_is_not_of_this_machine(name: str, kind: str) -> None:
+    handed = ((name.lower().encode(), b"203.0.113.9"),)
+    first = _ask(HERE, server="127.0.0.1", host="127.0.0.1:8501", kind=kind, headers=handed)[0]
+    assert (first.get("status"), first.get("code")) in ((403, None), (None, POLICY_VIOLATION))
+
+
+def test_everybody_is_let_in_where_the_operator_says_so() -> None:
+    open_to_all = Guard(APP, here_only=False, hosts=None)
+    assert _ask(open_to_all, server="192.168.1.7", host="fanout.example")[0]["status"] == 200
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize(
+    ("host", "let_in"),
+    [
+        ("fanout.example.com", True),
+        ("Fanout.Example.com:443", True),
+        ("127.0.0.1:8501", True),
+        ("[::1]:8501", True),
+        ("evil.example", False),
+        ("fanout.example.com.evil.example", False),
+        ("evil.example:443", False),
+        ("", False),
+    ],
+)
+def test_only_names_that_are_known_are_answered(host: str, let_in: bool, kind: str) -> None:
+    guarded = Guard(APP, here_only=False, hosts=("fanout.example.com",))
+    first = _ask(guarded, server="192.168.1.7", host=host, kind=kind)[0]
+    assert first.get("status", first["type"]) in ((200, "websocket.accept") if let_in else (403, "websocket.close"))
 
 
 @pytest.mark.parametrize("address", [None, "", "0.0.0.0", "::", "192.168.1.7", "fanout.example"])
-def test_listening_for_other_machines_is_refused_unless_told(address: str | None) -> None:
-    with pytest.raises(BadInput, match="FANOUT_ALLOW_REMOTE"):
-        check_address(address, allow_remote=False)
-    check_address(address, allow_remote=True)
+def test_listening_for_other_machines_is_refused_unless_somebody_decides_who_comes_in(address: str | None) -> None:
+    with pytest.raises(BadInput, match="FANOUT_INSECURE"):
+        check_address(address, login=False, insecure=False)
+    check_address(address, login=True, insecure=False)
+    check_address(address, login=False, insecure=True)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
 def test_listening_on_loopback_is_right(address: str) -> None:
-    check_address(address, allow_remote=False)
+    check_address(address, login=False, insecure=False)
     assert is_loopback(address)
 
 
 def test_every_response_carries_the_policy_and_refusals_do_too() -> None:
-    app = SafeHeaders(LoopbackOnly(APP, allow_remote=False), policy="default-src 'self'")
+    app = SafeHeaders(HERE, policy="default-src 'self'")
     for server in ("127.0.0.1", "192.168.1.7"):
         headers = dict(_ask(app, server=server, host="127.0.0.1")[0]["headers"])
         assert headers[b"content-security-policy"] == b"default-src 'self'"
         assert headers[b"x-content-type-options"] == b"nosniff"
         assert headers[b"referrer-policy"] == b"no-referrer"
+        assert headers[b"x-frame-options"] == b"DENY"
+        assert headers[b"cross-origin-opener-policy"] == b"same-origin"
+        assert b"camera=()" in headers[b"permissions-policy"]
+        assert b"strict-transport-security" not in headers
+
+
+def test_over_tls_browsers_are_told_to_come_over_tls() -> None:
+    app = SafeHeaders(APP, policy="default-src 'self'", https=True)
+    headers = dict(_ask(app, server="127.0.0.1", host="fanout.example.com")[0]["headers"])
+    assert headers[b"strict-transport-security"] == b"max-age=31536000"
+
+
+@pytest.mark.parametrize("base", ["", "/fan"])
+def test_what_is_downloaded_is_kept_by_no_cache(base: str) -> None:
+    app = SafeHeaders(APP, policy="default-src 'self'", base=base)
+    for path, kept in ((f"{base}/media/1.csv", b"no-store"), (f"{base}/", None)):
+        headers = dict(_ask(app, server="127.0.0.1", host="127.0.0.1", path=path)[0]["headers"])
+        assert headers.get(b"cache-control") == kept
 
 
 def test_the_policy_names_streamlits_inline_script_and_no_other_server() -> None:

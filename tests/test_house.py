@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 RANKS = (
-    ("errors", "clock", "people", "reasons"),
+    ("errors", "clock", "reasons"),
+    ("people",),
     ("sandbox.profile",),
     ("prompts", "samples", "batch"),
     ("events",),

@@ -29,7 +29,7 @@ def test_the_pages_take_their_colours_from_the_palette(name: str) -> None:
     assert _pair(name) == OF_THE_PALETTE[name]
 
 
-@pytest.mark.parametrize("name", ["text", "quiet", "accent-text", "alarm"])
+@pytest.mark.parametrize("name", ["text", "quiet", "accent-text", "alarm", "caution"])
 def test_words_have_their_contrast_with_the_page_in_light_and_dark(name: str) -> None:
     for word, page in zip(_pair(name), _pair("page"), strict=True):
         assert palette.contrast(word, page) >= 4.5

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import house, watch
+from dashboard import house, strip, watch
 from fanout import Batch, Engine
 from fanout.calls import Caller
 from fanout.clock import Clock
 from fanout.errors import BadInput, ServerFailed
+from fanout.people import LOCAL
 from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings
 from tests.hands import HandCaller, WatchedStore
@@ -228,6 +229,16 @@ def test_names_are_shown_and_not_rendered(engine: Engine) -> None:
     assert "\\!\\[x\\]\\(" in label
 
 
+def test_every_drawing_of_the_slider_says_where_it_stands(engine: Engine) -> None:
+    """A browser that missed the first drawing shows what the next one says, and reports it as if it were moved."""
+    live = engine.start(Batch(prompts=("one", "two"), max_workers=7))
+    app = _open(live.run_id)
+    for _ in range(2):
+        assert list(app.slider(key="strip_workers").proto.default) == [7]
+        _run(app)
+    assert live.max_workers == 7
+
+
 def test_the_slider_of_a_run_moves_its_bound_and_shows_another_tabs_move(engine: Engine) -> None:
     live = engine.start(Batch(prompts=["a", "b"], max_workers=1))
     app = _open(live.run_id)
@@ -296,13 +307,14 @@ def test_a_click_that_is_delivered_twice_acts_once(engine: Engine, caller: HandC
     retry = app.button(key="retry_failed")
     retry.click()
     _run(app)
-    watch._retry(live)
+    opened = house.library().find(LOCAL, live.run_id)
+    strip._go_on_with(opened)
     assert app.button(key="strip_stop") is not None
     assert len(live.snapshot().stretches) <= 2
     live.cancel()
     store.await_run(live, lambda run: run.ended)
     for _ in range(2):
-        watch._start_baseline(live)
+        watch._start_baseline(live.snapshot())
     assert [each.snapshot().baseline_of for each in engine.runs()] == [live.run_id, None]
 
 

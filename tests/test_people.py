@@ -2,15 +2,18 @@ import itertools
 
 import pytest
 
+from fanout.errors import BadInput
 from fanout.people import (
     LOCAL,
     Person,
     Role,
     Visibility,
+    address_or_domain,
     may_drive,
     may_read,
     may_start,
     may_use_model,
+    role_of,
     user_id_of,
 )
 
@@ -87,3 +90,55 @@ def test_a_persons_key_is_of_issuer_and_subject_and_no_two_pairs_share_one() -> 
     keys = {user_id_of(*pair) for pair in pairs}
     assert len(keys) == len(pairs)
     assert all(len(key) == 32 and key != LOCAL.user_id for key in keys)
+
+
+LISTS = {
+    "admins": ("boss@example.com", "ops.example.com"),
+    "members": ("example.com", "guest@elsewhere.org"),
+    "viewers": ("intern@example.com", "audit.org"),
+}
+
+
+@pytest.mark.parametrize(
+    ("email", "role"),
+    [
+        ("boss@example.com", "admin"),
+        ("Boss@Example.COM", "admin"),
+        ("anna@example.com", "member"),
+        ("intern@example.com", "viewer"),
+        ("somebody@ops.example.com", "admin"),
+        ("guest@elsewhere.org", "member"),
+        ("other@elsewhere.org", None),
+        ("anna@eu.example.com", None),
+        ("anna@notexample.com", None),
+        ('"anna@example.com"@evil.org', None),
+        ("anna@example.com@evil.org", None),
+        ("anna@evil.org@example.com", "member"),
+        ("@example.com", None),
+        ("example.com", None),
+        ("", None),
+    ],
+)
+def test_the_domain_is_what_follows_the_last_at_and_an_address_goes_before_its_domain(
+    email: str, role: Role | None
+) -> None:
+    assert role_of(email, **LISTS) == role
+
+
+def test_lists_of_people_hold_addresses_and_domains_only() -> None:
+    assert [address_or_domain(each) for each in (" Anna@Example.com", "EXAMPLE.com")] == [
+        "anna@example.com",
+        "example.com",
+    ]
+    for wrong in (
+        "",
+        "anna",
+        "@example.com",
+        "anna@",
+        "*.example.com",
+        "anna bell@example.com",
+        "example..com",
+        ".com",
+    ):
+        with pytest.raises(BadInput, match="expected an e-mail address or a domain"):
+            address_or_domain(wrong)

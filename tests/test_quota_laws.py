@@ -166,6 +166,7 @@ def test_weights_of_three_to_one_share_three_to_one() -> None:
     assert len(found["heavy"]) / len(found["light"]) == pytest.approx(3, rel=0.1)
 
 
+@settings(max_examples=40, deadline=None)
 @given(before=st.integers(1, 100), after=st.integers(1, 100))
 def test_a_weight_that_moves_holds_from_that_moment(before: int, after: int) -> None:
     made = gate(Limits(requests_per_minute=6_000, burst=1, max_weight=100), "moved", "steady")

@@ -117,9 +117,9 @@ def test_what_processes_settle_is_all_that_was_taken(used: list[tuple[int, int, 
             assert one.view(at_ns).limits[0].free == max(0, alone.free(at_ns))
 
 
-def starts_of(made: tuple[Process, ...], *, until_ns: int) -> dict[str, list[int]]:
+def starts_of(made: tuple[Process, ...], *, until_ns: int, from_ns: int = 0) -> dict[str, list[int]]:
     """Every process asks when its hold said, and only then; its calls end at once."""
-    wakes, starts = [0] * len(made), {one.run_id: list[int]() for one in made}
+    wakes, starts = [from_ns] * len(made), {one.run_id: list[int]() for one in made}
     asked = 0
     while (at_ns := min(wakes)) < until_ns:
         place = wakes.index(at_ns)
@@ -148,6 +148,16 @@ def test_weights_hold_across_processes() -> None:
     with processes(2, Limits(requests_per_minute=600, burst=1, max_weight=3), weights=(3, 1)) as made:
         large, small = (len(each) for each in starts_of(made, until_ns=40 * NS_PER_S).values())
     assert 2.7 * small <= large <= 3.3 * small
+
+
+def test_a_weight_that_moves_holds_across_processes() -> None:
+    with processes(2, Limits(requests_per_minute=600, burst=1, max_weight=3)) as made:
+        starts_of(made, until_ns=10 * NS_PER_S)
+        with made[0].file:
+            made[0].gate.move_weight("run 0", 3, 10 * NS_PER_S)
+        starts = starts_of(made, from_ns=10 * NS_PER_S, until_ns=50 * NS_PER_S)
+    moved, steady = len(starts["run 0"]), len(starts["run 1"])
+    assert 2.7 * steady <= moved <= 3.3 * steady
 
 
 def test_who_comes_to_a_busy_account_gets_its_turn_at_once() -> None:

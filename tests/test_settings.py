@@ -19,7 +19,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_without_file_and_variables_the_defaults_stand() -> None:
     settings = read_settings()
     assert (settings.models, settings.max_workers_ceiling, settings.max_in_flight) == (OFFERED, 64, 512)
-    assert (settings.keep_runs, settings.sandbox_url, settings.allow_remote) == (50, None, False)
+    assert (settings.keep_runs, settings.sandbox_url, settings.insecure) == (50, None, False)
 
 
 def test_the_file_is_read_and_a_variable_wins_over_it(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:

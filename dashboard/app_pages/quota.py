@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dashboard import elements, house, live, pages
+from dashboard import door, elements, house, live, pages
 from dashboard.quota_page import draw_accounts, every_s
 
 accounts = house.engine().quota()
 if accounts:
-    live.poll(draw_accounts, every_s=every_s(accounts, house.engine().runs()), key="accounts")
+    live.poll(draw_accounts, every_s=every_s(accounts, house.library().driven(door.person())), key="accounts")
 else:
     elements.sentence("No account has been used yet.")
     elements.quiet("Once a run has sent something, this page says what its account allows, and what is left of it.")

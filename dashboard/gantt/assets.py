@@ -39,13 +39,13 @@ class Asset:
     etag: str
 
 
-def routes() -> list[Route]:
-    """The routes that serve the chart's files."""
-    return [Route("/assets/{version}/{name}", _serve, methods=["GET", "HEAD"])]
+def routes(base: str = "") -> list[Route]:
+    """The routes that serve the chart's files, below the base path: Streamlit moves its own there, and not ours."""
+    return [Route(base + "/assets/{version}/{name}", _serve, methods=["GET", "HEAD"])]
 
 
 def address(name: str) -> str:
-    """Where a file is served: a path from the server's root."""
+    """Where a file is served: a path from the base path."""
     return f"/assets/{version()}/{name}"
 
 

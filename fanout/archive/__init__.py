@@ -13,13 +13,12 @@ names the line.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fanout import events as ev
-from fanout.archive.expected import EXPECTED
+from fanout.archive.expected import EXPECTED, MOST_AT_S, RUN_ID
 from fanout.archive.story import Story
 from fanout.errors import BadInput
 from fanout.export import json_line
@@ -29,11 +28,8 @@ KIND = "fanout_run"
 MOST_EVENTS = 5_000_000
 MOST_CHARACTERS = 1_000_000_000
 """Of all lines; a run of 10,000 calls has about ten million."""
-MOST_OPENED_AT_S = 1e11
-"""The year 5138: later instants cannot be shown as a date."""
 SHOWN_CHARACTERS = 60
 """Of a wrong value inside our sentence."""
-_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def write_events(events: Sequence[ev.Event]) -> Iterator[str]:
@@ -93,7 +89,7 @@ def import_run(text: str | bytes) -> tuple[ev.Event, ...]:
 
 def renamed(events: Sequence[ev.Event], run_id: str) -> tuple[ev.Event, ...]:
     """The same run under another id, for where its own is taken."""
-    if not _RUN_ID.fullmatch(run_id):
+    if not RUN_ID.fullmatch(run_id):
         raise BadInput(f"a run's id is 1 to 64 letters, digits, - and _, got {run_id!r}")
     opened = events[0]
     if not isinstance(opened, ev.RunOpened):
@@ -149,7 +145,7 @@ def _header(line: _Line) -> _Promised:
         raise BadInput(f'line {line.number}: expected the header of a run file ("kind": "{KIND}"), got {_shown(value)}')
     _version(line)
     run_id, events = value.get("run_id"), value.get("events")
-    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
+    if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
         raise BadInput(
             f"line {line.number}: run_id must be 1 to 64 letters, digits, - and _, got {_shown(value.get('run_id'))}"
         )
@@ -197,9 +193,9 @@ def _opened(event: ev.Event, promised: _Promised, line: _Line) -> ev.RunOpened:
         raise BadInput(f"line {line.number}: expected run_opened as the first event, got {event.kind}")
     if event.run_id != promised.run_id:
         raise BadInput(f"line {line.number}: run_opened is of {_shown(event.run_id)}, the header of {promised.run_id}")
-    if event.baseline_of is not None and not _RUN_ID.fullmatch(event.baseline_of):
+    if event.baseline_of is not None and not RUN_ID.fullmatch(event.baseline_of):
         raise BadInput(f"line {line.number}: baseline_of is no run's id: {_shown(event.baseline_of)}")
-    if not 0 <= event.opened_at_s < MOST_OPENED_AT_S:
+    if not 0 <= event.opened_at_s < MOST_AT_S:
         raise BadInput(f"line {line.number}: opened_at_s must be seconds since 1970, got {event.opened_at_s!r}")
     return event
 

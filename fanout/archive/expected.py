@@ -7,6 +7,7 @@ and bounds only; whether the events can have happened is `story`'s.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from types import NoneType, UnionType
@@ -19,6 +20,10 @@ from fanout.errors import CallFailed
 MOST_TOKENS = 2**31 - 1
 """Of one call."""
 MOST_INTEGER = 2**62
+MOST_AT_S = 1e11
+"""Seconds since 1970, the year 5138: later instants cannot be shown as a date."""
+RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What an address, a file's name and an element's key can hold."""
 MOST_FIELDS = 100
 """Of an object whose fields are not named beforehand."""
 

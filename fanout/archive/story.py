@@ -7,6 +7,8 @@ outside what it asks its own: calls that are there, attempts that were in flight
 from __future__ import annotations
 
 from fanout import events as ev
+from fanout.archive.expected import MOST_AT_S, RUN_ID
+from fanout.batch import MOST_WEIGHT
 from fanout.errors import BadInput
 from fanout.fold import Fold
 from fanout.metrics import measure
@@ -30,7 +32,7 @@ class Story:
         if problem is None:
             try:
                 self._fold.add(event)
-            except BadInput as exc:  # settings that a batch cannot have
+            except (BadInput, AttributeError, TypeError, ValueError) as exc:  # settings that a batch cannot have
                 return str(exc)
         return problem
 
@@ -58,13 +60,15 @@ class Story:
             case ev.Started():
                 return self._started(event)
             case ev.Reused():
-                return self._given_up(event.call)
+                return self._reused(event)
             case ev.Cancelled() | ev.NotSent() if getattr(event, "attempt", None) is None:
                 return self._given_up(event.call)
             case ev.Sent() | ev.FirstToken() | ev.Retrying() | ev.Succeeded() | ev.Failed() | ev.Cancelled():
                 return self._of_attempt(event)
             case ev.LimitChanged(limit="max_workers") if event.new is not None:
                 return None if 1 <= event.new <= MOST_LANES else f"max_workers is from 1 to {MOST_LANES:,}"
+            case ev.WeightChanged():
+                return None if 1 <= event.new <= MOST_WEIGHT else f"a weight is from 1 to {MOST_WEIGHT}"
             case _:
                 return None
 
@@ -109,6 +113,11 @@ class Story:
         if sent_ns is not None and received_ns is not None and received_ns < sent_ns:
             return "it was received before it was sent"
         return None
+
+    def _reused(self, event: ev.Reused) -> str | None:
+        if not RUN_ID.fullmatch(event.of_run) or event.of_call < 0 or not 0 <= event.answered_at_s < MOST_AT_S:
+            return "it names no answer that was there"
+        return self._given_up(event.call)
 
     def _given_up(self, index: int) -> str | None:
         unknown = self._unknown(index)

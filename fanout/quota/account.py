@@ -19,3 +19,9 @@ class Account:
     provider: str
     """Who speaks, as its documents know it: openai, anthropic, google, groq, cerebras, mistral, azure; `compatible` for
     a server that is none of these and speaks OpenAI's API; else the model string's prefix."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a program of this machine answers: its limits, if it has any, are as young as it is."""
+        host = self.account.split(" ", 1)[0].rsplit(":", 1)[0].strip("[]")
+        return self.provider == "sandbox" or host in ("localhost", "::1", "0.0.0.0") or host.startswith("127.")

@@ -21,8 +21,12 @@ from fanout.quota.view import AccountView, LimitView, Share
 class Gates:
     """One gate per account and model, for as long as the process lives."""
 
-    def __init__(self, *, wall_offset_ns: int, together: Together | None = None) -> None:
-        """`wall_offset_ns`: ns since 1970 at instant 0 of the clock. `together`: what other processes share."""
+    def __init__(self, *, wall_offset_ns: int, together: Together | None = None, shares_local: bool = True) -> None:
+        """`wall_offset_ns`: ns since 1970 at instant 0 of the clock. `together`: what other processes share.
+
+        `shares_local`: also of accounts at servers of this machine.
+        """
+        self._shares_local = shares_local
         self._wall_offset_ns = wall_offset_ns
         self._together = together
         self._gates: dict[Account, Gate] = {}
@@ -46,7 +50,7 @@ class Gates:
                     wall_offset_ns=self._wall_offset_ns,
                 ),
                 preset=preset,
-                together=self._together,
+                together=self._together if self._shares_local or not account.is_local else None,
             )
         return gate
 

@@ -16,6 +16,7 @@ import logging
 import secrets
 import sqlite3
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, get_args
@@ -103,6 +104,15 @@ class Row(NamedTuple):
             runs={run_id: Contender._make(map(int, fields)) for run_id, fields in values["runs"].items()},
             leases={token: Lease._make(map(int, fields)) for token, fields in values["leases"].items()},
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """Through which file processes share quota, and of which accounts."""
+
+    path: Path
+    local: bool = True
+    """Also of accounts at servers of this machine."""
 
 
 class SharedFile:

@@ -99,14 +99,14 @@ def summarize(run: Run) -> Summary:
     )
 
 
-def row_of(run: Run) -> RunRow:
-    """The row of a run that is not stored, or not yet: its owner's alone."""
+def row_of(run: Run, visibility: Visibility = "private") -> RunRow:
+    """The row of a run that is not stored, or not yet."""
     found = summarize(run)
     return RunRow(
         run_id=run.run_id,
         owner_id=run.user_id,
         owner_name=run.user_name,
-        visibility="private",
+        visibility=visibility,
         link_token=None,
         name=run.batch.name,
         model=run.batch.model,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from collections.abc import Collection
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from fanout.batch import Batch
-from fanout.errors import BadInput
+from fanout.errors import BadInput, NotAllowed
 from fanout.people import Person, Visibility, may_drive, may_read
 from fanout.store.database import Database, now_s
 from fanout.store.memory import NoSuchRun
@@ -84,6 +85,12 @@ class Shelf:
         """The row of one run. `token`: what the link that the person came with holds. Raises NoSuchRun."""
         with self.database.read() as connection:
             return self._find(connection, person, run_id, token=token)
+
+    def seen(self, person: Person, run_ids: Collection[str]) -> frozenset[str]:
+        """Those of these runs that they may see."""
+        with self.database.read() as connection:
+            found = connection.execute(sa.select(RUN.c.run_id).where(RUN.c.run_id.in_(run_ids), _visible(person)))
+            return frozenset(found.scalars())
 
     def named(self, person: Person, beginning: str) -> str:
         """The id of the only run that they may see whose id is this or begins so. Raises NoSuchRun, BadInput of two."""
@@ -183,7 +190,7 @@ class Shelf:
         """The row, where this person may change it."""
         row = self._find(connection, person, run_id, token=None)
         if not may_drive(person, owner_id=row.owner_id):
-            raise BadInput("only the run's owner or an admin may change it")
+            raise NotAllowed("only the run's owner or an admin may change it")
         return row
 
     def _change(self, person: Person, run_id: str, action: str, values: dict[str, Any], *, words: str) -> None:

@@ -87,10 +87,10 @@ refreshes: list[float] = []
 _draw = watch._draw
 
 
-def timed(live_run: Any) -> float | None:
+def timed(run_id: str) -> float | None:
     began = time.thread_time()
     try:
-        return _draw(live_run)
+        return _draw(run_id)
     finally:
         refreshes.append(time.thread_time() - began)
 

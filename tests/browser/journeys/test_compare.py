@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, expect
 
 from fanout.sandbox.profile import SandboxProfile
 from tests.browser.journeys.screen import NARROW, Screen
+from tests.browser.journeys.test_access import serious
 from tests.browser.journeys.test_hostile_text import HOSTILE, _harmless
 
 Browse = Callable[..., Screen]
@@ -67,14 +68,18 @@ def test_two_runs_are_compared_and_what_changed_is_marked(browse: Browse, profil
     expect(screen.page.get_by_test_id("stPlotlyChart")).to_contain_text("B: 13 answers, half within")
     screen.shoot("compare", tall=2500)
     assert screen.overflow_px() == 0
+    assert serious(screen) == []
 
     screen.page.get_by_role("radio", name="Changed only").click()
     screen.rows(changed)
     assert set(screen.column("answers")) == {"≠ changed"}
-    screen.press_row(changed - 1)
+    screen.press_row(2)
     expect(_pair(screen).get_by_role("heading")).to_contain_text(re.compile(r"^Prompt \d+: the answer changed; B was "))
     expect(_pair(screen).locator("del, ins").first).to_be_visible()
     screen.shoot("compare-pair")
+    assert serious(screen) == []
+    screen.page.emulate_media(color_scheme="dark")
+    assert serious(screen) == []
     screen.page.keyboard.press("Escape")
     expect(_pair(screen)).to_have_count(0)
 

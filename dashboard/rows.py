@@ -1,0 +1,49 @@
+"""A row of the list of runs, in words: when it began, how it stands, what came of it. Pure.
+
+Comes in: a `RunRow`. Goes out: plain text; names and models were typed by people and are for the caller to escape.
+"""
+
+from __future__ import annotations
+
+import time
+
+from dashboard.safe import cut
+from dashboard.units import duration
+from fanout.store.rows import RunRow
+
+_GOING = {"opening": "Getting ready", "running": "Running", "paused": "Paused", "stopping": "Stopping"}
+_ENDED = {"interrupted": "Interrupted", "not_ready": "Not started", "stopped": "Stopped"}
+
+
+def when(at_s: float, *, now_s: float | None = None) -> str:
+    """The wall time, in this machine's zone: 14:02:11 today, 12 May 14:02 this year, 12 May 2025 before."""
+    at, now = time.localtime(at_s), time.localtime(now_s)
+    if at[:3] == now[:3]:
+        return time.strftime("%H:%M:%S", at)
+    day = f"{at.tm_mday} {time.strftime('%b', at)}"
+    return f"{day} {time.strftime('%H:%M', at)}" if at.tm_year == now.tm_year else f"{day} {at.tm_year}"
+
+
+def row_state(row: RunRow) -> str:
+    """How the run stands, in a word or two."""
+    if row.state == "interrupted":
+        return "Interrupted"
+    if row.state != "ended":
+        return _GOING.get(row.state, "Running")
+    if row.stop_reason == "finished":
+        return "Done" if row.answered == row.prompts else "Ended"
+    return _ENDED.get(row.stop_reason or "", "Stopped")
+
+
+def counts(row: RunRow) -> str:
+    """5 failed, 23 of 40 answered."""
+    failed = f"{row.failed:,} failed, " if row.failed else ""
+    return f"{failed}{row.answered:,} of {row.prompts:,} answered"
+
+
+def facts(row: RunRow) -> str:
+    """All of it in one line."""
+    told = [when(row.opened_at), cut(row.model, 60), row_state(row), counts(row)]
+    if row.wall_s is not None:
+        told.append(f"{duration(row.wall_s)} at max_workers {row.max_workers}")
+    return " · ".join(told)

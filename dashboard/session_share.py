@@ -1,0 +1,43 @@
+"""What a session remembers of links and of who may see a run: see `session`, whose rules hold here.
+
+Comes in: the address's query and the share popover's choice. Goes out: the link token by which somebody came to a run.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import streamlit as st
+
+from fanout.people import Visibility
+
+CHOICE = "visibility"
+"""The key of the popover's choice."""
+
+
+def link_of(run_id: str) -> str | None:
+    """The token of the link by which this session came to the run; it counts for the rest of the session."""
+    links = cast("dict[str, str]", st.session_state.setdefault("_links", {}))
+    token = st.query_params.get("link")
+    if token and st.query_params.get("run") == run_id:
+        links[run_id] = token
+    return links.get(run_id)
+
+
+def address(run_id: str, token: str | None) -> str:
+    """The link to a run, with its token where it is shared by link."""
+    url = (st.context.url or "").split("?")[0].rstrip("/")
+    return f"{url}/?run={run_id}" + (f"&link={token}" if token else "")
+
+
+def adopt_visibility(run_id: str, visibility: Visibility) -> None:
+    """Before the choice is drawn: take over how the run is shared, unless this session has seen it so already."""
+    seen = (run_id, visibility)
+    if st.session_state.get("_visibility_seen") != seen or CHOICE not in st.session_state:
+        st.session_state["_visibility_seen"] = seen
+        st.session_state[CHOICE] = visibility
+
+
+def chosen_visibility() -> Visibility:
+    """Who was chosen to see the run; a callback of the choice."""
+    return cast(Visibility, st.session_state[CHOICE])

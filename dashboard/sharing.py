@@ -1,0 +1,71 @@
+"""Who may see a run, and the links to it: the popover of the strip.
+
+Comes in: a run that was opened for somebody. Goes out: its link, and for whoever may drive it the choice of who else
+sees it. A link that was withdrawn opens nothing from then on, also where it is open.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import door, elements, house, session, session_share
+from fanout.errors import FanoutError
+from fanout.library import Opened
+from fanout.people import Visibility
+
+WORDS: dict[Visibility, str] = {
+    "private": "Only me and admins",
+    "team": "Everybody who is logged in",
+    "link": "Whoever is logged in and has the link",
+}
+"""Who sees a run beside its owner and admins."""
+
+
+def draw(opened: Opened) -> None:
+    """The popover."""
+    with st.popover("Share", key="share"):
+        if house.library().shelf is None:
+            elements.quiet("Whoever can reach this page sees the run here, while this process keeps it.")
+        elif not door.has_login():
+            elements.quiet("Whoever can reach this page sees the run at its link.")
+        elif opened.may_drive:
+            _choose(opened)
+        else:
+            elements.quiet(f"Shared by {opened.row.owner_name}: {WORDS[opened.row.visibility].lower()}.")
+        st.code(
+            session_share.address(opened.row.run_id, opened.row.link_token if opened.may_drive else None), language=None
+        )
+
+
+def _choose(opened: Opened) -> None:
+    row = opened.row
+    session_share.adopt_visibility(row.run_id, row.visibility)
+    st.radio(
+        "Who sees this run",
+        list(WORDS),
+        format_func=lambda each: WORDS[each],
+        key=session_share.CHOICE,
+        on_change=_share,
+        args=(row.run_id,),
+    )
+    if row.visibility == "link":
+        st.button("Make a new link", key="new_link", on_click=_renew, args=(row.run_id,))
+        elements.quiet("The link before it opens nothing from then on.")
+
+
+def _share(run_id: str) -> None:
+    _set(run_id, session_share.chosen_visibility())
+
+
+def _renew(run_id: str) -> None:
+    _set(run_id, "link")
+
+
+def _set(run_id: str, visibility: Visibility) -> None:
+    shelf = house.library().shelf
+    if shelf is None:
+        return
+    try:
+        shelf.share(door.person(), run_id, visibility)
+    except FanoutError as exc:
+        session.say(str(exc))

@@ -1,0 +1,146 @@
+"""The strip over a run: how it stands, and what whoever may drive it can do: the slider, pause, stop, go on, share.
+
+Comes in: a run that was opened for somebody. Goes out: elements, and what their presses ask of the library. A run that
+another process drives can be watched and asked to stop; what this process drives can be steered. Every press is held to
+the same rules again where it arrives.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import door, elements, house, session, sharing, starting
+from dashboard.inputs import as_text
+from dashboard.live import Told
+from dashboard.quota_words import go_on_label
+from fanout.errors import FanoutError
+from fanout.library import Opened
+from fanout.live import LiveRun
+from fanout.people import may_start
+from fanout.run import Run
+
+
+def draw(opened: Opened, run: Run, told: Told) -> None:
+    """The whole strip."""
+    with st.container(key="strip", horizontal=True, vertical_alignment="center", gap="medium"):
+        with st.container(key="strip_state", width="stretch"):
+            elements.state(
+                told.state,
+                told.counts,
+                answered=told.answered,
+                failed=told.failed,
+                given_up=told.given_up,
+                of=len(run.calls),
+            )
+        if opened.may_drive and may_start(door.person()):
+            _drive(opened, run)
+        if may_start(door.person()):
+            label = "Edit and run again" if opened.may_drive else "Duplicate"
+            st.button(label, key="edit_again", on_click=_edit_again, args=(run,))
+        sharing.draw(opened)
+
+
+def _drive(opened: Opened, run: Run) -> None:
+    """What a run's driver may do with it."""
+    if not run.ended:
+        if opened.live is not None:
+            _workers(opened.live)
+            _hold(opened.live, run)
+        else:
+            elements.quiet("Driven by another process")
+            st.button("Ask it to stop", key="strip_stop", on_click=_ask_to_stop, args=(opened.row.run_id,))
+    elif unanswered(run):
+        _workers_of_next(opened, run)
+        _again(opened, run)
+
+
+def unanswered(run: Run) -> int:
+    """How many prompts have no answer."""
+    return sum(1 for call in run.calls if call.status != "answered")
+
+
+def _workers(live_run: LiveRun) -> None:
+    now = live_run.max_workers
+    st.slider(
+        "max_workers",
+        1,
+        max(house.settings().max_workers_ceiling, now),
+        # Also as the default: a browser that a second drawing reaches before the first would show 1, and report it.
+        session.adopt("strip_workers", live_run.run_id, now),
+        key="strip_workers",
+        on_change=_move_workers,
+        args=(live_run,),
+        width=220,
+    )
+
+
+def _move_workers(live_run: LiveRun) -> None:
+    live_run.max_workers = session.moved("strip_workers", live_run.run_id)
+
+
+def _workers_of_next(opened: Opened, run: Run) -> None:
+    """The slider of an ended run: where its next stretch will start."""
+    if opened.live is not None:
+        _workers(opened.live)
+        return
+    most = max(house.settings().max_workers_ceiling, run.max_workers)
+    now = session.adopt("strip_workers", run.run_id, run.max_workers)
+    st.slider("max_workers", 1, most, now, key="strip_workers", width=220)
+
+
+def _hold(live_run: LiveRun, run: Run) -> None:
+    """Pause or Continue, and Stop. A press may reach us twice where a poll cuts in: each does the same again."""
+    if run.state == "paused":
+        st.button(go_on_label(run), key="strip_continue", on_click=_go_on, args=(live_run,))
+    else:
+        st.button("Pause", key="strip_pause", on_click=live_run.pause, disabled=run.state != "running")
+    st.button("Stop", key="strip_stop", on_click=live_run.cancel, disabled=run.state == "stopping")
+
+
+def _go_on(live_run: LiveRun) -> None:
+    if live_run.snapshot().state == "paused":  # a click that is delivered twice raises a cap once
+        live_run.continue_()
+
+
+def _ask_to_stop(run_id: str) -> None:
+    try:
+        house.library().stop(door.person(), run_id)
+        session.say("Asked: the process that drives this run starts nothing further within a second or two.")
+    except FanoutError as exc:
+        session.say(str(exc))
+
+
+def _again(opened: Opened, run: Run) -> None:
+    verb = "Resume" if run.stop_reason == "interrupted" else "Retry"
+    st.button(
+        f"{verb} {unanswered(run):,} unanswered",
+        key="retry_failed",
+        type="primary",
+        on_click=_go_on_with,
+        args=(opened,),
+    )
+
+
+def _go_on_with(opened: Opened) -> None:
+    """Send what has no answer, with max_workers as the slider says."""
+    run = opened.run.snapshot()
+    if not run.ended:
+        return  # this click was delivered before
+    session.unsay()
+    moved = None if opened.live is not None else session.slid("strip_workers")
+    changes = {"max_workers": moved} if moved is not None and moved != run.max_workers else None
+    try:
+        starting.resume(door.person(), opened, changes=changes)
+        session.await_change(run.version)
+    except FanoutError as exc:
+        session.say(str(exc))
+
+
+def _edit_again(run: Run) -> None:
+    written = as_text(run.batch.prompts)
+    session.fill_form(
+        run.batch,
+        text=None if written is None else written.text,
+        mode="line" if written is None else written.mode,
+    )
+    session.show_form()
