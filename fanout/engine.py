@@ -259,8 +259,7 @@ class Engine:
 
     def stop_run(self, run_id: str, reason: ev.StopReason) -> None:
         """Another process asks this run to stop, or drives it from now on."""
-        live = self.find(run_id)
-        if live is not None:
+        if (live := self.find(run_id)) is not None:
             self._stop(live, reason)
             self._hang_up(live)
 
@@ -277,12 +276,13 @@ class Engine:
         """Without the lock: what has no answer is queued again; how many these are."""
         with self._lock:
             self._check_open()
-            if not self._runs.unanswered(live):
-                return 0
+            calls = self._runs.unanswered(live)
         run = live.record.now()
         changed = replace(run, batch=run.batch.changed(changes or {}))
         caller = self._caller_for(changed.batch, self._clock) if changes else self._runs.callers[live.run_id]
         admitted = self._dispatch.admit(changed.batch)
+        if not calls:
+            return 0
         live.record.reopen()
         with self._lock, self._dispatch.together:
             self._check_open()

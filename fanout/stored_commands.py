@@ -7,7 +7,6 @@ commands may read the store's file: they are the local admin.
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ import typer
 
 from fanout.archive import export_run
 from fanout.errors import BadInput
-from fanout.export import chrome_trace, results_csv, results_jsonl
+from fanout.export import chrome_trace, json_line, results_csv, results_jsonl
 from fanout.library import Library, Opened, store_url
 from fanout.people import LOCAL
 from fanout.run import Run
@@ -82,7 +81,7 @@ def list_runs(
     with open_library() as library:
         found = shelf_of(library).list(LOCAL, Wanted(words=" ".join(words or ()), limit=limit))
     for row in found.rows:
-        print(json.dumps(row_json(row), ensure_ascii=False) if as_json else printable(_row_line(row)))
+        print(json_line(row_json(row)) if as_json else printable(_row_line(row)))
     if found.count > len(found.rows):
         print(f"{len(found.rows):,} of {found.count:,} runs: --limit shows more", file=sys.stderr)
     elif not found.rows:

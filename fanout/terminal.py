@@ -7,7 +7,6 @@ control characters, which a terminal would obey, are shown as what they are.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fanout.events import Held
-from fanout.export import result_json
+from fanout.export import json_line, result_json
 from fanout.live import LiveRun
 from fanout.metrics import Metrics, measure
 from fanout.run import ENDED, CapState, Result, Run, result_of
@@ -75,7 +74,7 @@ def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO, grace_s: 
 def print_run(run: Run, *, as_json: bool, out: TextIO) -> None:
     """Print every result there is, in input order, then the summary."""
     for result in run.results():
-        line = json.dumps(result_json(result), ensure_ascii=False) if as_json else _line(result)
+        line = json_line(result_json(result)) if as_json else _line(result)
         print(line, file=out)
     _print_summary(run, as_json=as_json, out=out)
 
@@ -96,7 +95,7 @@ def _end_in_order(live: LiveRun, grace_s: float) -> None:
 
 
 def printable(text: str) -> str:
-    """`text` with control characters, which a terminal would obey, spelled out; line breaks and tabs stay.
+    """`text` with what a terminal would obey, or cannot be sent, spelled out; line breaks and tabs stay.
 
     >>> printable("red \\x1b[31malert\\x07")
     'red \\\\x1b[31malert\\\\x07'
@@ -106,7 +105,7 @@ def printable(text: str) -> str:
 
 def _spelled(char: str) -> str:
     code = ord(char)
-    control = code < 32 or 127 <= code < 160 or code in _DIRECTIONS
+    control = code < 32 or 127 <= code < 160 or code in _DIRECTIONS or 0xD800 <= code < 0xE000
     return ascii(char)[1:-1] if control and char not in "\n\t" else char
 
 
@@ -120,7 +119,7 @@ def _print_results(live: LiveRun, progress: Progress, *, order: Order, as_json: 
     for result in _ordered(live, progress, bar, order):
         failed += result.status != "answered"
         progress.update(bar, failed=f"{failed} not answered" if failed else "")
-        line = json.dumps(result_json(result), ensure_ascii=False) if as_json else _line(result)
+        line = json_line(result_json(result)) if as_json else _line(result)
         print(line, file=out, flush=True)
 
 
@@ -207,7 +206,7 @@ def _print_summary(run: Run, *, as_json: bool, out: TextIO) -> None:
             **asdict(measure(run)),
             "lower_bound_s": found.lower_s,
         }
-        print(json.dumps({"summary": summary}, ensure_ascii=False), file=out, flush=True)
+        print(json_line({"summary": summary}), file=out, flush=True)
     else:
         print(printable(_summary(run, measure(run))), file=sys.stderr, flush=True)
 

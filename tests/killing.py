@@ -127,6 +127,8 @@ class Forge:
         """Start the command."""
         self._made += 1
         out = self._folder / f"command{self._made}.out"
+        out.touch()
+        out.with_suffix(".err").touch()
         return Command(int(self._ask({"start": list(arguments), "out": str(out)})), out)
 
     def wait(self, command: Command) -> int:

@@ -134,9 +134,6 @@ def test_other_settings_hold_from_there_on(database_url: str) -> None:
         assert live.batch.model == "openai-chat:other"
         assert live.max_workers == 3
         finish(other, live)
-        for wrong in ({"prompts": ["x"]}, {"nothing": 1}, {"max_workers": 0}, {"timeout_s": -1}):
-            with pytest.raises(BadInput):
-                other.library.resume(LOCAL, run_id, changes=wrong)
         assert other.store.flush(WAIT_S)
         assert fold(other.stored(run_id)).batch == live.batch
         assert other.shelf.find(LOCAL, run_id).model == "openai-chat:other"
@@ -147,8 +144,9 @@ def test_a_refused_resume_leaves_the_run_as_it_was(database_url: str) -> None:
         run_id = half(kept, ["a", "b"], answered=1)
         before = kept.stored(run_id)
     with Kept(database_url) as other:
-        with pytest.raises(BadInput, match="max_workers must be from 1"):
-            other.library.resume(LOCAL, run_id, changes={"max_workers": 0})
+        for wrong in ({"max_workers": 0}, {"prompts": ["x"]}, {"nothing": 1}, {"timeout_s": -1}):
+            with pytest.raises(BadInput):
+                other.library.resume(LOCAL, run_id, changes=wrong)
         assert other.stored(run_id) == before
         assert other.shelf.find(LOCAL, run_id).state == "ended"
         live = other.library.resume(LOCAL, run_id)
@@ -159,7 +157,7 @@ def test_caps_count_what_earlier_stretches_used(database_url: str) -> None:
     """An answer uses four tokens: five prompts are twenty, and the cap is twelve."""
     prompts = [f"{n}" for n in range(5)]
     with Kept(database_url) as kept:
-        run_id = half(kept, prompts, answered=2, cap_tokens=12)
+        run_id = half(kept, prompts, answered=2, cap_tokens=12, max_output_tokens=1)
     with Kept(database_url) as other:
         live = other.library.resume(LOCAL, run_id)
         place = 0

@@ -46,12 +46,13 @@ def test_a_prompt_that_was_answered_before_is_not_sent(database_url: str) -> Non
 
 def test_what_was_taken_counts_towards_no_cap_and_takes_no_slot(database_url: str) -> None:
     with Kept(database_url) as kept:
-        half(kept, [str(n) for n in range(8)], answered=8)
-        live = again(kept, [str(n) for n in range(9)], cap_tokens=20, requests_per_minute=1, burst=1)
+        half(kept, [str(n) for n in range(8)], answered=8, max_output_tokens=1)
+        live = again(
+            kept, [str(n) for n in range(9)], max_output_tokens=1, cap_tokens=30, requests_per_minute=1, burst=1
+        )
         assert finish(kept, live) == ["8"]
         assert live.snapshot().cap is None
-        view = live.quota()
-        assert view is not None
+        assert live.snapshot().stop_reason == "finished"
 
 
 def test_an_answer_that_was_itself_taken_keeps_its_first_origin(database_url: str) -> None:
@@ -82,10 +83,6 @@ def test_another_setting_is_another_question(tmp_path: Any, other: dict[str, Any
         half(kept, ["a"], answered=1)
         assert finish(kept, again(kept, ["a"], **other)) == ["a"]
         assert finish(kept, again(kept, ["a"], **other)) == []
-        assert finish(kept, again(kept, ["a"], max_output_tokens=None if other.get("max_output_tokens") else 7)) in (
-            [],
-            ["a"],
-        )
 
 
 def test_what_does_not_change_an_answer_does_not_matter(tmp_path: Any) -> None:
@@ -98,7 +95,7 @@ def test_a_run_that_went_on_with_another_model_is_not_looked_through(database_ur
     with Kept(database_url) as kept:
         run_id = half(kept, ["a", "b"], answered=1)
         live = kept.library.resume(LOCAL, run_id, changes={"model": "openai-chat:other"})
-        finish(kept, live, first=0 if kept.caller.count == 1 else 1, word="other")
+        finish(kept, live, word="other")
         assert kept.store.flush(WAIT_S)
         assert finish(kept, again(kept, ["a", "b"])) == ["a", "b"]
         assert finish(kept, again(kept, ["c"], model="openai-chat:other")) == ["c"]

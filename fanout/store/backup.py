@@ -12,7 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 from fanout.errors import BadInput
+from fanout.store import migrate
 from fanout.store.database import Database, open_database, reason_of
+from fanout.store.sql import living
 
 _USE_PG = (
     "the store is in PostgreSQL, whose own tools do this: pg_dump --format=custom --file=FILE URL, and "
@@ -47,12 +49,16 @@ def put_back(url: str, file: Path, *, replace: bool) -> None:
         _check(file)
         with database.read() as connection:
             holds_runs = connection.exec_driver_sql("SELECT EXISTS (SELECT 1 FROM run)").scalar()
+            if living(connection):
+                raise BadInput("a process is using the store: end it first")
         if holds_runs and not replace:
             raise BadInput("the store holds runs, which would be gone: back it up first, then restore with --yes")
         database.close()
         with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(path, timeout=5)) as target:
             target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             source.backup(target)
+            target.execute("DELETE FROM process")  # those that lived when it was copied drive nothing in the copy
+            target.commit()
     except (OSError, sqlite3.Error) as exc:
         raise BadInput(f"{file} cannot be restored: {reason_of(exc)}") from exc
     finally:
@@ -62,10 +68,16 @@ def put_back(url: str, file: Path, *, replace: bool) -> None:
 def _check(file: Path) -> None:
     """Whether it is a whole store, of a version that this program knows."""
     try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as found:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as found:
             whole = found.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
             tables = {row[0] for row in found.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            held = found.execute("SELECT version_num FROM alembic_version").fetchone() if tables >= _TABLES else None
     except sqlite3.Error as exc:
         raise BadInput(f"{file} is no backup of a store: {reason_of(exc)}") from exc
-    if not whole or not {"run", "chunk", "alembic_version"} <= tables:
+    if not whole or held is None:
         raise BadInput(f"{file} is no whole backup of a store")
+    if held[0] not in migrate.versions():
+        raise BadInput(f"{file} is of a newer Fanout (its schema is {held[0]}): update this program")
+
+
+_TABLES = {"run", "chunk", "alembic_version"}
