@@ -134,11 +134,14 @@ class Library:
         if self.shelf is None or self._store is None or self._reading is None:
             return self._found_in_memory(person, live)
         try:
-            row = self.shelf.find(person, run_id, token=token)
-        except NoSuchRun:
-            if live is None or not live.record.is_new:
-                raise
-            return self._found_in_memory(person, live)  # it was started this moment: its row is being written
+            try:
+                row = self.shelf.find(person, run_id, token=token)
+            except NoSuchRun:
+                if live is None:
+                    raise
+                if live.record.is_new:
+                    return self._found_in_memory(person, live)  # it was started this moment: its row is being written
+                row = self.shelf.find(person, run_id, token=token)  # written since, or deleted
         except StoreLost:
             if live is None:
                 raise
