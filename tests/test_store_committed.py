@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanout.errors import CallFailed, KeyRefused, Rejected, ServerFailed
+from fanout.errors import CallFailed, KeyRefused, RateLimited, Rejected, ServerFailed
 from fanout.fold import fold
 from fanout.people import LOCAL
 from fanout.store.reading import StoredRun
@@ -280,3 +280,16 @@ def test_a_stamp_rides_with_the_next_commit_or_goes_by_itself(tmp_path_factory: 
         eventually(lambda: live.snapshot().calls[0].attempts[0].first_token_ns is not None)
         sending.answer()
         assert live.wait(WAIT_S)
+
+
+def test_a_run_that_waited_out_a_429_is_the_same_when_read_back(database_url: str) -> None:
+    """By itself: a 429 is waited out in real time, which the law above has none of."""
+    with Kept(database_url) as kept:
+        live = kept.start(1, retries=1)
+        kept.sent(0).fail(RateLimited("wait", retry_after_s=0.0))
+        kept.sent(1).answer("yes")
+        assert live.wait(WAIT_S)
+        assert kept.store.flush(WAIT_S)
+        run = live.snapshot()
+        assert [attempt.status for attempt in run.calls[0].attempts] == ["retried", "answered"]
+        assert fold(kept.stored(live.run_id)) == run
