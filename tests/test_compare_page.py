@@ -26,7 +26,7 @@ def caller() -> HandCaller:
 @pytest.fixture
 def engine(caller: HandCaller) -> Iterator[Engine]:
     opened = Engine(caller_for=lambda *_: caller, store=WatchedStore())
-    house.open_house(Settings(), engine=opened, prepare=False)
+    house.open_house(Settings(grace_s=0), engine=opened, prepare=False)
     yield opened
     house.close_house()
 

@@ -59,7 +59,7 @@ def clock() -> Iterator[Clock]:
 def run_id() -> Iterator[str]:
     """A run that is there to be seen."""
     engine = Engine(caller_for=lambda batch, clock: HandCaller())
-    house.open_house(Settings(models=("openai:x",)), engine=engine, prepare=False, visibility="team")
+    house.open_house(Settings(grace_s=0, models=("openai:x",)), engine=engine, prepare=False, visibility="team")
     yield engine.start(Batch(prompts=(SECRET, "another"))).run_id
     house.close_house()
 

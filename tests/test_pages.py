@@ -42,7 +42,9 @@ def engine(caller: HandCaller, store: WatchedStore) -> Iterator[Engine]:
         return caller
 
     opened = Engine(caller_for=caller_for, store=store)
-    house.open_house(Settings(models=("openai:x", "wrong"), max_workers_ceiling=64), engine=opened, prepare=False)
+    house.open_house(
+        Settings(grace_s=0, models=("openai:x", "wrong"), max_workers_ceiling=64), engine=opened, prepare=False
+    )
     yield opened
     house.close_house()
 

@@ -44,7 +44,7 @@ def store() -> WatchedStore:
 def engine(caller: HandCaller, store: WatchedStore) -> Iterator[Engine]:
     limits = Limits(requests_per_minute=60)
     opened = Engine(caller_for=lambda _batch, _clock: caller, store=store, limits_for=lambda _model: limits)
-    house.open_house(Settings(), engine=opened, prepare=False)
+    house.open_house(Settings(grace_s=0), engine=opened, prepare=False)
     yield opened
     house.close_house()
 
