@@ -229,7 +229,7 @@ class LiveRun:
 
         Raises BadInput beyond what the settings allow (`max_weight`).
         """
-        return self.snapshot().weight
+        return self.record.now().weight
 
     @weight.setter
     def weight(self, value: int) -> None:

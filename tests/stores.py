@@ -22,6 +22,7 @@ from fanout.engine import Engine
 from fanout.events import Event
 from fanout.library import Library
 from fanout.live import LiveRun
+from fanout.quota.limits import Limits
 from fanout.settings import Settings
 from fanout.store.database import open_database
 from fanout.store.shelf import Shelf
@@ -33,12 +34,14 @@ from tests.hands import WAIT_S, HandCaller, HandSending
 class Kept:
     """One process's hold of a database. Use it in a with block."""
 
-    def __init__(self, url: str, **settings: Any) -> None:
+    def __init__(self, url: str, *, limits: Limits = Limits(), **settings: Any) -> None:  # noqa: B008  # frozen
         self.url = url
         self.database = open_database(url)
         self.store = SqlStore(self.database)
         self.callers: list[HandCaller] = []
-        self.engine = Engine(store=self.store, caller_for=self._caller, jitter=lambda: 0.0)
+        self.engine = Engine(
+            store=self.store, caller_for=self._caller, jitter=lambda: 0.0, limits_for=lambda _model: limits
+        )
         self.shelf = Shelf(self.database)
         self.library = _library(self, settings)
         self._dead = False

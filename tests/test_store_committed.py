@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fanout.errors import CallFailed, KeyRefused, RateLimited, Rejected, ServerFailed
 from fanout.fold import fold
 from fanout.people import LOCAL
+from fanout.quota.limits import Limits
 from fanout.store.reading import StoredRun
 from tests.hands import WAIT_S
 from tests.stores import Kept, asked, blocked, eventually
@@ -101,6 +102,20 @@ def test_a_run_has_not_ended_before_its_end_is_kept(database_url: str) -> None:
             assert not live.wait(0.0)
             assert not live.ended
         assert live.wait(WAIT_S)
+
+
+def test_what_its_owner_moved_reads_as_moved_before_it_is_committed(database_url: str) -> None:
+    """A slider that read the committed value would jump back under the hand, and move the run with it."""
+    with Kept(database_url, limits=Limits(max_weight=5)) as kept:
+        live = kept.start(3)
+        kept.sent(0)
+        assert kept.store.flush(WAIT_S)
+        with blocked(database_url):
+            live.weight, live.max_workers = 3, 5
+            assert (live.weight, live.max_workers) == (3, 5)
+            assert (live.snapshot().weight, live.snapshot().max_workers) == (1, 2)
+        assert kept.store.flush(WAIT_S)
+        assert (live.snapshot().weight, live.snapshot().max_workers) == (3, 5)
 
 
 def test_calls_go_on_while_the_database_is_blocked(database_url: str) -> None:
