@@ -52,6 +52,9 @@ def poll(draw: Callable[[], float | None], *, every_s: float | None, key: str) -
         if draw() != every_s:
             st.rerun()
 
+    # Streamlit names a fragment by its function's name and its place, not by the key. Without this, a refresh that one
+    # page asked for would be run as the next page's own, in the middle of drawing it, and half of that would be lost.
+    drawn.__qualname__ = f"{poll.__qualname__}.{key}"
     st.fragment(drawn, run_every=every_s, key=key)()
 
 
