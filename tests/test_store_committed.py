@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanout.errors import CallFailed, KeyRefused, RateLimited, Rejected, ServerFailed
+from fanout.errors import CallFailed, KeyRefused, Rejected, ServerFailed
 from fanout.fold import fold
 from fanout.people import LOCAL
 from fanout.store.reading import StoredRun
@@ -199,7 +199,6 @@ OUTCOMES = st.one_of(
             (
                 Rejected("no"),
                 ServerFailed("down", status_code=500),
-                RateLimited("wait", retry_after_s=0.0),
                 KeyRefused("no key"),
                 CallFailed("odd", provider_words="\x00\ud800"),
             )

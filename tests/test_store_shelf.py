@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fanout.batch import Batch
-from fanout.errors import BadInput
+from fanout.errors import BadInput, NotAllowed
 from fanout.people import Person, Visibility
 from fanout.store import NoSuchRun
 from fanout.store.shelf import Wanted
@@ -122,11 +122,11 @@ def test_who_sees_a_run_may_not_yet_change_it(database_url: str) -> None:
                 lambda p: kept.library.resume(p, run_id),
                 lambda p: kept.library.stop(p, run_id),
             ):
-                with pytest.raises(BadInput, match="only the run's owner or an admin"):
+                with pytest.raises(NotAllowed, match="only the run's owner or an admin"):
                     change(person)
         kept.shelf.rename(ADMIN, run_id, "an admin may")
         assert kept.shelf.find(BEN, run_id).name == "an admin may"
-        with pytest.raises(BadInput, match="a viewer cannot start runs"):
+        with pytest.raises(NotAllowed, match="viewers read runs and start none"):
             kept.library.start(Batch(prompts=["x"]), by=VERA)
 
 

@@ -1,0 +1,74 @@
+"""No key is in the database, on the terminal or in an export, whatever a provider says back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import Answer, Hostile, Received, status
+from tests.killing import forge
+from tests.stores import asked, eventually
+
+SHAPES = {
+    "OpenAI": "sk-proj-Zq81-5rY7w_Lk2mVt0Ub9Xc4Nd6Pe3Fg",
+    "Anthropic": "sk-ant-api03-Zq815rY7wLk2mVt0Ub9Xc4Nd6Pe3Fg-AA",
+    "Google": "AIzaSyZq815rY7wLk2mVt0Ub9Xc4Nd6Pe3FgH",
+    "of no known shape": "zq81/5ry7w=lk2mvt0ub9xc4nd6pe3fg",
+}
+
+
+def echoing(code: int) -> object:
+    """Says the key that came with a request back in every way that a provider has."""
+
+    def answer(request: Received) -> Answer:
+        sent = request.headers.get("authorization", "")
+        key = sent.removeprefix("Bearer ")
+        words = f"Incorrect API key provided: {key}. You sent {sent!r} to https://user:{key}@host/."
+        return status(code, words, error={"param": key, "code": "bad", "request": {"headers": {"auth": sent}}})
+
+    return answer
+
+
+@pytest.mark.parametrize(("key", "code"), zip(SHAPES.values(), (400, 401, 429, 500), strict=True), ids=SHAPES.keys())
+def test_a_key_that_a_provider_says_back_is_kept_nowhere(tmp_path: Path, key: str, code: int) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("Reply: alpha\nReply: beta\n")
+    with Hostile(echoing(code)) as server:  # type: ignore[arg-type]
+        environment = {
+            "FANOUT_DATA_DIR": str(tmp_path / "data"),
+            "OPENAI_API_KEY": key,
+            "OPENAI_BASE_URL": server.base_url,
+            "ANTHROPIC_API_KEY": "sk-ant-another-one-that-is-there-0001",
+        }
+        with forge(tmp_path, **environment) as warm:
+            options = ("--model", "openai-chat:m", "--json", "--retries", "0", "--timeout", "5")
+            ran = warm.start("run", str(prompts), *options, "--cap-tokens", "100000")
+            if code == 429:  # the run waits for as long as it must: it is stopped once it was refused
+                eventually(lambda: server.requests >= 1)
+                os.kill(ran.pid, signal.SIGTERM)
+                assert warm.wait(ran) == 130, ran.said()
+            else:
+                assert warm.wait(ran) == 1, ran.said()
+            assert server.requests >= 1
+            (run_id,) = [line["summary"]["run_id"] for line in ran.lines() if "summary" in line]
+            for format in ("csv", "jsonl", "trace", "html", "run"):
+                done = warm.start("export", run_id, str(tmp_path / f"export.{format}"), "--format", format)
+                assert warm.wait(done) == 0, done.said()
+            for words in (("show", run_id), ("show", run_id, "--json"), ("runs", "--json")):
+                done = warm.start(*words)
+                assert warm.wait(done) == 0, done.said()
+    assert "Incorrect API key provided: [key]" in (tmp_path / "export.run").read_text() or code == 429
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 10
+    spelled = {key, json.dumps(key)[1:-1], key.replace("/", "\\/")}
+    for path in written:
+        content = path.read_bytes()
+        for each in spelled:
+            assert each.encode() not in content, f"the key is in {path.name}"
+        assert b"sk-ant-another" not in content
+    url = f"sqlite:///{tmp_path}/data/fanout.db"
+    assert asked(url, "SELECT count(*) FROM run") == [(1,)]
