@@ -33,7 +33,9 @@ def echoing(code: int) -> object:
     return answer
 
 
-@pytest.mark.parametrize(("key", "code"), zip(SHAPES.values(), (400, 401, 429, 500), strict=True), ids=SHAPES.keys())
+@pytest.mark.parametrize(
+    ("key", "code"), tuple(zip(SHAPES.values(), (400, 401, 429, 500), strict=True)), ids=SHAPES.keys()
+)
 def test_a_key_that_a_provider_says_back_is_kept_nowhere(tmp_path: Path, key: str, code: int) -> None:
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("Reply: alpha\nReply: beta\n")
