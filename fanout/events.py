@@ -329,16 +329,13 @@ KINDS: Mapping[str, type[Event]] = {
 
 def as_json(event: Event) -> dict[str, Any]:
     """The event as a JSON object: its kind, the schema's version and its fields."""
-    values: dict[str, Any] = {"kind": event.kind, "version": SCHEMA_VERSION}
-    for name in _FIELDS[type(event)]:
-        value = getattr(event, name)
-        if isinstance(value, CallFailed | Batch):
-            value = value.as_json()
-        elif isinstance(value, Usage):
-            value = {"input_tokens": value.input_tokens, "output_tokens": value.output_tokens}
-        elif isinstance(value, tuple):
-            value = list(value)
-        values[name] = value
+    cls = type(event)
+    values: dict[str, Any] = {"kind": cls.kind, "version": SCHEMA_VERSION}
+    for name in _FIELDS[cls]:
+        values[name] = getattr(event, name)
+    for name in _READ_FIELDS[cls]:
+        if values[name] is not None:
+            values[name] = _WRITERS[name](values[name])
     return values
 
 
@@ -356,6 +353,13 @@ def from_json(values: Mapping[str, Any]) -> Event:
     return cls(**given)
 
 
+_WRITERS: Mapping[str, Callable[[Any], object]] = {
+    "error": lambda value: value.as_json(),
+    "batch": lambda value: value.as_json(),
+    "usage": lambda value: {"input_tokens": value.input_tokens, "output_tokens": value.output_tokens},
+    "calls": list,
+}
+"""The fields that are not JSON as they are, by name: an event is written for every step of every call."""
 _READERS: Mapping[str, Callable[[Any], object]] = {
     "error": CallFailed.from_json,
     "batch": Batch.from_json,

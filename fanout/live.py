@@ -101,12 +101,15 @@ class Record:
         with self._ended:
             events = events[self._skip :]
             self._skip = 0
+            ended = False
             for event in events:
                 if self._shown is not self._fold:
                     self._shown.add(event)
                 if isinstance(event, CALL_ENDINGS):
                     self._completed.append(event.call)
-            if any(isinstance(event, (*CALL_ENDINGS, StretchEnded)) for event in events):
+                    ended = True
+                ended = ended or type(event) is StretchEnded
+            if ended:
                 self._ended.notify_all()
 
     def reopen(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from fanout.store.database import url_of
 from tests.postgres import Postgres, binaries
+from tests.stores import bury
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,6 +38,13 @@ def postgres() -> Iterator[Postgres]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_left() -> Iterator[None]:
+    """No thread of a process that died in a test outlives the test."""
+    yield
+    bury()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

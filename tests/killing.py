@@ -36,6 +36,7 @@ class Counted(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.prompts: Counter[str] = Counter()
         self.lock = threading.Lock()
+        self._connections = 0
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
 
@@ -49,6 +50,24 @@ class Counted(socketserver.ThreadingMixIn, socketserver.TCPServer):
         with self.lock:
             found, self.prompts = self.prompts, Counter()
         return found
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody is connected: all that a client sent has been counted."""
+        with self.lock:
+            return self._connections == 0
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """One more is connected."""
+        with self.lock:
+            self._connections += 1
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """One has gone."""
+        super().shutdown_request(request)
+        with self.lock:
+            self._connections -= 1
 
     def close(self) -> None:
         """Answer nobody any more."""

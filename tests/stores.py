@@ -93,6 +93,7 @@ class Kept:
         Here its threads live on, and a test may have it write: it is then the process that was thought dead.
         """
         self._dead = True
+        _DEAD.append(self)
         with self.database.write() as connection:
             row = PROCESS.c.process_id == self.store.process.process_id
             connection.execute(PROCESS.update().where(row).values(born="another process's"))
@@ -100,6 +101,17 @@ class Kept:
     def _caller(self, batch: Batch, clock: Clock) -> HandCaller:
         self.callers.append(HandCaller())
         return self.callers[-1]
+
+
+_DEAD: list[Kept] = []
+
+
+def bury() -> None:
+    """End the threads of those that died; after each test."""
+    while _DEAD:
+        kept = _DEAD.pop()
+        kept.engine.close()
+        kept.store.close()
 
 
 def _library(kept: Kept, settings: dict[str, Any]) -> Library:

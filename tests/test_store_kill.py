@@ -47,6 +47,7 @@ def killed(warm: Forge, command: Command, provider: Counted, chance: random.Rand
     if not _has_ended(command):
         os.kill(command.pid, signal.SIGKILL)
     assert warm.wait(command) in (0, -signal.SIGKILL), command.said()
+    eventually(lambda: provider.is_quiet)
 
 
 def _has_ended(command: Command) -> bool:
@@ -103,10 +104,10 @@ def check(url: str, command: Command, before: Run | None, asked: Counter[str]) -
     for prompt, times in asked.items():
         assert times <= wanted[prompt] - known[prompt], "something was sent that had an answer"
     # Whatever was sent is answered or listed as possibly billed twice. No call waits for its first event to be kept, so
-    # what was sent during the last commit is known to nobody: that is less than the workers can send at once.
+    # what was sent since the last commit began is known to nobody: the workers can send that twice over at most.
     last = run.stretches[-1].number
     accounted = Counter(call.prompt for call in run.calls for attempt in call.attempts if attempt.stretch == last)
-    assert (asked - accounted).total() <= WORKERS, "the provider was asked much that the store knows nothing of"
+    assert (asked - accounted).total() <= 2 * WORKERS, "the provider was asked much that the store knows nothing of"
     lost = [call for call in run.calls if call.attempts and call.attempts[-1].lost]
     assert all(call.status != "answered" for call in lost)
     return run
@@ -132,8 +133,10 @@ def kill_again_and_again(url: str, provider: Counted, tmp_path: Path, *, kills: 
                 command = warm.start("resume", run.run_id, "--json")
                 killed(warm, command, provider, chance)
                 listed = re.search(r"possibly billed twice: prompts? ([\d, ]+)", command.said())
-                named = [int(number) for number in listed[1].split(",")] if listed else []
-                assert named == lost[:20]
+                if listed is None:  # there was nothing to list, or it was killed before it came to that
+                    assert not lost or not provider.prompts
+                else:
+                    assert [int(number) for number in listed[1].split(",")] == lost[:20]
                 run = check(url, command, run, provider.taken())
                 continue
             killed(warm, command, provider, chance)

@@ -99,12 +99,12 @@ class SqlJournal:
         """These events are stored now: what they mean for the beat and for what was spent."""
         self.dirty = True
         for event in events:
-            if isinstance(event, Succeeded):
+            if type(event) is Succeeded:
                 used = (event.usage.input_tokens or 0) + (event.usage.output_tokens or 0)
                 self.spent = Spent(
                     tokens=self.spent.tokens + used, cost_usd=self.spent.cost_usd + (event.cost_usd or 0.0)
                 )
-            elif isinstance(event, StretchOpened):
+            elif type(event) is StretchOpened:
                 self.goes_on = True
-            elif isinstance(event, StretchEnded):
+            elif type(event) is StretchEnded:
                 self.goes_on = False

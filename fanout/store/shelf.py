@@ -269,7 +269,7 @@ def _with_tags(connection: sa.Connection, rows: list[RunRow]) -> tuple[RunRow, .
         sa.select(TAG.c.run_id, TAG.c.tag).where(TAG.c.run_id.in_(ids)).order_by(TAG.c.tag)
     ):
         tags.setdefault(run_id, []).append(tag)
-    return tuple(replace(row, tags=tuple(tags.get(row.run_id, ()))) for row in rows)
+    return tuple(replace(row, tags=tuple(tags[row.run_id])) if row.run_id in tags else row for row in rows)
 
 
 _ROW_COLUMNS = (

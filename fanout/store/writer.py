@@ -1,4 +1,4 @@
-"""The one thread that writes: it commits at once what has gathered while it last committed.
+"""The one thread that writes: it commits what has gathered, at once where nothing was committed a moment ago.
 
 Comes in: events, from any thread, which never wait. Goes out: transactions, and after each the word to the runs that
 their events are kept. What cannot be written stays in memory and is tried again every second; `trouble` says so, and
@@ -29,6 +29,9 @@ from fanout.store.memory import Attached
 from fanout.store.processes import BEAT_S
 from fanout.store.statements import Statements
 
+GATHER_S = 0.02
+"""How long after a commit the next one is made at the earliest: many calls that end at once share one. A call that ends
+alone is committed at once."""
 RIDES_S = 0.1
 """How long a stamp waits for a commit that it can ride with."""
 AGAIN_S = 1.0
@@ -36,7 +39,7 @@ AGAIN_S = 1.0
 MOST_WAITING = 20_000
 """Events that may wait before the engine is held: the database is slower than the calls."""
 
-_RIDES = (Sent, FirstToken, HoldChanged, ClientLagged)
+_RIDES: frozenset[type] = frozenset((Sent, FirstToken, HoldChanged, ClientLagged))
 _LOG = logging.getLogger(__name__)
 
 
@@ -69,6 +72,8 @@ class Writer:
         self._events_waiting = 0
         self._notes: list[Callable[[sa.Connection], None]] = []
         self._urgent = False
+        self._hurries = False  # somebody waits for a flush
+        self._committed_s = 0.0  # when the last commit was made
         self._connection: sa.Connection | None = None  # the thread's
         self._held = False  # whether the engine was told that nothing may start
         self._busy = False
@@ -86,7 +91,7 @@ class Writer:
             self.journals[journal.run_id] = journal
             self._waiting.append(_Waiting(journal=journal, events=events))
             self._events_waiting += len(events)
-            if not self._urgent and not all(isinstance(event, _RIDES) for event in events):
+            if not self._urgent and not all(type(event) in _RIDES for event in events):
                 self._urgent = True
                 self._lock.notify_all()
 
@@ -119,7 +124,7 @@ class Writer:
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing waits; False when the time ran out first."""
         with self._lock:
-            self._urgent = True
+            self._urgent = self._hurries = True
             self._lock.notify_all()
             return self._lock.wait_for(lambda: not (self._waiting or self._notes or self._busy), timeout_s)
 
@@ -142,7 +147,7 @@ class Writer:
                     break
                 taken, self._waiting = self._waiting, []
                 notes, self._notes = self._notes, []
-                self._urgent = False
+                self._urgent = self._hurries = False
                 self._busy = True
             kept = self._commit(taken, notes) if taken or notes else True
             if kept and self._is_beat_due():
@@ -173,7 +178,10 @@ class Writer:
                 continue
             wait_s = self._beat_due_s - time.monotonic()
             if wait_s <= 0 or not self._lock.wait(min(wait_s, RIDES_S)):
-                return
+                break
+        until_s = self._committed_s + GATHER_S
+        while not (self._hurries or self._closing) and (wait_s := until_s - time.monotonic()) > 0:
+            self._lock.wait(wait_s)
 
     def _commit(self, taken: list[_Waiting], notes: list[Callable[[sa.Connection], None]]) -> bool:
         """Write them in one transaction and tell their runs; whether that went well."""
@@ -191,6 +199,7 @@ class Writer:
             self._in_trouble(exc)
             return False
         self.trouble = None
+        self._committed_s = time.monotonic()
         for chunk in chunks:
             self._told(chunk)
         return True

@@ -167,11 +167,18 @@ def threads() -> None:
     print(f"in order at 8 workers {greedy_s(ideal, 8):.2f} s at best.\n")
 
 
+def store() -> None:
+    from tests.bench import store as of_store  # late: it imports the database
+
+    of_store.store()
+
+
 BENCHES: dict[str, Callable[[], None]] = {
     "overhead": overhead,
     "lognormal": lognormal,
     "scale": scale,
     "threads": threads,
+    "store": store,
 }
 
 
