@@ -20,7 +20,7 @@ def sandbox_page() -> st.Page:
 
 
 def runs_page() -> st.Page:
-    """The runs of this process."""
+    """All runs that whoever looks may see."""
     return st.Page(FOLDER / "runs.py", title="Runs", url_path="runs")
 
 
@@ -47,6 +47,11 @@ def link_to_run(run_id: str, label: str) -> None:
 def link_to_compare(run_id: str, label: str) -> None:
     """A link to the comparison of this run, as B, with one that is chosen there."""
     st.page_link(compare_page(), label=label, query_params={"b": run_id})
+
+
+def link_to_compare_two(a: str, b: str, label: str) -> None:
+    """A link to the comparison of these two."""
+    st.page_link(compare_page(), label=label, query_params={"a": a, "b": b})
 
 
 def link_to_form(label: str) -> None:
