@@ -49,7 +49,7 @@ def named(name: str | None, tags: Iterable[str]) -> None:
     """What somebody called a run, and the tags they gave it."""
     told = "" if name is None else f'<h1 class="name">{html_escape(name)}</h1>'
     marks = " ".join(f'<span class="tag">{html_escape(tag)}</span>' for tag in tags)
-    st.html(f'<div class="named" dir="auto">{told} {marks}</div>')
+    st.html(f'<div class="named" dir="auto">{told} {marks}</div>', width="content")
 
 
 def figures(found: Iterable[Figure]) -> None:

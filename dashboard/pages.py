@@ -34,9 +34,15 @@ def quota_page() -> st.Page:
     return st.Page(FOLDER / "quota.py", title="Quota", url_path="quota")
 
 
-def all_pages() -> list[st.Page]:
-    """In the order of the navigation."""
-    return [run_page(), sandbox_page(), runs_page(), compare_page(), quota_page()]
+def audit_page() -> st.Page:
+    """Who did what."""
+    return st.Page(FOLDER / "audit.py", title="Audit", url_path="audit")
+
+
+def all_pages(*, with_audit: bool) -> list[st.Page]:
+    """In the order of the navigation. `with_audit`: for whoever may read it, and for nobody else."""
+    told = [audit_page()] if with_audit else []
+    return [run_page(), sandbox_page(), runs_page(), compare_page(), quota_page(), *told]
 
 
 def link_to_run(run_id: str, label: str) -> None:

@@ -15,7 +15,7 @@ import streamlit as st
 from fanout.store.rows import RunRow
 from fanout.store.shelf import Show, Sort, Wanted
 
-WORDS, SHOW = "history_words", "history_show"
+WORDS, SHOW, AUDIT_WORDS = "history_words", "history_show", "audit_words"
 """The keys of the controls."""
 NAME, TAGS, ADD, REMOVE, NAMING, TAGGING = (
     "naming_name",
@@ -80,6 +80,19 @@ def search() -> None:
     """Other words, or another kind. A callback of these controls."""
     _put("q", cast("str | None", st.session_state.get(WORDS)) or "", "")
     _put("show", cast("str | None", st.session_state.get(SHOW)) or "all", "all")
+    _begin_anew()
+
+
+def prepare_audit() -> None:
+    """The same for the audit's only control."""
+    words = wanted().words
+    if st.session_state.get(AUDIT_WORDS) != words:
+        st.session_state[AUDIT_WORDS] = words
+
+
+def search_audit() -> None:
+    """Other words in the audit. A callback of its field."""
+    _put("q", cast("str | None", st.session_state.get(AUDIT_WORDS)) or "", "")
     _begin_anew()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import door, house, session_history
+from dashboard import door, house, pages, session_history
 from dashboard.history import actions
 from fanout.archive import export_run
 from fanout.batch import Batch
@@ -366,3 +366,41 @@ def test_the_name_and_the_tags_stand_over_the_run_for_all_and_are_changed_by_som
     _button(app, "Save").click()
     _run(app)
     assert _row(run_id).name == "plain"
+
+
+BOSS = Person(user_id="boss", name="Boss", role="admin")
+
+
+def test_admins_of_a_team_read_who_did_what(come_in: ComeIn) -> None:
+    run_id = _put("one", owner=ANNA)
+    _shelf().rename(ANNA, run_id, HOSTILE)
+    come_in(BOSS)
+    app = _open("/")
+    app.switch_page("app_pages/audit.py")
+    said = next(each.proto.body for each in _run(app).get("html") if "<table" in each.proto.body)
+    assert "renamed" in said
+    assert "&lt;img" in said
+    assert "<img" not in said
+    app.text_input(key="audit_words").set_value("deleted")
+    assert "Nothing is found." in _said(_run(app))
+
+
+@pytest.mark.parametrize("person", [ANNA, VERA])
+def test_nobody_else_is_shown_the_audit(person: Person, come_in: ComeIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    _shelf().rename(ANNA, _put("one", owner=ANNA), "a secret name")
+    come_in(person)
+    with_all = pages.all_pages
+    monkeypatch.setattr(
+        pages, "all_pages", lambda *, with_audit: with_all(with_audit=True)
+    )  # it was left in by mistake
+    app = _open("/")
+    app.switch_page("app_pages/audit.py")
+    said = _said(_run(app))
+    assert "There is no such page here." in said
+    assert "a secret name" not in said
+
+
+def test_who_sits_at_the_machine_alone_has_no_audit() -> None:
+    app = _open("/")
+    with pytest.raises(Exception, match="audit"):
+        app.switch_page("app_pages/audit.py").run()
