@@ -163,13 +163,6 @@ def press_head() -> None:
         sort_by(told)
 
 
-def press_row() -> None:
-    """A row was opened; a callback of the table."""
-    told = st.session_state[table_key()].get("opened")
-    if isinstance(told, str):
-        st.session_state["_history_opened"] = told
-
-
 def open_row(run_id: str) -> None:
     """Open this run as soon as the page is drawn."""
     st.session_state["_history_opened"] = run_id
@@ -234,12 +227,6 @@ def open_form() -> None:
 def form_wanted() -> bool:
     """Whether to go to the form, once."""
     return bool(st.session_state.pop("_history_form", False))
-
-
-def leave_for_run() -> None:
-    """What was open on the run before is closed, and nothing is selected when one comes back."""
-    st.session_state["_opened"] = None
-    deselect()
 
 
 def last_page(count: int) -> None:

@@ -6,16 +6,15 @@ const tables = new WeakMap() // by parent element: its Table
 
 export default function show({ data, parentElement, setStateValue, setTriggerValue }) {
   let table = tables.get(parentElement)
-  if (!table) tables.set(parentElement, (table = new Table(parentElement.querySelector(".fo-history"))))
-  table.tell = { pick: (ids) => setStateValue("picked", ids), open: (id) => setTriggerValue("opened", id),
-    sort: (by) => setTriggerValue("sorted", by) }
+  if (!table) tables.set(parentElement, (table = new Table(parentElement.querySelector(".fo-history"), data.picked)))
+  table.tell = { pick: (ids) => setStateValue("picked", ids), sort: (by) => setTriggerValue("sorted", by) }
   table.update(data)
 }
 
 class Table {
-  constructor(home) {
+  constructor(home, picked) {
     this.rows = new Map() // by run id: its <tr>
-    this.picked = new Set()
+    this.picked = new Set(picked) // from now on the browser's word counts
     this.heads = ""
     const wide = make("div", "wide")
     this.table = make("table", "history")
@@ -100,6 +99,7 @@ class Table {
       row.append(cell)
     })
     this.rows.set(told.id, row)
+    if (this.picked.has(told.id)) this.pick(told.id, true)
     return row
   }
 
@@ -110,7 +110,7 @@ class Table {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return // a link's own ways: another tab, a window
     if (!link && !window.getSelection().isCollapsed) return // somebody marks words to copy them
     event.preventDefault()
-    this.tell.open(row.dataset.id)
+    follow(row.querySelector("a").href)
   }
 
   ticked(box) {
@@ -150,6 +150,13 @@ class Table {
     event.preventDefault()
     next.focus()
   }
+}
+
+// Go to another page of ours as the browser's own buttons do, which Streamlit listens to: nothing is loaded anew, and the
+// way back leads to the list as it is. Streamlit's own way would put the run into the list's address first.
+function follow(address) {
+  window.history.pushState({}, "", address)
+  window.dispatchEvent(new PopStateEvent("popstate", { state: {} }))
 }
 
 function fill(row, told, { columns, home }) {

@@ -1,6 +1,6 @@
 """The table of runs on a page: a Custom Component v2 around a real HTML table.
 
-Comes in: rows in words. Goes out: the table; what was selected, opened or sorted by arrives in `session_history`. A
+Comes in: rows in words. Goes out: the table; what was selected and sorted by arrives in `session_history`. A
 dataframe would be a canvas, which sorts only the page that is shown; here heads are buttons, rows are links with
 addresses of their own, and a refresh changes the cells that changed and nothing else: focus, scroll and selection stay.
 """
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     from streamlit.components.v2.types import ComponentRenderer
 
 
-def draw(rows: Sequence[RunRow], wanted: Wanted, *, with_owner: bool, found: int) -> None:
-    """The rows of one page of the list."""
+def draw(
+    rows: Sequence[RunRow], wanted: Wanted, *, with_owner: bool, found: int, picked: Sequence[RunRow] = ()
+) -> None:
+    """The rows of one page of the list; `picked` are those that are selected where it begins."""
+    data = payload(rows, wanted, with_owner=with_owner, found=found)
     _table()(
         key=session_history.table_key(),
-        data={**payload(rows, wanted, with_owner=with_owner, found=found), "home": f"{assets.base()}/"},
+        data={**data, "home": f"{assets.base()}/", "picked": [row.run_id for row in picked]},
         default={"picked": []},
         height="content",
         on_picked_change=session_history.press_pick,
-        on_opened_change=session_history.press_row,
         on_sorted_change=session_history.press_head,
     )
 

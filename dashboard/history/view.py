@@ -7,7 +7,6 @@ in one fragment that is drawn again while a run of this page goes on.
 from __future__ import annotations
 
 import math
-from typing import NoReturn
 
 import streamlit as st
 
@@ -49,8 +48,8 @@ def _draw(found: Found) -> float | None:
         elements.sentence(nothing_found(wanted))
         st.button("Show all runs", key="history_show_all", on_click=session_history.show_all)
         return None
+    picked = session_history.picked(found.rows)
     with st.container(key="history_bar", horizontal=True, vertical_alignment="center", gap="small"):
-        picked = session_history.picked(found.rows)
         if picked:
             actions.draw(picked, found.rows)
         else:
@@ -58,7 +57,7 @@ def _draw(found: Found) -> float | None:
     for problem in (session.said(), session_history.told()):
         if problem is not None:
             elements.wrong(problem)
-    table.draw(found.rows, wanted, with_owner=door.has_login(), found=found.count)
+    table.draw(found.rows, wanted, with_owner=door.has_login(), found=found.count, picked=picked)
     _pages(found.count)
     return every_s(found.rows)
 
@@ -67,14 +66,9 @@ def _leave() -> None:
     """To the run or the form that was asked for, if one was."""
     run_id = session_history.opened_row()
     if run_id is not None:
-        _go(run_id)
+        st.switch_page(pages.run_page(), query_params={"run": run_id})
     if session_history.form_wanted():
         st.switch_page(pages.run_page())
-
-
-def _go(run_id: str) -> NoReturn:
-    session_history.leave_for_run()
-    st.switch_page(pages.run_page(), query_params={"run": run_id})
 
 
 def _controls(wanted: Wanted) -> None:
