@@ -32,7 +32,7 @@ def _take_in(file_id: str, content: bytes) -> str:
     try:
         run_id = house.library().put_in(door.person(), content)
     except FanoutError as exc:
-        problem = sentence(exc)
+        problem = f"Nothing was imported. {sentence(exc)}"
         session.keep("import", file_id, problem)
         return problem
     session.keep("import", file_id, "")
