@@ -126,7 +126,7 @@ class Library:
         if batch.reuse_answers:
             reused.update(self._answers(by, batch, without=reused))
         live = self.engine.start(batch, by=by, visibility=visibility, baseline_of=baseline_of, reused=reused)
-        self._audit(by, "started", live.run_id, f"{len(batch.prompts)} prompts, {batch.model}")
+        self._audit(by, "started", live.run_id, f"{_prompts(batch)}, {batch.model}")
         return live
 
     def find(self, person: Person, run_id: str, *, token: str | None = None) -> Opened:
@@ -303,3 +303,7 @@ def _is_wanted(row: RunRow, person: Person, wanted: Wanted) -> bool:
     """Of a run in memory: whether this person may see it, and whether it is among those that go on if only they are."""
     may = may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=False)
     return may and (wanted.show != "going" or row.goes_on)
+
+
+def _prompts(batch: Batch) -> str:
+    return f"{len(batch.prompts):,} prompt{'' if len(batch.prompts) == 1 else 's'}"

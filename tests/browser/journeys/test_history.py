@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 from playwright.sync_api import FilePayload, Locator, expect
 
 from fanout.archive import export_run
+from fanout.events import RunOpened
 from fanout.sandbox.profile import SandboxProfile
 from tests.browser.journeys.screen import NARROW, Screen
 from tests.browser.journeys.test_hostile_text import HOSTILE, _harmless
@@ -55,6 +57,15 @@ def _pick(screen: Screen, name: str) -> None:
     screen.page.get_by_role("checkbox", name=f"Select {name}", exact=True).check()
 
 
+def _tag(screen: Screen, tag: str) -> None:
+    """Type a tag into the open popover, and save."""
+    screen.page.get_by_role("combobox", name=re.compile("Tags")).click()
+    screen.page.keyboard.type(tag)
+    screen.page.keyboard.press("Enter")
+    screen.page.keyboard.press("Tab")
+    screen.press("Save")
+
+
 def test_two_runs_are_found_sorted_named_tagged_compared_and_one_is_deleted(browse: Browse) -> None:
     screen, mark = browse(), _mark()
     first = _run(screen, f"{mark} Beta", "Reply: a", "Reply: b")
@@ -80,13 +91,7 @@ def test_two_runs_are_found_sorted_named_tagged_compared_and_one_is_deleted(brow
     screen.press(re.compile("Name and tags"))
     expect(screen.page.get_by_label("Name", exact=True)).to_have_value(f"{mark} Beta")
     screen.page.get_by_label("Name", exact=True).fill(f"{mark} zeta")
-    tags = screen.key("naming_form").get_by_role("combobox") if screen.key("naming_form").count() else None
-    field = tags or screen.page.get_by_role("combobox", name=re.compile("Tags"))
-    field.click()
-    screen.page.keyboard.type("nightly")
-    screen.page.keyboard.press("Enter")
-    screen.page.keyboard.press("Tab")
-    screen.press("Save")
+    _tag(screen, "nightly")
     expect(_names(screen)).to_have_text([f"{mark} alpha", f"{mark} zeta"])
     expect(screen.page.locator("table.history .tag")).to_have_text(["nightly"])
     _find(screen, f"{mark} nightly", 1)
@@ -181,30 +186,27 @@ def test_rows_of_runs_that_go_on_refresh_and_what_one_does_stays(
 
 
 def test_a_run_file_is_taken_in_and_any_other_says_what_is_wrong(browse: Browse) -> None:
-    screen, mark = browse("/runs"), _mark()
+    screen, run_id = browse("/runs"), "0a1b2c3d4e5f6071"
     screen.press(re.compile("Import"))
     field = screen.page.locator("input[type=file]")
     field.set_input_files(FilePayload(name="x.jsonl", mimeType="application/jsonl", buffer=b'{"kind": "other"}\n'))
     expect(screen.alert).to_contain_text("Nothing was imported. Line 1: expected the header of a run file")
-    text = export_run(history(n=6, max_workers=2, run_id=mark)).encode()
+    opened, *rest = history(n=6, max_workers=2, run_id=run_id)
+    assert isinstance(opened, RunOpened)
+    text = export_run((replace(opened, opened_at_s=1.7e9), *rest)).encode()
     screen.page.get_by_role("button", name=re.compile("Remove")).first.click()
     field.set_input_files(FilePayload(name="run.jsonl", mimeType="application/jsonl", buffer=text))
-    assert screen.shown_run() == mark
+    assert screen.shown_run() == run_id
     screen.counts("6 of 6 answered")
     screen.go_to("Runs")
-    _find(screen, mark, 1)
+    _find(screen, run_id, 1)
 
 
 def test_hostile_names_and_tags_are_words_in_the_list(browse: Browse) -> None:
     screen, mark = browse(), _mark()
     _run(screen, f"{mark} {HOSTILE}"[:200], "Reply: a")
     screen.press(re.compile("Rename"))
-    field = screen.page.get_by_role("combobox", name=re.compile("Tags"))
-    field.click()
-    screen.page.keyboard.type("**b** ![i](http://203.0.113.9/x.png)")
-    screen.page.keyboard.press("Enter")
-    screen.page.keyboard.press("Tab")
-    screen.press("Save")
+    _tag(screen, "**b** ![i](http://203.0.113.9/x.png)")
     expect(screen.page.locator(".named .tag")).to_have_text(["**b** ![i](http://203.0.113.9/x.png)"])
     _harmless(screen)
     screen.open(f"/runs?q={mark}")
