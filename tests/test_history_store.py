@@ -23,8 +23,8 @@ BEN = Person(user_id="ben", name="Ben", role="member")
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    with Library(Settings(data_dir=tmp_path), visibility="team") as opened:
+def library(database_url: str, tmp_path: Path) -> Iterator[Library]:
+    with Library(Settings(data_dir=tmp_path, database_url=database_url), visibility="team") as opened:
         yield opened
 
 
