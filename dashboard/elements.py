@@ -45,6 +45,13 @@ def heading(text: str) -> None:
     st.html(f'<h2 class="heading">{html_escape(text)}</h2>')
 
 
+def named(name: str | None, tags: Iterable[str]) -> None:
+    """What somebody called a run, and the tags they gave it."""
+    told = "" if name is None else f'<h1 class="name">{html_escape(name)}</h1>'
+    marks = " ".join(f'<span class="tag">{html_escape(tag)}</span>' for tag in tags)
+    st.html(f'<div class="named" dir="auto">{told} {marks}</div>', width="content")
+
+
 def figures(found: Iterable[Figure]) -> None:
     """Numbers beside one another."""
     st.html(f'<dl class="figures">{"".join(map(_figure, found))}</dl>')

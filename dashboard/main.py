@@ -15,7 +15,9 @@ from dashboard import door, house, pages  # noqa: E402
 
 st.set_page_config(page_title="Fanout", layout="wide", initial_sidebar_state="collapsed")
 st.html(Path(__file__).parent / "look.css")
-page = st.navigation(pages.all_pages(), position="top" if door.is_in() else "hidden")
+is_in = door.is_in()
+with_audit = not is_in or (door.has_login() and door.person().role == "admin")  # a login leads back to any page of ours
+page = st.navigation(pages.all_pages(with_audit=with_audit), position="top" if is_in else "hidden")
 door.person(page.url_path)
 door.draw_who()
 page.run()

@@ -20,7 +20,7 @@ def sandbox_page() -> st.Page:
 
 
 def runs_page() -> st.Page:
-    """The runs of this process."""
+    """All runs that whoever looks may see."""
     return st.Page(FOLDER / "runs.py", title="Runs", url_path="runs")
 
 
@@ -34,9 +34,15 @@ def quota_page() -> st.Page:
     return st.Page(FOLDER / "quota.py", title="Quota", url_path="quota")
 
 
-def all_pages() -> list[st.Page]:
-    """In the order of the navigation."""
-    return [run_page(), sandbox_page(), runs_page(), compare_page(), quota_page()]
+def audit_page() -> st.Page:
+    """Who did what."""
+    return st.Page(FOLDER / "audit.py", title="Audit", url_path="audit")
+
+
+def all_pages(*, with_audit: bool) -> list[st.Page]:
+    """In the order of the navigation. `with_audit`: for whoever may read it, and for nobody else."""
+    told = [audit_page()] if with_audit else []
+    return [run_page(), sandbox_page(), runs_page(), compare_page(), quota_page(), *told]
 
 
 def link_to_run(run_id: str, label: str) -> None:
@@ -47,6 +53,11 @@ def link_to_run(run_id: str, label: str) -> None:
 def link_to_compare(run_id: str, label: str) -> None:
     """A link to the comparison of this run, as B, with one that is chosen there."""
     st.page_link(compare_page(), label=label, query_params={"b": run_id})
+
+
+def link_to_compare_two(a: str, b: str, label: str) -> None:
+    """A link to the comparison of these two."""
+    st.page_link(compare_page(), label=label, query_params={"a": a, "b": b})
 
 
 def link_to_form(label: str) -> None:

@@ -35,6 +35,11 @@ def row_state(row: RunRow) -> str:
     return _ENDED.get(row.stop_reason or "", "Stopped")
 
 
+def title(row: RunRow) -> str:
+    """What the run is called: its name, else the first of its id's characters, as the command line takes them."""
+    return cut(row.name, 200) if row.name else row.run_id[:8]
+
+
 def counts(row: RunRow) -> str:
     """5 failed, 23 of 40 answered."""
     failed = f"{row.failed:,} failed, " if row.failed else ""

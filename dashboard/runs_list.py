@@ -1,4 +1,4 @@
-"""The runs that whoever looks may see, as a list of links, the newest first.
+"""The latest runs that whoever looks may see, as links beside a form; `history` is the page of all of them.
 
 Comes in: rows of the library. Goes out: one line each: its link, how it stands, how many prompts on which model. Names
 and models were typed by people: they are escaped.
@@ -13,7 +13,6 @@ from fanout.store.rows import RunRow
 
 SHOWN_WITH_FORM = 5
 """Runs on the form's page: the form must not be pushed off the screen; the page of runs has them all."""
-MOST_SHOWN = 200
 
 
 def draw_with_form() -> float | None:
@@ -25,14 +24,6 @@ def draw_with_form() -> float | None:
         _link(row)
     if len(rows) > SHOWN_WITH_FORM:
         pages.link_to_runs("All runs")
-    return every_s(rows)
-
-
-def draw_runs() -> float | None:
-    """The whole list; gives how often it wants to be drawn again."""
-    rows = house.library().newest(door.person(), MOST_SHOWN)
-    for row in rows:
-        _link(row)
     return every_s(rows)
 
 

@@ -59,6 +59,9 @@ def shown_run() -> str | None:
     shown = started if named is None else named
     if shown is not None:
         st.query_params["run"] = shown  # also where it was named: a link to the page one is on leaves the address be
+    if st.session_state.get("_shown", shown) != shown:
+        st.session_state["_opened"] = None  # a link or the way back led from another run: what was open is of that one
+    st.session_state["_shown"] = shown
     return shown
 
 

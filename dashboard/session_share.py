@@ -24,9 +24,9 @@ def link_of(run_id: str) -> str | None:
     return links.get(run_id)
 
 
-def address(run_id: str, token: str | None) -> str:
-    """The link to a run, with its token where it is shared by link."""
-    url = (st.context.url or "").split("?")[0].rstrip("/")
+def address(run_id: str, token: str | None, *, page: str = "") -> str:
+    """The link to a run, with its token where it is shared by link. `page`: the address of the page one is on."""
+    url = (st.context.url or "").split("?")[0].rstrip("/").removesuffix(f"/{page}" if page else "")
     return f"{url}/?run={run_id}" + (f"&link={token}" if token else "")
 
 

@@ -1,7 +1,7 @@
 """Who may see a run, and the links to it: the popover of the strip.
 
-Comes in: a run that was opened for somebody. Goes out: its link, and for whoever may drive it the choice of who else
-sees it. A link that was withdrawn opens nothing from then on, also where it is open.
+Comes in: the row of a run that somebody may see. Goes out: its link, and for whoever may drive it the choice of who
+else sees it. A link that was withdrawn opens nothing from then on, also where it is open.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import streamlit as st
 
 from dashboard import door, elements, house, session, session_share
 from fanout.errors import FanoutError
-from fanout.library import Opened
 from fanout.people import Visibility
+from fanout.store.rows import RunRow
 
 WORDS: dict[Visibility, str] = {
     "private": "Only me and admins",
@@ -21,24 +21,21 @@ WORDS: dict[Visibility, str] = {
 """Who sees a run beside its owner and admins."""
 
 
-def draw(opened: Opened) -> None:
-    """The popover."""
+def draw(row: RunRow, *, may_drive: bool, page: str = "") -> None:
+    """The popover. `page`: the address of the page that it stands on."""
     with st.popover("Share", key="share"):
         if house.library().shelf is None:
             elements.quiet("Whoever can reach this page sees the run here, while this process keeps it.")
         elif not door.has_login():
             elements.quiet("Whoever can reach this page sees the run at its link.")
-        elif opened.may_drive:
-            _choose(opened)
+        elif may_drive:
+            _choose(row)
         else:
-            elements.quiet(f"Shared by {opened.row.owner_name}: {WORDS[opened.row.visibility].lower()}.")
-        st.code(
-            session_share.address(opened.row.run_id, opened.row.link_token if opened.may_drive else None), language=None
-        )
+            elements.quiet(f"Shared by {row.owner_name}: {WORDS[row.visibility].lower()}.")
+        st.code(session_share.address(row.run_id, row.link_token if may_drive else None, page=page), language=None)
 
 
-def _choose(opened: Opened) -> None:
-    row = opened.row
+def _choose(row: RunRow) -> None:
     session_share.adopt_visibility(row.run_id, row.visibility)
     st.radio(
         "Who sees this run",

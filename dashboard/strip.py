@@ -37,7 +37,7 @@ def draw(opened: Opened, run: Run, told: Told) -> None:
         if may_start(door.person()):
             label = "Edit and run again" if opened.may_drive else "Duplicate"
             st.button(label, key="edit_again", on_click=_edit_again, args=(run,))
-        sharing.draw(opened)
+        sharing.draw(opened.row, may_drive=opened.may_drive)
 
 
 def _drive(opened: Opened, run: Run) -> None:

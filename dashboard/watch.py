@@ -19,6 +19,7 @@ from dashboard import (
     found,
     house,
     live,
+    naming,
     pages,
     results,
     session,
@@ -68,6 +69,7 @@ def _draw(run_id: str) -> float | None:
     baseline = house.library().baseline_of(door.person(), run_id)
     measured = None if baseline is None else baseline.snapshot()
     told = derived.told(run, now_ns=now_ns)
+    naming.draw_heading(opened)
     strip.draw(opened, run, told)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width="stretch", gap="xxsmall"):

@@ -24,6 +24,7 @@ from fanout.reuse import answers_for, carried
 from fanout.run import Run
 from fanout.settings import Settings
 from fanout.store import NoSuchRun, Store
+from fanout.store.audit import Told, read_audit
 from fanout.store.database import StoreLost, open_database, url_of
 from fanout.store.reading import Reading, StoredRun
 from fanout.store.rows import RunRow, row_of
@@ -125,7 +126,7 @@ class Library:
         if batch.reuse_answers:
             reused.update(self._answers(by, batch, without=reused))
         live = self.engine.start(batch, by=by, visibility=visibility, baseline_of=baseline_of, reused=reused)
-        self._audit(by, "started", live.run_id, f"{len(batch.prompts)} prompts, {batch.model}")
+        self._audit(by, "started", live.run_id, f"{_prompts(batch)}, {batch.model}")
         return live
 
     def find(self, person: Person, run_id: str, *, token: str | None = None) -> Opened:
@@ -229,12 +230,27 @@ class Library:
     def baseline_of(self, person: Person, run_id: str) -> Watched | None:
         """The newest run that measures this one's speed-up, if this person may see it."""
         for live in self.engine.runs():
-            if live.record.now().baseline_of == run_id:
+            if live.record.now().baseline_of == run_id and self._sees(person, live):
                 return live
         if self.shelf is None or self._reading is None:
             return None
         row = self.shelf.baseline(person, run_id)
         return None if row is None else self._reading.run(row.run_id)
+
+    def audited(self, person: Person, *, words: str = "", offset: int = 0, limit: int = 100) -> Told:
+        """Who did what, the newest first, for admins. Raises NotAllowed for anybody else."""
+        if self.shelf is None:
+            return Told(lines=(), count=0)
+        return read_audit(self.shelf.database, person, words=words, offset=offset, limit=limit)
+
+    def _sees(self, person: Person, live: LiveRun) -> bool:
+        """Whether this person may see a run of this process; its starter may before its row is written."""
+        owner_id = live.record.now().user_id
+        if may_read(
+            person, owner_id=owner_id, visibility=self._usual if self.shelf is None else "private", link_shown=False
+        ):
+            return True
+        return self.shelf is not None and live.run_id in self.shelf.seen(person, [live.run_id])
 
     def _drive(self, person: Person, run_id: str, *, token: str | None = None) -> Opened:
         opened = self.find(person, run_id, token=token)
@@ -290,3 +306,7 @@ def _is_wanted(row: RunRow, person: Person, wanted: Wanted) -> bool:
     """Of a run in memory: whether this person may see it, and whether it is among those that go on if only they are."""
     may = may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=False)
     return may and (wanted.show != "going" or row.goes_on)
+
+
+def _prompts(batch: Batch) -> str:
+    return f"{len(batch.prompts):,} prompt{'' if len(batch.prompts) == 1 else 's'}"

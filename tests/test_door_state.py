@@ -23,6 +23,8 @@ class Time:
         ("quota", {"run": "a", "link": "b"}, "/quota?run=a&link=b"),
         ("", {"run": "a", "next": "https://evil.org"}, "/?run=a"),
         ("compare", {"a": "1", "b": "2"}, "/compare?a=1&b=2"),
+        ("runs", {"q": "two words, ü&", "sort": "-name"}, "/runs?q=two+words%2C+%C3%BC%26&sort=-name"),
+        ("runs", {"q": "a\r\nSet-Cookie: x=1"}, "/runs"),
         ("//evil.org", {"run": "a"}, "/?run=a"),
         ("evil.org", {}, "/"),
         ("https://evil.org", {}, "/"),

@@ -427,11 +427,3 @@ def test_a_profile_that_cannot_be_is_a_sentence(engine: Engine) -> None:
         next(n for n in app.number_input if n.key == name).set_value(60.0)
     _button(app, "Apply").click()
     assert "together exceed 1" in _said(_run(app))
-
-
-def test_the_runs_page_leads_to_every_run(engine: Engine) -> None:
-    app = _open()
-    app.switch_page("app_pages/runs.py")
-    assert "No run yet." in _said(_run(app))
-    live = engine.start(Batch(prompts=["a"]))
-    assert f"run={live.run_id}" in _run(app).get("page_link")[0].proto.query_string

@@ -264,7 +264,7 @@ def test_who_did_what_is_written_down(database_url: str) -> None:
             ("anna", "Anna", "deleted", "hers"),
             ("anna", "Anna", "renamed", "hers"),
             ("anna", "Anna", "resumed", None),
-            ("anna", "Anna", "started", "1 prompts, sandbox"),
+            ("anna", "Anna", "started", "1 prompt, sandbox"),
             ("anna", "Anna", "stopped", None),
             ("anna", "Anna", "tagged", "a, b"),
         ]

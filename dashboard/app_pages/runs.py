@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from dashboard import door, elements, house, live, pages
-from dashboard.runs_list import draw_runs, every_s
+from dashboard.history.view import draw_history
 
-rows = house.library().newest(door.person(), 1)
-if rows:
-    live.poll(draw_runs, every_s=every_s(rows), key="runs")
-else:
-    elements.sentence("No run yet.")
-    pages.link_to_form("Start one")
+draw_history()

@@ -27,9 +27,11 @@ ATTEMPTS_PER_S = 0.5
 """Logins of one client address: 30 at once (a team behind one address in the morning), then one in two seconds. A
 login takes two requests, so each attempt here is one of them."""
 PAGE = re.compile(r"[a-z-]{0,40}")
-QUERY_KEYS = ("run", "link", "a", "b")
+QUERY_KEYS = ("run", "link", "a", "b", "q", "show", "sort", "page")
 """The only shape of a page's name and the only keys that a link keeps through a login: nobody is led elsewhere."""
 _VALUE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_SEARCH = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+"""Of `q`, the words that are looked for; `path` encodes them."""
 
 Now = Callable[[], float]
 
@@ -44,12 +46,16 @@ class Asked:
     @classmethod
     def of(cls, page: str, query: Mapping[str, str]) -> Asked:
         """Keep of an address what is known and harmless."""
-        kept = tuple((key, query[key]) for key in QUERY_KEYS if _VALUE.fullmatch(query.get(key, "")))
+        kept = tuple((key, query[key]) for key in QUERY_KEYS if _shape(key).fullmatch(query.get(key, "")))
         return cls(page=page if PAGE.fullmatch(page) else "", query=kept)
 
     def path(self) -> str:
         """The address below the base path, with its slash."""
         return f"/{self.page}" + (f"?{urlencode(self.query)}" if self.query else "")
+
+
+def _shape(key: str) -> re.Pattern[str]:
+    return _SEARCH if key == "q" else _VALUE
 
 
 class Ended:

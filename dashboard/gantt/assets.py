@@ -1,4 +1,4 @@
-"""The live chart's files, served from this process: Plotly's own build out of its wheel, our modules, the palette.
+"""The components' files, served from this process: Plotly's own build out of its wheel, our modules, the palette.
 
 Comes in: nothing. Goes out: `routes()` for `st.App`, and `address(name)`. Every address holds a hash of all the files,
 so browsers may keep them for ever. Each file is read and compressed once, when it is first asked for.
@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Final
 
 import plotly
+import streamlit as st
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from dashboard import palette
 
-HERE: Final = Path(__file__).parent
+FOLDERS: Final = (Path(__file__).parent, Path(__file__).parent.parent / "history")
 PLOTLY: Final = "plotly.min.js"
 PALETTE: Final = "palette.js"
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
@@ -49,6 +50,17 @@ def address(name: str) -> str:
     return f"/assets/{version()}/{name}"
 
 
+def base() -> str:
+    """The path that the server answers below: empty, or with a slash before it."""
+    path = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"/{path}" if path else ""
+
+
+def module(name: str) -> str:
+    """Where a component imports a file from, as JavaScript: a blob has no base, so the browser makes it whole."""
+    return f'new URL("{base()}{address(name)}", document.baseURI).href'
+
+
 @cache
 def version() -> str:
     """A hash of everything that is served."""
@@ -62,8 +74,12 @@ def version() -> str:
 @cache
 def names() -> tuple[str, ...]:
     """Every file there is."""
-    ours = sorted(path.name for path in HERE.iterdir() if path.suffix in _TYPES)
-    return (*ours, PALETTE, PLOTLY)
+    return (*sorted(_ours()), PALETTE, PLOTLY)
+
+
+@cache
+def _ours() -> dict[str, Path]:
+    return {path.name: path for folder in FOLDERS for path in folder.iterdir() if path.suffix in _TYPES}
 
 
 @cache
@@ -85,7 +101,7 @@ def _read(name: str) -> bytes:
         return (Path(plotly.__file__).parent / "package_data" / PLOTLY).read_bytes()
     if name == PALETTE:
         return f"export default {json.dumps(palette.as_json())}\n".encode()
-    return (HERE / name).read_bytes()
+    return _ours()[name].read_bytes()
 
 
 def _serve(request: Request) -> Response:

@@ -87,7 +87,7 @@ def _chart() -> ComponentRenderer:
     return st.components.v2.component(
         "fanout_gantt",
         html='<div class="fo-home">\n</div>',
-        js=f"const gantt = await import({_address()})\nexport default gantt.default\n",
+        js=f"const gantt = await import({assets.module('gantt.js')})\nexport default gantt.default\n",
         isolate_styles=False,
     )
 
@@ -97,7 +97,8 @@ def _texts() -> ComponentRenderer:
     """Takes the prompts' first words once; they would weigh more than the picture at each update."""
     return st.components.v2.component(
         "fanout_gantt_texts",
-        js=f"const gantt = await import({_address()})\nexport default ({{ data }}) => gantt.remember(data)\n",
+        js=f"const gantt = await import({assets.module('gantt.js')})\n"
+        "export default ({ data }) => gantt.remember(data)\n",
         isolate_styles=False,
     )
 
@@ -106,13 +107,6 @@ def _texts() -> ComponentRenderer:
 def _early() -> ComponentRenderer:
     return st.components.v2.component(
         "fanout_gantt_early",
-        js=f"const gantt = await import({_address()})\nexport default () => gantt.early()\n",
+        js=f"const gantt = await import({assets.module('gantt.js')})\nexport default () => gantt.early()\n",
         isolate_styles=False,
     )
-
-
-def _address() -> str:
-    """A blob module has no base of its own, so the address is made whole in the browser."""
-    base = str(st.get_option("server.baseUrlPath") or "").strip("/")
-    path = ("/" + base if base else "") + assets.address("gantt.js")
-    return f'new URL("{path}", document.baseURI).href'

@@ -22,18 +22,16 @@ from fanout.store.database import Database, now_s
 from fanout.store.memory import NoSuchRun
 from fanout.store.rows import RunRow, settings_key
 from fanout.store.sql import living
-from fanout.store.statements import plain
+from fanout.store.statements import holds_word, plain, words_of
 from fanout.store.tables import AUDIT, RUN, TAG
 
-Sort = Literal["opened_at", "name", "model", "prompts", "wall_s", "cost_usd", "overlap", "owner_name"]
+Sort = Literal["opened_at", "name", "model", "prompts", "failed", "wall_s", "cost_usd", "overlap", "owner_name"]
 Show = Literal["all", "mine", "going", "ended", "failures", "interrupted"]
 MOST_NAME = 200
 MOST_TAG = 50
 MOST_TAGS = 20
 TRUNCATE_S = 1.0
 """How long a deletion waits for those who read, so that it is gone from the log at once."""
-MOST_WORDS = 20
-"""Of a search; further ones are not looked at, nor is a word past the length of a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +67,9 @@ class Shelf:
             alive = living(connection)
             condition = sa.and_(_visible(person), *_wanted(wanted, person, alive))
             count = connection.execute(sa.select(sa.func.count()).select_from(RUN).where(condition)).scalar_one()
-            column = RUN.c[wanted.sort]
+            column: sa.ColumnElement[Any] = RUN.c[wanted.sort]
+            if wanted.sort in ("name", "model", "owner_name"):
+                column = sa.func.lower(column)
             order = column.desc().nulls_last() if wanted.descending else column.asc().nulls_last()
             found = connection.execute(
                 sa.select(RUN)
@@ -235,11 +235,9 @@ def _visible(person: Person) -> sa.ColumnElement[bool]:
 
 def _wanted(wanted: Wanted, person: Person, alive: frozenset[str]) -> list[sa.ColumnElement[bool]]:
     asked: list[sa.ColumnElement[bool]] = []
-    for word in plain(wanted.words).lower().split()[:MOST_WORDS]:
-        pattern = "%" + word[:MOST_NAME].replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        tagged = sa.exists().where(TAG.c.run_id == RUN.c.run_id, sa.func.lower(TAG.c.tag).like(pattern, escape="\\"))
-        texts = (RUN.c.name, RUN.c.model, RUN.c.owner_name, RUN.c.run_id)
-        asked.append(sa.or_(*(sa.func.lower(text).like(pattern, escape="\\") for text in texts), tagged))
+    for word in words_of(wanted.words):
+        tagged = RUN.c.run_id.in_(sa.select(TAG.c.run_id).where(holds_word(TAG.c.tag, word)))
+        asked.append(sa.or_(holds_word(_TEXTS, word), tagged))
     driven = RUN.c.process_id.in_(alive)
     if wanted.show == "mine":
         asked.append(RUN.c.owner_id == person.user_id)
@@ -272,6 +270,8 @@ def _with_tags(connection: sa.Connection, rows: list[RunRow]) -> tuple[RunRow, .
     return tuple(replace(row, tags=tuple(tags[row.run_id])) if row.run_id in tags else row for row in rows)
 
 
+_TEXTS = sa.func.coalesce(RUN.c.name, "") + "\n" + RUN.c.model + "\n" + RUN.c.owner_name + "\n" + RUN.c.run_id
+"""Where words are looked for beside the tags; as one text, because making letters small takes the most of a search."""
 _ROW_COLUMNS = (
     "run_id",
     "owner_id",

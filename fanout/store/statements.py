@@ -20,6 +20,9 @@ from fanout.store.processes import Process
 from fanout.store.rows import settings_key
 from fanout.store.tables import CHUNK, PROCESS, RUN
 
+MOST_WORDS, MOST_WORD = 20, 200
+"""Of a search; further words are not looked at, nor is a word past so many characters."""
+
 
 class Statements:
     """The writer's statements, for one process."""
@@ -127,3 +130,13 @@ _OF_ANSWERS = frozenset({"model", "instructions", "temperature", "max_output_tok
 def plain(text: str) -> str:
     """`text` as both databases hold it: PostgreSQL takes no NUL, and neither takes half a surrogate pair."""
     return sendable(text).replace("\x00", "")
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words that somebody searches for, in small letters."""
+    return tuple(word[:MOST_WORD] for word in plain(text).lower().split()[:MOST_WORDS])
+
+
+def holds_word(text: sa.ColumnElement[Any], word: str) -> sa.ColumnElement[bool]:
+    """Whether a column holds this word of small letters, in any case of letters; % and _ are letters like others."""
+    return sa.func.lower(text).contains(word, autoescape=True)

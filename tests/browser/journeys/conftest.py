@@ -26,7 +26,7 @@ from tests.browser.journeys.screen import WAIT_MS, WIDE, Screen
 from tests.browser.serving import KEY, Served, served
 
 SHOTS = Path(__file__).resolve().parents[1] / "shots"
-DEEP_LINK = re.compile(r"/(runs|sandbox|quota|compare)/_stcore/(health|host-config)$")
+DEEP_LINK = re.compile(r"/(runs|sandbox|quota|compare|audit)/_stcore/(health|host-config)$")
 """Streamlit's own page looks for its server below the address first, is told 404, and finds it above."""
 
 Browse = Callable[..., Screen]

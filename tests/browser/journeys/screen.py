@@ -53,7 +53,7 @@ class Screen:
         self.page.goto(self.url + path)
         return self
 
-    def go_to(self, name: Literal["Run", "Sandbox", "Runs", "Compare", "Quota"]) -> None:
+    def go_to(self, name: Literal["Run", "Sandbox", "Runs", "Compare", "Quota", "Audit"]) -> None:
         """Press a page's name in the navigation."""
         size = self.page.viewport_size
         if size is not None and size["width"] < 768:

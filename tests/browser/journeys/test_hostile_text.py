@@ -54,7 +54,7 @@ def test_hostile_words_make_no_request_and_stand_there_as_they_are(browse: Brows
     screen.shoot("hostile")
     _harmless(screen)
     screen.go_to("Runs")
-    expect(screen.page.get_by_test_id("stPageLink").first).to_contain_text("![i](http://203.0.113.9/leak.png)")
+    expect(screen.page.locator("table.history a").first).to_contain_text("![i](http://203.0.113.9/leak.png)")
     _harmless(screen)
 
 

@@ -168,6 +168,46 @@ def test_a_viewer_reads_a_member_chooses_an_admin_types(
     assert len(provider.asked("boss one")) == 1
 
 
+def test_an_admin_reads_who_did_what_and_a_member_is_told_of_no_such_page(team: Served, somebody: NewSomebody) -> None:
+    annas = somebody(team)
+    anna = annas.comes_in("anna", "/runs")
+    anna.open("/")
+    anna.choose_model("openai-chat:echo")
+    anna.more()
+    anna.page.get_by_label("Name of the run").fill("audited run")
+    anna.type_prompts("audit me")
+    run = anna.run()
+    anna.counts("1 of 1 answered")
+
+    boss = somebody(team).comes_in("boss", "/audit?q=" + run)
+    expect(boss.page.locator("table.words tbody tr")).to_have_count(1)
+    expect(boss.page.locator("table.words tbody tr")).to_contain_text("started")
+    found = {"audit": serious(boss)}
+    boss.shoot("audit")
+    boss.go_to("Runs")
+    boss.page.get_by_label("Search").fill("audited run")
+    expect(boss.page.locator("table.history td.c-who")).to_have_text(["Anna Example"])
+    found["runs"] = serious(boss)
+    boss.shoot("history-team")
+    assert found == {"audit": [], "runs": []}
+
+    bens = somebody(team)
+    ben = bens.comes_in("ben", "/runs?q=audited+run")
+    expect(ben.page.get_by_label("Search")).to_have_value("audited run")
+    ben.page.get_by_role("checkbox", name="Select audited run").check()
+    ben.says("“audited run” is Anna Example's: you can look at it, and duplicate it.")
+    expect(ben.page.get_by_role("button", name="Delete")).to_have_count(0)
+    expect(ben.page.get_by_role("link", name="Audit", exact=True)).to_have_count(0)
+    said = []
+    for page in ("audit", "nowhere"):
+        ben.open(f"/{page}")
+        dialog = ben.page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        said.append(dialog.inner_text().replace(page, "PAGE"))
+        assert run not in ben.page.content()
+    assert said[0] == said[1]
+
+
 def test_below_a_base_path_people_log_in_and_the_chart_is_drawn(
     provider_url: str, provider: Provider, somebody: NewSomebody, tmp_path: Path
 ) -> None:

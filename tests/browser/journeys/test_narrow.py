@@ -41,7 +41,7 @@ def test_nothing_runs_over_the_edge_of_a_narrow_window(browse: Browse, provider:
     screen.page.keyboard.press("Escape")
     for path in ("/sandbox", "/runs", f"/?run={run}"):
         screen.open(path)
-        expect(screen.page.locator("p.sentence, [data-testid=stPageLink]").first).to_be_visible()
+        expect(screen.page.locator("p.sentence, table.history a").first).to_be_visible()
         assert screen.overflow_px() == 0, path
 
 

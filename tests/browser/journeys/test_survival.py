@@ -93,9 +93,10 @@ def test_the_bare_address_leads_to_the_runs_of_this_process_one_in_progress_firs
     visitor.press("Edit and run again")
     expect(visitor.prompts).to_have_value("hold bare 1\nbare hello")
     visitor.go_to("Runs")
-    expect(visitor.page.get_by_test_id("stPageLink").first).to_contain_text("Running")
+    state = visitor.page.locator(f"table.history tr[data-id='{run}'] td.c-state")
+    expect(state).to_have_text("Running, 1 of 2")
     provider.release("bare")
-    expect(visitor.page.get_by_test_id("stPageLink").first).to_contain_text("Done · 1 of 1 answered")
+    expect(state).to_have_text("Done")
     visitor.shoot("runs")
     screen.counts("2 of 2 answered")
 

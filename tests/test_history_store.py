@@ -1,0 +1,99 @@
+"""The list of runs as its page asks for it: words in any case of letters, names in order, the audit for admins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fanout.batch import Batch
+from fanout.errors import NotAllowed
+from fanout.events import RunOpened
+from fanout.library import Library
+from fanout.people import LOCAL, Person
+from fanout.settings import Settings
+from fanout.store.shelf import Shelf, Wanted
+from fanout.store.sql import SqlStore
+from tests.runs import history
+
+ANNA = Person(user_id="anna", name="Anna", role="member")
+BEN = Person(user_id="ben", name="Ben", role="member")
+
+
+@pytest.fixture
+def library(database_url: str, tmp_path: Path) -> Iterator[Library]:
+    with Library(Settings(data_dir=tmp_path, database_url=database_url), visibility="team") as opened:
+        yield opened
+
+
+def shelf_of(library: Library) -> Shelf:
+    assert library.shelf is not None
+    return library.shelf
+
+
+def put(library: Library, name: str | None, *, owner: Person = ANNA, seed: int = 1) -> str:
+    """A run of two prompts under this name."""
+    opened, *rest = history(n=2, max_workers=2, seed=seed, run_id=f"run-of-{seed}")
+    assert isinstance(opened, RunOpened)
+    store = library.engine._store
+    assert isinstance(store, SqlStore)
+    return store.put_in((replace(opened, batch=replace(opened.batch, name=name)), *rest), owner)
+
+
+def found(library: Library, words: str) -> list[str | None]:
+    return [row.name for row in shelf_of(library).list(ANNA, Wanted(words=words)).rows]
+
+
+def test_words_are_found_in_any_case_of_any_letters(library: Library) -> None:
+    put(library, "ÜBERSETZUNG der Texte", seed=1)
+    put(library, "100% of it", seed=2)
+    put(library, None, seed=3)
+    assert found(library, "übersetzung TEXTE") == ["ÜBERSETZUNG der Texte"]
+    assert found(library, "Übersetzung nothing") == []
+    assert found(library, "100%") == ["100% of it"]
+    assert found(library, "%") == ["100% of it"]
+    assert found(library, "run-of-3") == [None]
+    assert len(found(library, "anna SANDBOX")) == 3
+
+
+def test_a_tag_is_found_beside_a_name(library: Library) -> None:
+    run_id = put(library, "nightly")
+    shelf_of(library).tag(ANNA, run_id, ("Baseline",))
+    assert found(library, "night baseline") == ["nightly"]
+
+
+def test_names_are_sorted_as_people_do_and_runs_without_one_come_last(library: Library) -> None:
+    for seed, name in enumerate(("beta", None, "Alpha", "gamma")):
+        put(library, name, seed=seed)
+    for descending, names in ((False, ["Alpha", "beta", "gamma", None]), (True, ["gamma", "beta", "Alpha", None])):
+        rows = shelf_of(library).list(ANNA, Wanted(sort="name", descending=descending)).rows
+        assert [row.name for row in rows] == names
+
+
+def test_admins_read_who_did_what_the_newest_first(library: Library) -> None:
+    run_id = put(library, "one")
+    shelf_of(library).rename(ANNA, run_id, "Übung")
+    shelf_of(library).delete(ANNA, run_id)
+    told = library.audited(LOCAL)
+    assert [(line.user_name, line.action, line.words) for line in told.lines] == [
+        ("Anna", "deleted", "Übung"),
+        ("Anna", "renamed", "Übung"),
+    ]
+    assert library.audited(LOCAL, words="übung renamed").count == 1
+    assert [line.action for line in library.audited(LOCAL, offset=1, limit=1).lines] == ["renamed"]
+
+
+@pytest.mark.parametrize("role", ["member", "viewer"])
+def test_nobody_else_reads_the_audit(library: Library, role: str) -> None:
+    with pytest.raises(NotAllowed):
+        library.audited(replace(ANNA, role=role))  # type: ignore[arg-type]  # one of the roles
+
+
+def test_a_measurement_that_somebody_may_not_see_is_not_shown_beside_the_run(library: Library) -> None:
+    run_id = put(library, "shared")
+    live = library.start(Batch(prompts=["Reply: a"]), by=BEN, visibility="private", baseline_of=run_id)
+    live.cancel()
+    assert library.baseline_of(BEN, run_id) is not None
+    assert library.baseline_of(ANNA, run_id) is None
