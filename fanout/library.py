@@ -25,6 +25,7 @@ from fanout.run import Run
 from fanout.settings import Settings
 from fanout.store import NoSuchRun, Store
 from fanout.store.database import StoreLost, open_database, url_of
+from fanout.store.ledger import Ledger, Today
 from fanout.store.reading import Reading, StoredRun
 from fanout.store.rows import RunRow, row_of
 from fanout.store.shelf import Found, Shelf, Wanted, audit
@@ -33,6 +34,8 @@ from fanout.stretch import Known
 
 MOST_SETTLED = 5
 """Runs whose process died that are closed while one list is drawn: it takes a look at every call of them."""
+LOOK_WITHIN_S = 2.0
+"""How long a start waits for what other processes have spent; a database that does not answer holds the run anyway."""
 LOOKED_THROUGH = 50
 """Runs of the same model and settings, the newest ones, in which answers are looked for."""
 
@@ -75,10 +78,12 @@ class Library:
         self.settings = settings
         self._usual = settings.usual_visibility or visibility
         self._store: SqlStore | None = None
+        self._ledger: Ledger | None = None
         if engine is None:
             database = open_database(store_url(settings))
-            self._store = SqlStore(database, visibility=self._usual)
-            engine = engine_of(settings, store=self._store, quota_file=quota_file)
+            self._ledger = ledger_of(settings)
+            self._store = SqlStore(database, visibility=self._usual, ledger=self._ledger)
+            engine = engine_of(settings, store=self._store, quota_file=quota_file, ledger=self._ledger)
         self.engine = engine
         self.shelf = None if self._store is None else Shelf(self._store.database)
         self._reading = None if self._store is None else Reading(self._store)
@@ -119,6 +124,7 @@ class Library:
         """
         if not may_start(by):
             raise NotAllowed("viewers read runs and start none: ask an admin to make you a member")
+        self._check_caps(by, by.user_id)
         reused: dict[int, Known] = {}
         if carry_from is not None:
             reused.update(carried(self.find(by, carry_from, token=token).run.snapshot(), batch))
@@ -202,12 +208,26 @@ class Library:
         self, person: Person, run_id: str, *, changes: Mapping[str, Any] | None = None, token: str | None = None
     ) -> LiveRun:
         """Send what has no answer, as a new stretch. Raises BadInput where it goes on, or this person may not."""
-        self._drive(person, run_id, token=token)
+        self._check_caps(person, self._drive(person, run_id, token=token).row.owner_id)
         live = self.engine.resume(run_id, changes=changes, by=person)
         if self._reading is not None:
             self._reading.forget(run_id)
         self._audit(person, "resumed", run_id, None)
         return live
+
+    def today(self, person: Person) -> tuple[Today, Today] | None:
+        """What this person and the team have used of their caps since midnight UTC; None where no cap is set."""
+        if self._ledger is None or self._store is None:
+            return None
+        if self._ledger.is_stale:
+            self._store.look(LOOK_WITHIN_S)
+        return self._ledger.of_user(person), self._ledger.of_team()
+
+    def _check_caps(self, by: Person, owner_id: str) -> None:
+        """Raise CapIsReached where the owner, or the team, has used what they may use today."""
+        if self._ledger is not None and self._store is not None:
+            self._store.look(LOOK_WITHIN_S)
+            self._ledger.check(owner_id, by)
 
     def stop(self, person: Person, run_id: str) -> None:
         """Stop it, or ask the process that drives it to."""
@@ -272,14 +292,22 @@ def store_url(settings: Settings) -> str:
     return settings.database_url or url_of(settings.data_dir)
 
 
-def engine_of(settings: Settings, *, store: Store | None, quota_file: Path | None = None) -> Engine:
-    """An engine as the settings say; with no store it keeps its runs in memory."""
+def ledger_of(settings: Settings) -> Ledger | None:
+    """What is used of the caps a day; None where none is set."""
+    return Ledger(settings.caps) if settings.caps else None
+
+
+def engine_of(
+    settings: Settings, *, store: Store | None, quota_file: Path | None = None, ledger: Ledger | None = None
+) -> Engine:
+    """An engine as the settings say; with no store it keeps its runs in memory, and knows of its own spending only."""
     return Engine(
         max_in_flight=settings.max_in_flight,
         keep_runs=settings.keep_runs,
         limits_for=settings.limits_for,
         quota_file=quota_file or settings.sharing,
         store=store,
+        ledger=ledger or ledger_of(settings),
     )
 
 

@@ -29,6 +29,7 @@ from pydantic_settings import (
 from fanout.batch import MOST_WORKERS
 from fanout.errors import BadInput
 from fanout.people import Visibility, address_or_domain
+from fanout.quota.caps import Caps
 from fanout.quota.limits import Limits
 from fanout.quota.shared import Sharing
 
@@ -53,6 +54,11 @@ def _limits(value: object) -> object:
     return limits
 
 
+def _caps(value: object) -> object:
+    """The tables of `fanout.toml` as Caps."""
+    return value if isinstance(value, Caps) else Caps.from_tables(value)
+
+
 class Settings(BaseSettings):
     """The settings of one process. Lists are written with commas in a variable, as an array in the file."""
 
@@ -72,6 +78,8 @@ class Settings(BaseSettings):
         default_factory=dict
     )
     """What accounts allow, by model string or by a pattern with * and ?; as JSON in a variable. See `limits_for`."""
+    caps: Annotated[InstanceOf[Caps], BeforeValidator(_caps), NoDecode] = Caps()
+    """What may be used a day, by each user, by users named and by the team; as JSON in a variable."""
     quota_file: Path | None = None
     """A file through which processes on this machine share what is left of a quota; None: one in data_dir, for accounts
     that are not at a server of this machine. `off`: each by itself."""
@@ -128,7 +136,7 @@ class Settings(BaseSettings):
     def _expand(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser()
 
-    @field_validator("limits", mode="before")
+    @field_validator("limits", "caps", mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -136,7 +144,7 @@ class Settings(BaseSettings):
         try:
             return json.loads(value)
         except ValueError as exc:
-            raise BadInput(f"must be a JSON object of limits by model: {exc}") from exc
+            raise BadInput(f"must be a JSON object of tables, as fanout.toml has them: {exc}") from exc
 
     @property
     def sharing(self) -> Sharing | None:

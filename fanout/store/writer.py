@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,6 +27,7 @@ from fanout.store.encoding import moved, write
 from fanout.store.journal import SqlJournal
 from fanout.store.memory import Attached
 from fanout.store.processes import BEAT_S
+from fanout.store.spending import Spending, Spent
 from fanout.store.statements import Statements
 
 RIDES_S = 0.1
@@ -53,15 +54,19 @@ class _Chunk:
     stored: bool
     size: int = 0
     """Characters that were written of it now."""
+    spent: tuple[Spent, ...] = ()
 
 
 class Writer:
     """The queue and its thread. Every method but the thread's may be called from any thread."""
 
-    def __init__(self, database: Database, statements: Statements, *, beat: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, statements: Statements, spending: Spending, *, beat: Callable[[], None]
+    ) -> None:
         """`beat` is called in the writer's thread every second while a run goes on, and after a stretch has ended."""
         self._database = database
         self._statements = statements
+        self._spending = spending
         self._beat = beat
         self.engine: Attached | None = None
         self.trouble: str | None = None
@@ -96,6 +101,13 @@ class Writer:
             self._notes.append(write)
             self._urgent = True
             self._lock.notify_all()
+
+    def beat_now(self, timeout_s: float) -> bool:
+        """Beat, after all that waits now, and wait for it; False when the time ran out first."""
+        with self._lock:
+            self._beat_due_s = 0.0
+        self.later(lambda _: None)
+        return self.flush(timeout_s)
 
     def forget(self, run_id: str) -> None:
         """The engine remembers the run no longer."""
@@ -192,6 +204,7 @@ class Writer:
             return False
         self.trouble = None
         for chunk in chunks:
+            self._spending.told(chunk.spent)
             self._told(chunk)
         return True
 
@@ -212,7 +225,7 @@ class Writer:
 
     def _insert(self, connection: sa.Connection, journal: SqlJournal, events: tuple[Event, ...]) -> _Chunk:
         if journal.fenced:
-            return _Chunk(journal=journal, events=events, stored=False)
+            return self._spent(connection, _Chunk(journal=journal, events=events, stored=False), events)
         seq = journal.next_seq
         if self.trouble is not None:  # a commit whose confirmation was lost may have been made all the same
             stored = self._statements.stored(connection, journal.run_id)
@@ -229,7 +242,14 @@ class Writer:
                 self._statements.go_on(connection, journal.run_id, event)
         text = write(moved(new, -journal.shift_ns))
         mine = self._statements.append(connection, run_id=journal.run_id, seq=seq, events=len(new), data=text)
-        return _Chunk(journal=journal, events=events, stored=mine, size=len(text))
+        return self._spent(connection, _Chunk(journal=journal, events=events, stored=mine, size=len(text)), new)
+
+    def _spent(self, connection: sa.Connection, chunk: _Chunk, events: tuple[Event, ...]) -> _Chunk:
+        """What came of these events was paid for, also where the run is another process's now."""
+        journal = chunk.journal
+        spent = self._spending.of(journal.run_id, journal.user_id, journal.prompts, events)
+        self._spending.write(connection, spent)
+        return replace(chunk, spent=spent) if spent else chunk
 
     def _told(self, chunk: _Chunk) -> None:
         journal = chunk.journal
