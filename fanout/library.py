@@ -7,7 +7,7 @@ keep nothing. Every question names a `Person`, and a run that they may not see i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from fanout.store import NoSuchRun, Store
 from fanout.store.database import StoreLost, open_database, url_of
 from fanout.store.ledger import Ledger, Today
 from fanout.store.reading import Reading, StoredRun
+from fanout.store.retention import Keep, expire
 from fanout.store.rows import RunRow, row_of
 from fanout.store.shelf import Found, Shelf, Wanted, audit
 from fanout.store.sql import SqlStore
@@ -82,7 +83,7 @@ class Library:
         if engine is None:
             database = open_database(store_url(settings))
             self._ledger = ledger_of(settings)
-            self._store = SqlStore(database, visibility=self._usual, ledger=self._ledger)
+            self._store = SqlStore(database, visibility=self._usual, ledger=self._ledger, hourly=_expiry(settings))
             engine = engine_of(settings, store=self._store, quota_file=quota_file, ledger=self._ledger)
         self.engine = engine
         self.shelf = None if self._store is None else Shelf(self._store.database)
@@ -290,6 +291,12 @@ class Library:
 def store_url(settings: Settings) -> str:
     """The URL of the store: the one that is set, or the file in the data folder."""
     return settings.database_url or url_of(settings.data_dir)
+
+
+def _expiry(settings: Settings) -> Callable[[SqlStore], object] | None:
+    """What deletes stored runs that are kept no longer; None where all are kept."""
+    keep = Keep(days=settings.keep_days, mb=settings.keep_mb)
+    return None if keep == Keep() else lambda store: expire(store, keep)
 
 
 def ledger_of(settings: Settings) -> Ledger | None:

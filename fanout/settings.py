@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     usual_visibility: Visibility | None = None
     """Who sees a run beside its owner and admins, where its starter did not say: private, team or link. None: the team
     where people log in, else nobody."""
+    keep_days: int | None = Field(default=None, ge=1, le=100_000)
+    """Stored runs that ended longer ago go; None keeps them."""
+    keep_mb: int | None = Field(default=None, ge=1)
+    """The oldest stored runs go once all of them are larger than that; None keeps them."""
     grace_s: float = Field(default=10.0, ge=0, le=3600)
     """Seconds that calls in flight get to end, when the process is told to."""
     sandbox_url: str | None = None

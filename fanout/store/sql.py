@@ -53,8 +53,12 @@ class SqlStore:
         visibility: Visibility = "private",
         clock: Clock | None = None,
         ledger: Ledger | None = None,
+        hourly: Callable[[SqlStore], object] | None = None,
     ) -> None:
-        """`visibility`: of runs whose starter did not say. `ledger`: is told what all processes have spent today."""
+        """`visibility`: of runs whose starter did not say. `ledger`: is told what all processes have spent today.
+
+        `hourly` is called at start and once an hour, in the writer's thread.
+        """
         self.database = database
         self._ledger = ledger
         self._visibility = visibility
@@ -65,7 +69,13 @@ class SqlStore:
             connection.execute(PROCESS.insert(), asdict(self.process))
         self._statements = Statements(database, process=self.process)
         self._spending = Spending(database, self._clock)
-        self._writer = Writer(database, self._statements, self._spending, beat=self._beat)
+        self._writer = Writer(
+            database,
+            self._statements,
+            self._spending,
+            beat=self._beat,
+            hourly=None if hourly is None else lambda: hourly(self),
+        )
 
     def __repr__(self) -> str:
         return f"<SqlStore {self.database!r}{' in trouble' if self.trouble else ''}>"

@@ -34,6 +34,7 @@ RIDES_S = 0.1
 """How long a stamp waits for a commit that it can ride with."""
 AGAIN_S = 1.0
 """How long the writer waits before it tries again what could not be written."""
+HOUR_S = 3_600.0
 MOST_WAITING = 20_000
 """Events that may wait before the engine is held: the database is slower than the calls."""
 
@@ -61,13 +62,24 @@ class Writer:
     """The queue and its thread. Every method but the thread's may be called from any thread."""
 
     def __init__(
-        self, database: Database, statements: Statements, spending: Spending, *, beat: Callable[[], None]
+        self,
+        database: Database,
+        statements: Statements,
+        spending: Spending,
+        *,
+        beat: Callable[[], None],
+        hourly: Callable[[], object] | None = None,
     ) -> None:
-        """`beat` is called in the writer's thread every second while a run goes on, and after a stretch has ended."""
+        """`beat` is called in the writer's thread every second while a run goes on, and after a stretch has ended.
+
+        `hourly`: the same at start, and once an hour.
+        """
         self._database = database
         self._statements = statements
         self._spending = spending
         self._beat = beat
+        self._hourly = hourly
+        self._hour_due_s = float("inf") if hourly is None else 0.0
         self.engine: Attached | None = None
         self.trouble: str | None = None
         self._waiting: list[_Waiting] = []
@@ -159,6 +171,8 @@ class Writer:
             kept = self._commit(taken, notes) if taken or notes else True
             if kept and self._is_beat_due():
                 self._try_beat()
+            if kept and time.monotonic() >= self._hour_due_s:
+                self._try_hourly()
             with self._lock:
                 if not kept:
                     self._waiting[:0] = taken
@@ -180,11 +194,11 @@ class Writer:
     def _wait(self) -> None:
         """Under the lock: until there is something to do. While a run goes on, a look at what rides now and then."""
         while not (self._urgent or self._closing):
-            if self._beat_due_s is None:
-                self._lock.wait()
-                continue
-            wait_s = self._beat_due_s - time.monotonic()
-            if wait_s <= 0 or not self._lock.wait(min(wait_s, RIDES_S)):
+            due_s, most_s = self._hour_due_s, HOUR_S
+            if self._beat_due_s is not None:
+                due_s, most_s = min(due_s, self._beat_due_s), RIDES_S
+            wait_s = min(due_s - time.monotonic(), most_s)
+            if wait_s <= 0 or not self._lock.wait(wait_s):
                 return
 
     def _commit(self, taken: list[_Waiting], notes: list[Callable[[sa.Connection], None]]) -> bool:
@@ -284,6 +298,15 @@ class Writer:
             self.journals = {each.run_id: each for each in self.journals.values() if each.dirty or not each.forgotten}
         goes_on = any(journal.goes_on for journal in self.living_journals())
         self._beat_due_s = time.monotonic() + BEAT_S if goes_on or self.trouble else None
+
+    def _try_hourly(self) -> None:
+        self._hour_due_s = time.monotonic() + HOUR_S
+        if self._hourly is None:
+            return
+        try:
+            self._hourly()
+        except Exception as exc:  # nobody waits for it, and in an hour it is tried again
+            _LOG.warning("runs that are kept no longer could not be deleted: %s", reason_of(exc))
 
     def living_journals(self) -> tuple[SqlJournal, ...]:
         """Those of the runs that the engine remembers."""
