@@ -142,12 +142,15 @@ def account_lines(view: AccountView) -> list[str]:
         if number
     ]
     if view.shared_file is not None:
-        said.append(
-            "Other processes on this machine share these numbers."
-            if view.shared_file
-            else "The file that processes share quota through cannot be used: this one paces itself alone."
-        )
+        said.append(_shared_words(shared=view.shared_file, over_hosts=view.over_hosts))
     return said
+
+
+def _shared_words(*, shared: bool, over_hosts: bool) -> str:
+    if shared:
+        return f"Other processes {'and hosts' if over_hosts else 'on this machine'} share these numbers."
+    through = "The database" if over_hosts else "The file"
+    return f"{through} that processes share quota through cannot be used: this one paces itself alone."
 
 
 def account_name(view: AccountView) -> str:

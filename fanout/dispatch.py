@@ -21,7 +21,8 @@ from fanout.quota.account import Account
 from fanout.quota.caps import Purse
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
-from fanout.quota.shared import SharedFile, Sharing
+from fanout.quota.shared import SharedGates, Sharing
+from fanout.quota.shared_file import FileKeeper
 from fanout.quota.turns import Turns
 from fanout.quota.view import AccountView
 from fanout.run import Run
@@ -63,17 +64,17 @@ class Dispatch:
         quota_file: Path | Sharing | None = None,
         ledger: Ledger | None = None,
     ) -> None:
-        """`quota_file`: through which the processes of this host share their quota. `ledger`: caps a day."""
+        """`quota_file`: through which processes share their quota. `ledger`: caps a day."""
         self._ledger = ledger
         self._limits_for = limits_for
         self._account_for = account_for
         wall_offset_ns = time.time_ns() - clock.now_ns()
         sharing = Sharing(path=quota_file) if isinstance(quota_file, Path) else quota_file
-        self._file = None if sharing is None else SharedFile(sharing.path, wall_offset_ns=wall_offset_ns)
-        self.together: AbstractContextManager[object] = self._file or nullcontext()
+        self._shared = None if sharing is None else _shared(sharing, wall_offset_ns=wall_offset_ns)
+        self.together: AbstractContextManager[object] = self._shared or nullcontext()
         """Around whatever uses a gate, within the lock: what it did is told to the other processes at its end."""
         self._gates = Gates(
-            wall_offset_ns=wall_offset_ns, together=self._file, shares_local=sharing is None or sharing.local
+            wall_offset_ns=wall_offset_ns, together=self._shared, shares_local=sharing is None or sharing.local
         )
         self._turns: dict[str, Turns] = {}
 
@@ -156,8 +157,8 @@ class Dispatch:
 
     def close(self) -> None:
         """Nothing is shared with other processes any more."""
-        if self._file is not None:
-            self._file.close()
+        if self._shared is not None:
+            self._shared.close()
 
     def views(self, going: Mapping[str, OpenStretch], at_ns: int) -> tuple[AccountView, ...]:
         """Every account and model that is or was used. `going`: what goes on, by run."""
@@ -169,6 +170,13 @@ class Dispatch:
         if turns is None:
             return None
         return replace(view_of(turns.gate, waiting=_waiting(going), at_ns=at_ns), own=turns.own_limits(at_ns))
+
+
+def _shared(sharing: Sharing, *, wall_offset_ns: int) -> SharedGates | None:
+    keeper = sharing.keeper
+    if keeper is None and sharing.path is not None:
+        keeper = FileKeeper(sharing.path)
+    return None if keeper is None else SharedGates(keeper, wall_offset_ns=wall_offset_ns)
 
 
 def earliest_ns(stretches: Iterable[OpenStretch]) -> int | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fanout.archive import import_run
 from fanout.batch import Batch
@@ -20,6 +20,7 @@ from fanout.errors import BadInput, NotAllowed
 from fanout.events import Event
 from fanout.live import LiveRun
 from fanout.people import LOCAL, Person, Visibility, may_drive, may_read, may_start
+from fanout.quota.shared import Sharing
 from fanout.reuse import answers_for, carried
 from fanout.run import Run
 from fanout.settings import Settings
@@ -32,6 +33,9 @@ from fanout.store.rows import RunRow, row_of
 from fanout.store.shelf import Found, Shelf, Wanted, audit
 from fanout.store.sql import SqlStore
 from fanout.stretch import Known
+
+if TYPE_CHECKING:
+    from fanout.store.quota_rows import QuotaRows
 
 MOST_SETTLED = 5
 """Runs whose process died that are closed while one list is drawn: it takes a look at every call of them."""
@@ -80,11 +84,23 @@ class Library:
         self._usual = settings.usual_visibility or visibility
         self._store: SqlStore | None = None
         self._ledger: Ledger | None = None
+        self._quota_rows: QuotaRows | None = None
         if engine is None:
             database = open_database(store_url(settings))
             self._ledger = ledger_of(settings)
-            self._store = SqlStore(database, visibility=self._usual, ledger=self._ledger, hourly=_expiry(settings))
-            engine = engine_of(settings, store=self._store, quota_file=quota_file, ledger=self._ledger)
+            if not database.is_sqlite and quota_file is None and settings.quota_file is None:
+                from fanout.store.quota_rows import QuotaRows  # late: it imports the driver
+
+                self._quota_rows = QuotaRows(database.url)
+            self._store = SqlStore(
+                database,
+                visibility=self._usual,
+                ledger=self._ledger,
+                hourly=_expiry(settings),
+                each_beat=None if self._quota_rows is None else self._quota_rows.mend,
+            )
+            sharing = None if self._quota_rows is None else Sharing(keeper=self._quota_rows, local=False)
+            engine = engine_of(settings, store=self._store, quota_file=sharing or quota_file, ledger=self._ledger)
         self.engine = engine
         self.shelf = None if self._store is None else Shelf(self._store.database)
         self._reading = None if self._store is None else Reading(self._store)
@@ -102,6 +118,8 @@ class Library:
         self.engine.close(grace_s=grace_s)
         if self._store is not None:
             self._store.close()
+        if self._quota_rows is not None:
+            self._quota_rows.close()
 
     @property
     def trouble(self) -> str | None:
@@ -305,7 +323,11 @@ def ledger_of(settings: Settings) -> Ledger | None:
 
 
 def engine_of(
-    settings: Settings, *, store: Store | None, quota_file: Path | None = None, ledger: Ledger | None = None
+    settings: Settings,
+    *,
+    store: Store | None,
+    quota_file: Path | Sharing | None = None,
+    ledger: Ledger | None = None,
 ) -> Engine:
     """An engine as the settings say; with no store it keeps its runs in memory, and knows of its own spending only."""
     return Engine(

@@ -81,8 +81,8 @@ class Settings(BaseSettings):
     caps: Annotated[InstanceOf[Caps], BeforeValidator(_caps), NoDecode] = Caps()
     """What may be used a day, by each user, by users named and by the team; as JSON in a variable."""
     quota_file: Path | None = None
-    """A file through which processes on this machine share what is left of a quota; None: one in data_dir, for accounts
-    that are not at a server of this machine. `off`: each by itself."""
+    """A file through which processes on this machine share what is left of a quota; None: one in data_dir, or the store
+    where it is in PostgreSQL, for accounts that are not at a server of this machine. `off`: each by itself."""
     data_dir: Path = Field(default_factory=lambda: usual_data_dir(os.environ))
     """The folder of the store, where no database is named."""
     database_url: str | None = Field(default=None, repr=False)

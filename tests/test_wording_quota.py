@@ -148,6 +148,11 @@ def test_an_account_says_what_else_is_going_on() -> None:
     ]
     assert words.account_lines(account(blocked_until_ns=9)) == []
     assert words.account_lines(account(shared_file=True)) == ["Other processes on this machine share these numbers."]
+    over_hosts = account(shared_file=True, over_hosts=True)
+    assert words.account_lines(over_hosts) == ["Other processes and hosts share these numbers."]
+    assert words.account_lines(replace(over_hosts, shared_file=False)) == [
+        "The database that processes share quota through cannot be used: this one paces itself alone."
+    ]
     (alone,) = words.account_lines(account(shared_file=False))
     assert alone.endswith("this one paces itself alone.")
 

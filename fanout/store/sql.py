@@ -54,13 +54,16 @@ class SqlStore:
         clock: Clock | None = None,
         ledger: Ledger | None = None,
         hourly: Callable[[SqlStore], object] | None = None,
+        each_beat: Callable[[], None] | None = None,
     ) -> None:
         """`visibility`: of runs whose starter did not say. `ledger`: is told what all processes have spent today.
 
-        `hourly` is called at start and once an hour, in the writer's thread.
+        `hourly` is called at start and once an hour, `each_beat` every second while a run goes on; both in the writer's
+        thread.
         """
         self.database = database
         self._ledger = ledger
+        self._each_beat = each_beat
         self._visibility = visibility
         self._clock = clock or MonotonicClock()
         with database.write() as connection:
@@ -268,6 +271,8 @@ class SqlStore:
     # The beat, in the writer's thread
 
     def _beat(self) -> None:
+        if self._each_beat is not None:
+            self._each_beat()
         journals = [each for each in self._writer.living_journals() if each.dirty and not each.fenced]
         heard = None
         with self.database.write() as connection:
