@@ -23,6 +23,7 @@ from dashboard.quota_words import (
     limit_words,
     share_words,
     source_words,
+    today_lines,
 )
 from dashboard.safe import cut, markdown_escape
 from dashboard.units import count, duration
@@ -37,6 +38,7 @@ MOST_REFUSALS = 20
 
 def draw_accounts() -> float | None:
     """All accounts, those in use first; gives how often it wants to be drawn again."""
+    draw_today()
     runs = {each.run_id: each for each in house.library().driven(door.person())}
     accounts = house.engine().quota()
     for place, view in enumerate(sorted(accounts, key=lambda each: not _in_use(each))):
@@ -44,6 +46,14 @@ def draw_accounts() -> float | None:
             st.divider()
         draw_account(view, runs, key=f"level_{view.account}_{view.model}")
     return every_s(accounts, tuple(runs.values()))
+
+
+def draw_today() -> None:
+    """What whoever looks and the team have used of their caps today; nothing where none is set."""
+    today = house.library().today(door.person())
+    if today is not None:
+        for line in today_lines(*today):
+            elements.sentence(line)
 
 
 def every_s(accounts: Iterable[AccountView], runs: Iterable[LiveRun]) -> float | None:

@@ -12,7 +12,7 @@ import streamlit as st
 from dashboard import door, elements, house, session, sharing, starting
 from dashboard.inputs import as_text
 from dashboard.live import Told
-from dashboard.quota_words import go_on_label
+from dashboard.quota_words import go_on_label, waits_for_the_day
 from fanout.errors import FanoutError
 from fanout.library import Opened
 from fanout.live import LiveRun
@@ -90,7 +90,7 @@ def _workers_of_next(opened: Opened, run: Run) -> None:
 
 def _hold(live_run: LiveRun, run: Run) -> None:
     """Pause or Continue, and Stop. A press may reach us twice where a poll cuts in: each does the same again."""
-    if run.state == "paused":
+    if run.state == "paused" and not waits_for_the_day(run):
         st.button(go_on_label(run), key="strip_continue", on_click=_go_on, args=(live_run,))
     else:
         st.button("Pause", key="strip_pause", on_click=live_run.pause, disabled=run.state != "running")

@@ -30,7 +30,15 @@ from dashboard import (
 from dashboard.gantt.component import show
 from dashboard.inputs import costs_money
 from dashboard.live import Told, derived
-from dashboard.quota_words import account_lines, gauge, known_limits, nothing_known, sharing, weight_moves
+from dashboard.quota_words import (
+    account_lines,
+    gauge,
+    known_limits,
+    nothing_known,
+    sharing,
+    unpriced,
+    weight_moves,
+)
 from fanout.errors import FanoutError
 from fanout.library import Opened, Watched
 from fanout.live import LiveRun
@@ -122,9 +130,13 @@ def _quota(live_run: LiveRun | None, run: Run) -> None:
     if live_run is None:
         return
     account = live_run.quota()
-    nothing = nothing_known(account, run, costs_money=costs_money(run.batch.model, os.environ))
+    costs = costs_money(run.batch.model, os.environ)
+    nothing = nothing_known(account, run, costs_money=costs)
     if nothing is not None:
         elements.quiet(nothing)
+    not_capped = unpriced(run) if costs and house.settings().caps.in_dollars else None
+    if not_capped is not None:
+        elements.caution(not_capped)
     if account is None:
         return
     shown = (*account.own, *account.limits)

@@ -190,3 +190,14 @@ def whole(name: str, value: object, *, low: int, high: int) -> int:
     if not low <= value <= high:
         raise BadInput(f"{name} must be from {low} to {high}, got {value!r}")
     return value
+
+
+def twins(prompts: Sequence[str], calls: Sequence[int]) -> dict[int, list[int]]:
+    """For each prompt that comes again, its first call and the others."""
+    first: dict[str, int] = {}
+    found: dict[int, list[int]] = {}
+    for call in calls:
+        leader = first.setdefault(prompts[call], call)
+        if leader != call:
+            found.setdefault(leader, []).append(call)
+    return found

@@ -16,14 +16,18 @@ from fanout.batch import Batch
 from fanout.clock import Clock, nanoseconds
 from fanout.errors import BadInput
 from fanout.events import WeightChanged
+from fanout.people import LOCAL, Person
 from fanout.quota.account import Account
+from fanout.quota.caps import Purse
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
-from fanout.quota.shared import SharedFile, Sharing
+from fanout.quota.shared import SharedGates, Sharing
+from fanout.quota.shared_file import FileKeeper
 from fanout.quota.turns import Turns
 from fanout.quota.view import AccountView
 from fanout.run import Run
 from fanout.schedule import Start
+from fanout.store.ledger import Ledger
 from fanout.stretch import OpenStretch
 
 
@@ -41,10 +45,11 @@ def no_limits(model: str) -> Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """Whose quota a batch may use, and what the settings allow of it."""
+    """Whose quota a batch may use, what the settings allow of it, and out of which caps a day it is paid for."""
 
     account: Account
     limits: Limits
+    purse: Purse | None
 
 
 class Dispatch:
@@ -57,22 +62,27 @@ class Dispatch:
         clock: Clock,
         *,
         quota_file: Path | Sharing | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
-        """`quota_file`: through which the processes of this host share their quota."""
+        """`quota_file`: through which processes share their quota. `ledger`: caps a day."""
+        self._ledger = ledger
         self._limits_for = limits_for
         self._account_for = account_for
         wall_offset_ns = time.time_ns() - clock.now_ns()
         sharing = Sharing(path=quota_file) if isinstance(quota_file, Path) else quota_file
-        self._file = None if sharing is None else SharedFile(sharing.path, wall_offset_ns=wall_offset_ns)
-        self.together: AbstractContextManager[object] = self._file or nullcontext()
+        self._shared = None if sharing is None else _shared(sharing, wall_offset_ns=wall_offset_ns)
+        self.together: AbstractContextManager[object] = self._shared or nullcontext()
         """Around whatever uses a gate, within the lock: what it did is told to the other processes at its end."""
         self._gates = Gates(
-            wall_offset_ns=wall_offset_ns, together=self._file, shares_local=sharing is None or sharing.local
+            wall_offset_ns=wall_offset_ns, together=self._shared, shares_local=sharing is None or sharing.local
         )
         self._turns: dict[str, Turns] = {}
 
-    def admit(self, batch: Batch) -> Admitted:
-        """Pass a batch that asks for no more than the settings allow. Raises BadInput otherwise. Needs no lock."""
+    def admit(self, batch: Batch, *, by: Person = LOCAL, owner_id: str | None = None) -> Admitted:
+        """Pass a batch that asks for no more than the settings allow. Raises BadInput otherwise. Needs no lock.
+
+        `by` starts the run or goes on with it; `owner_id`: who started it, where that is somebody else.
+        """
         limits = self._limits_for(batch.model)
         asked = (
             ("requests_per_minute", batch.requests_per_minute, limits.requests_per_minute),
@@ -85,12 +95,13 @@ class Dispatch:
                 raise BadInput(
                     f"{name} must be at most {allowed:,} for {batch.model}, as the settings say, got {wanted:,}"
                 )
-        return Admitted(account=self._account_for(batch), limits=limits)
+        purse = None if self._ledger is None else self._ledger.purse(owner_id or by.user_id, by)
+        return Admitted(account=self._account_for(batch), limits=limits, purse=purse)
 
     def join(self, run_id: str, batch: Batch, admitted: Admitted, at_ns: int) -> None:
         """The run takes its turns at its account's gate from now on."""
         gate = self._gates.at(admitted.account, admitted.limits, at_ns)
-        self._turns[run_id] = Turns(batch, run_id=run_id, gate=gate, at_ns=at_ns)
+        self._turns[run_id] = Turns(batch, run_id=run_id, gate=gate, at_ns=at_ns, purse=admitted.purse)
         gate.lease(run_id, nanoseconds(batch.timeout_s))
 
     def rejoin(self, run: Run, admitted: Admitted, at_ns: int) -> None:
@@ -146,8 +157,8 @@ class Dispatch:
 
     def close(self) -> None:
         """Nothing is shared with other processes any more."""
-        if self._file is not None:
-            self._file.close()
+        if self._shared is not None:
+            self._shared.close()
 
     def views(self, going: Mapping[str, OpenStretch], at_ns: int) -> tuple[AccountView, ...]:
         """Every account and model that is or was used. `going`: what goes on, by run."""
@@ -159,6 +170,13 @@ class Dispatch:
         if turns is None:
             return None
         return replace(view_of(turns.gate, waiting=_waiting(going), at_ns=at_ns), own=turns.own_limits(at_ns))
+
+
+def _shared(sharing: Sharing, *, wall_offset_ns: int) -> SharedGates | None:
+    keeper = sharing.keeper
+    if keeper is None and sharing.path is not None:
+        keeper = FileKeeper(sharing.path)
+    return None if keeper is None else SharedGates(keeper, wall_offset_ns=wall_offset_ns)
 
 
 def earliest_ns(stretches: Iterable[OpenStretch]) -> int | None:

@@ -39,6 +39,7 @@ from fanout.quota.view import AccountView
 from fanout.remembered import Remembered
 from fanout.schedule import Schedule, Start
 from fanout.store import MemoryStore, Store
+from fanout.store.ledger import Ledger
 from fanout.store.limit import StoreLimit
 from fanout.stretch import Asked, Known, OpenStretch, workers_wanted
 from fanout.timer import Timer
@@ -69,10 +70,11 @@ class Engine:
         limits_for: Callable[[str], Limits] = no_limits,
         account_for: Callable[[Batch], Account] = account_of_batch,
         quota_file: Path | Sharing | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """`max_in_flight`: calls in flight at most over all runs. `keep_runs`: runs in memory; the oldest ended go.
         `limits_for` tells what the settings allow of a model; `account_for` whose quota a batch uses; `quota_file` is
-        where processes of this host share it.
+        where processes of this host share it; `ledger` holds runs to caps a day.
         """
         whole("max_in_flight", max_in_flight, low=1, high=MOST_WORKERS)
         whole("keep_runs", keep_runs, low=1, high=1_000_000)
@@ -82,7 +84,7 @@ class Engine:
         self._jitter = jitter
         self._lag = LagTeller(lag_ns)
         self._ceiling = InFlightCeiling(max_in_flight)
-        self._dispatch = Dispatch(limits_for, account_for, self._clock, quota_file=quota_file)
+        self._dispatch = Dispatch(limits_for, account_for, self._clock, quota_file=quota_file, ledger=ledger)
         # Protects the stretches, the ceiling and everything below: workers, the timer and callers change them.
         self._lock = threading.Condition()
         self._runs = Remembered(keep_runs)
@@ -118,7 +120,7 @@ class Engine:
         is the store's own. `reused`: answers that some prompts take and are not sent for, by index.
         """
         caller = self._caller_for(batch, self._clock)
-        admitted = self._dispatch.admit(batch)
+        admitted = self._dispatch.admit(batch, by=by)
         opened = opening(batch, at_ns=self._clock.now_ns(), by=by, baseline_of=baseline_of)
         with self._lock, self._dispatch.together:
             self._check_open()
@@ -136,16 +138,17 @@ class Engine:
         The run may be one of the store's whose process has ended. `changes`: settings that are others from here on, by
         field of `Batch`, as JSON. Raises BadInput, with nothing sent, while it goes on, or where it cannot be.
         """
-        live = self.find(run_id) or self._revive(run_id)
+        live = self.find(run_id) or self._revive(run_id, by)
         self._again(live, changes=changes, by=by)
         return live
 
-    def _revive(self, run_id: str) -> LiveRun:
+    def _revive(self, run_id: str, by: Person) -> LiveRun:
         """A run of the store becomes one of this engine's."""
         claimed = self._store.claim(run_id)
         record = Record.read_back(claimed.events, claimed.journal)
         run = record.now()
-        caller, admitted = self._caller_for(run.batch, self._clock), self._dispatch.admit(run.batch)
+        caller = self._caller_for(run.batch, self._clock)
+        admitted = self._dispatch.admit(run.batch, by=by, owner_id=run.user_id)
         with self._lock, self._dispatch.together:
             self._check_open()
             if (found := self._runs.find(run_id)) is not None:
@@ -168,7 +171,9 @@ class Engine:
     def forget(self, run_id: str) -> None:
         """Remember this run no longer, unless it goes on; a store that outlives the process keeps it."""
         with self._lock, self._dispatch.together:
-            self._forget(run_id)
+            if self._runs.forget(run_id):
+                self._dispatch.leave(run_id)
+                self._store.forget(run_id)
 
     def quota(self) -> tuple[AccountView, ...]:
         """Every account and model that this engine uses or has used, now."""
@@ -280,7 +285,7 @@ class Engine:
         run = live.record.now()
         changed = replace(run, batch=run.batch.changed(changes or {}))
         caller = self._caller_for(changed.batch, self._clock) if changes else self._runs.callers[live.run_id]
-        admitted = self._dispatch.admit(changed.batch)
+        admitted = self._dispatch.admit(changed.batch, by=by, owner_id=run.user_id)
         if not calls:
             return 0
         live.record.reopen()
@@ -355,13 +360,7 @@ class Engine:
     def _forget_oldest(self) -> None:
         """Under the lock."""
         for run_id in self._runs.too_many():
-            self._forget(run_id)
-
-    def _forget(self, run_id: str) -> None:
-        """Under the lock."""
-        if self._runs.forget(run_id):
-            self._dispatch.leave(run_id)
-            self._store.forget(run_id)
+            self.forget(run_id)
 
     def _pump(self) -> None:
         """Start whatever may start now, over all runs in turn; set the timer for what may start later."""

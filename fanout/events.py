@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 from fanout.batch import Batch
 from fanout.errors import BadInput, CallFailed
 from fanout.reasons import Cap as Cap
+from fanout.reasons import CapOf as CapOf
 from fanout.reasons import Held as Held
 from fanout.reasons import LimitName as LimitName
 from fanout.reasons import LimitReason as LimitReason
@@ -236,7 +237,7 @@ class WeightChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapReached:
-    """The run has used what it was allowed: nothing further starts until somebody raises the cap."""
+    """What may be used is used: nothing further starts until somebody raises the run's cap, or a new day begins."""
 
     kind: ClassVar[str] = "cap_reached"
     at_ns: int
@@ -244,16 +245,18 @@ class CapReached:
     used: float
     """By what has ended, and by the estimate of what is in flight."""
     allowed: float
+    of: CapOf = "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapRaised:
-    """Somebody allowed the run more."""
+    """Somebody allowed the run more, or a day's cap holds it no longer."""
 
     kind: ClassVar[str] = "cap_raised"
     at_ns: int
     cap: Cap
     allowed: float
+    of: CapOf = "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

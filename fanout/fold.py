@@ -135,6 +135,7 @@ class Fold:
         if event.changes:
             self._batch = self._batch.changed(event.changes)
         self._state = "opening"
+        self._cap = None  # where it still holds, the stretch says so again
         self._stop_reason = None
         self._stop_error = None
 
@@ -238,7 +239,7 @@ class Fold:
         self._weights.append(Step(at_ns=event.at_ns, value=event.new, reason=event.reason))
 
     def _cap_reached(self, event: ev.CapReached) -> None:
-        self._cap = CapState(cap=event.cap, used=event.used, allowed=event.allowed)
+        self._cap = CapState(cap=event.cap, used=event.used, allowed=event.allowed, of=event.of)
 
     def _cap_raised(self, event: ev.CapRaised) -> None:
         self._cap = None

@@ -7,11 +7,11 @@ keep nothing. Every question names a `Person`, and a run that they may not see i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fanout.archive import import_run
 from fanout.batch import Batch
@@ -20,20 +20,28 @@ from fanout.errors import BadInput, NotAllowed
 from fanout.events import Event
 from fanout.live import LiveRun
 from fanout.people import LOCAL, Person, Visibility, may_drive, may_read, may_start
+from fanout.quota.shared import Sharing
 from fanout.reuse import answers_for, carried
 from fanout.run import Run
 from fanout.settings import Settings
 from fanout.store import NoSuchRun, Store
 from fanout.store.audit import Told, read_audit
 from fanout.store.database import StoreLost, open_database, url_of
+from fanout.store.ledger import Ledger, Today
 from fanout.store.reading import Reading, StoredRun
+from fanout.store.retention import Keep, expire
 from fanout.store.rows import RunRow, row_of
 from fanout.store.shelf import Found, Shelf, Wanted, audit
 from fanout.store.sql import SqlStore
 from fanout.stretch import Known
 
+if TYPE_CHECKING:
+    from fanout.store.quota_rows import QuotaRows
+
 MOST_SETTLED = 5
 """Runs whose process died that are closed while one list is drawn: it takes a look at every call of them."""
+LOOK_WITHIN_S = 2.0
+"""How long a start waits for what other processes have spent; a database that does not answer holds the run anyway."""
 LOOKED_THROUGH = 50
 """Runs of the same model and settings, the newest ones, in which answers are looked for."""
 
@@ -76,10 +84,24 @@ class Library:
         self.settings = settings
         self._usual = settings.usual_visibility or visibility
         self._store: SqlStore | None = None
+        self._ledger: Ledger | None = None
+        self._quota_rows: QuotaRows | None = None
         if engine is None:
             database = open_database(store_url(settings))
-            self._store = SqlStore(database, visibility=self._usual)
-            engine = engine_of(settings, store=self._store, quota_file=quota_file)
+            self._ledger = ledger_of(settings)
+            if not database.is_sqlite and quota_file is None and settings.quota_file is None:
+                from fanout.store.quota_rows import QuotaRows  # late: it imports the driver
+
+                self._quota_rows = QuotaRows(database.url)
+            self._store = SqlStore(
+                database,
+                visibility=self._usual,
+                ledger=self._ledger,
+                hourly=_expiry(settings),
+                each_beat=None if self._quota_rows is None else self._quota_rows.mend,
+            )
+            sharing = None if self._quota_rows is None else Sharing(keeper=self._quota_rows, local=False)
+            engine = engine_of(settings, store=self._store, quota_file=sharing or quota_file, ledger=self._ledger)
         self.engine = engine
         self.shelf = None if self._store is None else Shelf(self._store.database)
         self._reading = None if self._store is None else Reading(self._store)
@@ -97,6 +119,8 @@ class Library:
         self.engine.close(grace_s=grace_s)
         if self._store is not None:
             self._store.close()
+        if self._quota_rows is not None:
+            self._quota_rows.close()
 
     @property
     def trouble(self) -> str | None:
@@ -120,6 +144,7 @@ class Library:
         """
         if not may_start(by):
             raise NotAllowed("viewers read runs and start none: ask an admin to make you a member")
+        self._check_caps(by, by.user_id)
         reused: dict[int, Known] = {}
         if carry_from is not None:
             reused.update(carried(self.find(by, carry_from, token=token).run.snapshot(), batch))
@@ -206,12 +231,26 @@ class Library:
         self, person: Person, run_id: str, *, changes: Mapping[str, Any] | None = None, token: str | None = None
     ) -> LiveRun:
         """Send what has no answer, as a new stretch. Raises BadInput where it goes on, or this person may not."""
-        self._drive(person, run_id, token=token)
+        self._check_caps(person, self._drive(person, run_id, token=token).row.owner_id)
         live = self.engine.resume(run_id, changes=changes, by=person)
         if self._reading is not None:
             self._reading.forget(run_id)
         self._audit(person, "resumed", run_id, None)
         return live
+
+    def today(self, person: Person) -> tuple[Today, Today] | None:
+        """What this person and the team have used of their caps since midnight UTC; None where no cap is set."""
+        if self._ledger is None or self._store is None:
+            return None
+        if self._ledger.is_stale:
+            self._store.look(LOOK_WITHIN_S)
+        return self._ledger.of_user(person), self._ledger.of_team()
+
+    def _check_caps(self, by: Person, owner_id: str) -> None:
+        """Raise CapIsReached where the owner, or the team, has used what they may use today."""
+        if self._ledger is not None and self._store is not None:
+            self._store.look(LOOK_WITHIN_S)
+            self._ledger.check(owner_id, by)
 
     def stop(self, person: Person, run_id: str) -> None:
         """Stop it, or ask the process that drives it to."""
@@ -291,14 +330,32 @@ def store_url(settings: Settings) -> str:
     return settings.database_url or url_of(settings.data_dir)
 
 
-def engine_of(settings: Settings, *, store: Store | None, quota_file: Path | None = None) -> Engine:
-    """An engine as the settings say; with no store it keeps its runs in memory."""
+def _expiry(settings: Settings) -> Callable[[SqlStore], object] | None:
+    """What deletes stored runs that are kept no longer; None where all are kept."""
+    keep = Keep(days=settings.keep_days, mb=settings.keep_mb)
+    return None if keep == Keep() else lambda store: expire(store, keep)
+
+
+def ledger_of(settings: Settings) -> Ledger | None:
+    """What is used of the caps a day; None where none is set."""
+    return Ledger(settings.caps) if settings.caps else None
+
+
+def engine_of(
+    settings: Settings,
+    *,
+    store: Store | None,
+    quota_file: Path | Sharing | None = None,
+    ledger: Ledger | None = None,
+) -> Engine:
+    """An engine as the settings say; with no store it keeps its runs in memory, and knows of its own spending only."""
     return Engine(
         max_in_flight=settings.max_in_flight,
         keep_runs=settings.keep_runs,
         limits_for=settings.limits_for,
         quota_file=quota_file or settings.sharing,
         store=store,
+        ledger=ledger or ledger_of(settings),
     )
 
 

@@ -25,7 +25,7 @@ Held = Literal[
     "store",
 ]
 """What holds the next call back: no free worker, a named quota, the ceiling on calls in flight, another run's turn at
-a shared quota, a 429's penalty, the run's own cap, a pause, a store that cannot be written."""
+a shared quota, a 429's penalty, a cap, a pause, a store that cannot be written."""
 
 Purpose = Literal["first", "retry", "resume"]
 """Why a stretch began: the first sending, failed prompts sent again, going on after a process ended."""
@@ -50,4 +50,7 @@ LimitReason = Literal["user", "auto", "run", "setting", "header", "learnt"]
 headers; 429s."""
 
 Cap = Literal["tokens", "usd"]
-"""What a run's own cap counts."""
+"""What a cap counts."""
+
+CapOf = Literal["run", "user", "team"]
+"""Whose cap: the run's own, for all its time; that of whoever started it and that of the team, for a day."""

@@ -160,11 +160,12 @@ class QuotaStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapState:
-    """A cap that the run has reached, and that nobody has raised yet."""
+    """A cap that holds the run, and that nobody has raised yet."""
 
     cap: ev.Cap
     used: float
     allowed: float
+    of: ev.CapOf = "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

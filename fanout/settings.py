@@ -29,6 +29,7 @@ from pydantic_settings import (
 from fanout.batch import MOST_WORKERS
 from fanout.errors import BadInput
 from fanout.people import Visibility, address_or_domain
+from fanout.quota.caps import Caps
 from fanout.quota.limits import Limits
 from fanout.quota.shared import Sharing
 
@@ -53,6 +54,11 @@ def _limits(value: object) -> object:
     return limits
 
 
+def _caps(value: object) -> object:
+    """The tables of `fanout.toml` as Caps."""
+    return value if isinstance(value, Caps) else Caps.from_tables(value)
+
+
 class Settings(BaseSettings):
     """The settings of one process. Lists are written with commas in a variable, as an array in the file."""
 
@@ -72,9 +78,11 @@ class Settings(BaseSettings):
         default_factory=dict
     )
     """What accounts allow, by model string or by a pattern with * and ?; as JSON in a variable. See `limits_for`."""
+    caps: Annotated[InstanceOf[Caps], BeforeValidator(_caps), NoDecode] = Caps()
+    """What may be used a day, by each user, by users named and by the team; as JSON in a variable."""
     quota_file: Path | None = None
-    """A file through which processes on this machine share what is left of a quota; None: one in data_dir, for accounts
-    that are not at a server of this machine. `off`: each by itself."""
+    """A file through which processes on this machine share what is left of a quota; None: one in data_dir, or the store
+    where it is in PostgreSQL, for accounts that are not at a server of this machine. `off`: each by itself."""
     data_dir: Path = Field(default_factory=lambda: usual_data_dir(os.environ))
     """The folder of the store, where no database is named."""
     database_url: str | None = Field(default=None, repr=False)
@@ -82,6 +90,10 @@ class Settings(BaseSettings):
     usual_visibility: Visibility | None = None
     """Who sees a run beside its owner and admins, where its starter did not say: private, team or link. None: the team
     where people log in, else nobody."""
+    keep_days: int | None = Field(default=None, ge=1, le=100_000)
+    """Stored runs that ended longer ago go; None keeps them."""
+    keep_mb: int | None = Field(default=None, ge=1)
+    """The oldest stored runs go once all of them are larger than that; None keeps them."""
     grace_s: float = Field(default=10.0, ge=0, le=3600)
     """Seconds that calls in flight get to end, when the process is told to."""
     sandbox_url: str | None = None
@@ -128,7 +140,7 @@ class Settings(BaseSettings):
     def _expand(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser()
 
-    @field_validator("limits", mode="before")
+    @field_validator("limits", "caps", mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -136,7 +148,7 @@ class Settings(BaseSettings):
         try:
             return json.loads(value)
         except ValueError as exc:
-            raise BadInput(f"must be a JSON object of limits by model: {exc}") from exc
+            raise BadInput(f"must be a JSON object of tables, as fanout.toml has them: {exc}") from exc
 
     @property
     def sharing(self) -> Sharing | None:

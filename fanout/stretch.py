@@ -7,19 +7,20 @@ No thread and no lock of its own: the engine calls every method under its lock, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fanout import events as ev
 from fanout import retry
+from fanout.batch import twins
 from fanout.calls import Caller, Reply, Sending
 from fanout.clock import NS_PER_S, nanoseconds
 from fanout.errors import BadInput, Broken, CallFailed, KeyRefused, ModelUnknown, QuotaExhausted, RateLimited
 from fanout.live import LiveRun
 from fanout.quota.meters import DAILY, Change
 from fanout.quota.refusals import day_is_over, words_for
-from fanout.quota.turns import Turns
+from fanout.quota.turns import Spent, Turns
 from fanout.run import Run
 from fanout.schedule import Schedule, Start, Wait
 from fanout.tuning.auto import size
@@ -110,13 +111,14 @@ class OpenStretch:
         self._sized_ns = 0
         self._latency_ns = self._latencies = 0
         self._held_by: ev.Held | None = None
+        self._capped: Spent | None = None  # the cap that was told, until it is raised
         live.record.add(
             ev.StretchOpened(at_ns=live.now_ns(), stretch=self._number, changes=asked.changes, user_name=asked.by)
         )
         self.prompts = live.batch.prompts
-        self._twins = _twins(self.prompts, calls) if live.batch.identical_once else {}
-        twins = {call for each in self._twins.values() for call in each}
-        schedule.add(call for call in calls if call not in asked.reused and call not in twins)
+        self._twins = twins(self.prompts, calls) if live.batch.identical_once else {}
+        unsent = {call for each in self._twins.values() for call in each}
+        schedule.add(call for call in calls if call not in asked.reused and call not in unsent)
 
     def why_not_ready(self) -> CallFailed | None:
         """Make the caller ready, in a pool thread; None where it is."""
@@ -151,6 +153,7 @@ class OpenStretch:
         """The next attempt that may start now, booked and recorded; None and `wake_ns` where there is none."""
         answer = self.schedule.next(at_ns)
         if isinstance(answer, Start):
+            self._cap_is_over(at_ns)
             self.live.record.add(ev.Started(at_ns=at_ns, call=answer.call, attempt=answer.attempt, lane=answer.lane))
             return answer
         self.wake_ns = answer.until_ns
@@ -300,7 +303,14 @@ class OpenStretch:
         """Allow as much again as the cap allowed at first."""
         raised = self.turns.raise_cap()
         if raised is not None:
+            self._capped = None
             self.live.record.add(ev.CapRaised(at_ns=at_ns, cap=raised.cap, allowed=raised.allowed))
+
+    def _cap_is_over(self, at_ns: int) -> None:
+        """A call starts again: what a day's cap allows is there."""
+        over, self._capped = self._capped, None
+        if over is not None:
+            self.live.record.add(ev.CapRaised(at_ns=at_ns, cap=over.cap, allowed=over.allowed, of=over.of))
 
     def tell_change(self, change: Change, at_ns: int) -> None:
         """A limit of the account came to be known, or moved."""
@@ -333,11 +343,13 @@ class OpenStretch:
         return told
 
     def _read_hold(self, answer: Wait, at_ns: int) -> None:
-        """A cap that is reached asks; a day's limit that is used up for hours stops the run."""
-        if answer.held_by == "cap" and self.live.record.now().cap is None:
-            spent = self.turns.spent()
-            if spent is not None:
-                self.live.record.add(ev.CapReached(at_ns=at_ns, cap=spent.cap, used=spent.used, allowed=spent.allowed))
+        """A cap that is reached is told; a day's limit that is used up for hours stops the run."""
+        spent = self.turns.spent() if answer.held_by == "cap" else None
+        if spent is not None and (self._capped is None or self._capped.of != spent.of):
+            self._capped = spent
+            self.live.record.add(
+                ev.CapReached(at_ns=at_ns, cap=spent.cap, used=spent.used, allowed=spent.allowed, of=spent.of)
+            )
         if answer.held_by in DAILY and answer.until_ns is not None and self.stop_reason is None:
             wait_ns = answer.until_ns - at_ns
             may_come_back = self.turns.gate.in_flight > 0  # what is in flight may settle to less
@@ -380,14 +392,3 @@ def _reused(call: int, known: Known, at_ns: int) -> ev.Reused:
         of_call=known.call,
         answered_at_s=known.answered_at_s,
     )
-
-
-def _twins(prompts: Sequence[str], calls: Sequence[int]) -> dict[int, list[int]]:
-    """For each prompt that comes again, its first call and the others."""
-    first: dict[str, int] = {}
-    twins: dict[int, list[int]] = {}
-    for call in calls:
-        leader = first.setdefault(prompts[call], call)
-        if leader != call:
-            twins.setdefault(leader, []).append(call)
-    return twins

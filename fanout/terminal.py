@@ -19,6 +19,7 @@ from fanout.events import Held
 from fanout.export import json_line, result_json
 from fanout.live import LiveRun
 from fanout.metrics import Metrics, measure
+from fanout.quota.caps import WHAT_TO_DO, words
 from fanout.run import ENDED, CapState, Result, Run, result_of
 from fanout.tuning.bounds import bounds
 
@@ -172,6 +173,9 @@ def held_words(run: Run) -> str:
 def _at_cap(run: Run, cap: CapState) -> str:
     """What was used, the cap, what is left and what to do."""
     left = sum(call.status != "answered" for call in run.calls)
+    if cap.of != "run":
+        reached = words(of=cap.of, cap=cap.cap, used=cap.used, allowed=cap.allowed)
+        return f"Stopped. {reached} {left:,} of {len(run.calls):,} prompts left. {WHAT_TO_DO}"
     if cap.cap == "usd":
         used = f"${cap.used:.4g} of ${cap.allowed:.4g}"
     else:

@@ -70,9 +70,10 @@ class HandSending:
     def first_token(self) -> None:
         self._on_first_token(MonotonicClock().now_ns())
 
-    def answer(self, output: str = "yes", *, output_tokens: int | None = 1) -> None:
+    def answer(self, output: str = "yes", *, output_tokens: int | None = 1, cost_usd: float | None = None) -> None:
         usage = Usage(input_tokens=3, output_tokens=output_tokens)
-        self._reply.set_result(Reply(received_ns=MonotonicClock().now_ns(), output=output, usage=usage))
+        received_ns = MonotonicClock().now_ns()
+        self._reply.set_result(Reply(received_ns=received_ns, output=output, usage=usage, cost_usd=cost_usd))
 
     def fail(self, error: CallFailed, *, report: RateReport = RateReport()) -> None:  # noqa: B008  # frozen
         self._reply.set_result(Reply(received_ns=MonotonicClock().now_ns(), error=error, report=report))

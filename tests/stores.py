@@ -152,15 +152,15 @@ def blocked(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def refusing(url: str, table: str = "chunk", *, words: str = "no space left") -> Iterator[None]:
-    """Meanwhile the database takes nothing into this table."""
+def refusing(url: str, table: str = "chunk", *, on: str = "INSERT", words: str = "no space left") -> Iterator[None]:
+    """Meanwhile the database takes nothing into this table, or changes nothing there."""
     for_sqlite = (
-        f"CREATE TRIGGER refusing BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, '{words}'); END",
+        f"CREATE TRIGGER refusing BEFORE {on} ON {table} BEGIN SELECT RAISE(ABORT, '{words}'); END",
         "DROP TRIGGER refusing",
     )
     for_postgres = (
         f"CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE '{words}'; END $$ LANGUAGE plpgsql; "
-        f"CREATE TRIGGER refusing BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()",
+        f"CREATE TRIGGER refusing BEFORE {on} ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()",
         f"DROP TRIGGER refusing ON {table}; DROP FUNCTION refuse()",
     )
     begin, end = for_sqlite if url.startswith("sqlite") else for_postgres

@@ -18,10 +18,12 @@ from dashboard.quota_words import account_name, documented, share_words
 from fanout import Batch, Engine
 from fanout.clock import NS_PER_S
 from fanout.errors import RateLimited
+from fanout.quota.caps import Amount, DayCap
 from fanout.quota.limits import Limits
 from fanout.quota.presets import preset_for
 from fanout.quota.view import LimitView, Sample, Share
 from fanout.settings import Settings
+from fanout.store.ledger import Today
 from tests.hands import HandCaller, WatchedStore
 from tests.runs import BEGAN_NS, make_run
 from tests.test_wording_quota import account, limit
@@ -80,6 +82,18 @@ def test_an_account_shows_its_limits_with_their_source_and_leads_to_the_runs_tha
     (link,) = app.get("page_link")
     assert f"run={live.run_id}" in link.proto.query_string
     assert link.proto.label.startswith("**mine** · ")
+
+
+def test_what_was_used_today_is_said_whether_or_not_an_account_was_used(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "today (UTC)" not in _said(_page())
+    today = Today(cap=DayCap(usd_a_day=5), used=Amount(usd=1.25), in_flight=Amount())
+    nothing = Today(cap=DayCap(), used=Amount(), in_flight=Amount())
+    monkeypatch.setattr(house.library(), "today", lambda _person: (today, nothing))
+    assert "You used $1.25 of $5.00 today (UTC)." in _said(_page())
+    engine.start(Batch(prompts=["a"], model="openai:x"))
+    assert "You used $1.25 of $5.00 today (UTC)." in _said(_page())
 
 
 def test_a_429_is_listed_with_its_remedy(engine: Engine, caller: HandCaller, store: WatchedStore) -> None:

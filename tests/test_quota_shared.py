@@ -23,7 +23,9 @@ from fanout.quota.gate import Gate, Reservation
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
 from fanout.quota.report import RateReport, Reading
-from fanout.quota.shared import LEASE_GRACE_NS, TRY_AGAIN_NS, Row, SharedFile
+from fanout.quota.rows import LEASE_GRACE_NS, Row
+from fanout.quota.shared import TRY_AGAIN_NS, SharedGates
+from fanout.quota.shared_file import SharedFile
 from fanout.quota.view import AccountView
 from tests.hands import HandCaller
 
@@ -315,14 +317,14 @@ def test_an_engine_shares_what_its_runs_take(tmp_path: Path) -> None:
 def test_a_calls_end_and_the_next_ones_start_are_one_transaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commits, caller = list[SharedFile](), HandCaller()
-    commit = SharedFile._commit
+    commits, caller = list[SharedGates](), HandCaller()
+    commit = SharedGates._commit
 
-    def counted(file: SharedFile) -> None:
+    def counted(file: SharedGates) -> None:
         commits.append(file)
         commit(file)
 
-    monkeypatch.setattr(SharedFile, "_commit", counted)
+    monkeypatch.setattr(SharedGates, "_commit", counted)
     with Engine(
         caller_for=lambda batch, clock: caller,
         account_for=lambda _: Account(account="a", model="m", provider="p"),

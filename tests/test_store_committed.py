@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanout.errors import CallFailed, KeyRefused, Rejected, ServerFailed
+from fanout.errors import CallFailed, KeyRefused, RateLimited, Rejected, ServerFailed
 from fanout.fold import fold
 from fanout.people import LOCAL
 from fanout.quota.limits import Limits

@@ -91,13 +91,23 @@ def test_a_cap_in_dollars_names_dollars_and_the_summary_holds_it(capsys: pytest.
     assert follow(live, order="completion", as_json=True, out=out) == 1
     assert "$0.512 of $0.5 used; 1 of 2 prompts left. Run again with a higher --cap-usd." in capsys.readouterr().err
     summary = json.loads(out.getvalue().splitlines()[-1])["summary"]
-    assert summary["cap"] == {"cap": "usd", "used": 0.512, "allowed": 0.5}
+    assert summary["cap"] == {"cap": "usd", "used": 0.512, "allowed": 0.5, "of": "run"}
 
 
 def test_a_cap_below_what_one_call_may_need_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     live = live_run([*opened(2), *at_cap("tokens", 0, 100)], StoppingHands())
     assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 1
     assert "0 of 100 tokens used, and the next call may need more than the rest; 2 of 2" in capsys.readouterr().err
+
+
+def test_a_days_cap_names_whose_it_is_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    reached = ev.CapReached(at_ns=3, cap="tokens", used=1040, allowed=1000, of="team")
+    live = live_run([*opened(2), reached, ev.HoldChanged(at_ns=3, held_by="cap")], StoppingHands())
+    assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "Stopped. The team's cap of today is reached: 1,040 of 1,000 tokens used. 2 of 2 prompts left. Wait for the "
+        "new day (00:00 UTC), or ask an admin to raise the cap in the settings, which hold from a restart on."
+    )
 
 
 def test_a_run_whose_cap_was_raised_goes_on_to_its_end() -> None:

@@ -12,8 +12,10 @@ from dashboard import wording
 from fanout import events as ev
 from fanout.batch import Batch
 from fanout.errors import CallFailed, RateLimited, Rejected, ServerFailed
+from fanout.quota.caps import Amount, DayCap
 from fanout.quota.view import AccountView, LimitView, Refused, Share
 from fanout.run import CapState, Phase, PhaseName, Run, Step
+from fanout.store.ledger import Today
 from fanout.tuning.quota_bound import QuotaBound
 from tests.runs import make_run
 from tests.test_metrics import answered, ended
@@ -146,6 +148,11 @@ def test_an_account_says_what_else_is_going_on() -> None:
     ]
     assert words.account_lines(account(blocked_until_ns=9)) == []
     assert words.account_lines(account(shared_file=True)) == ["Other processes on this machine share these numbers."]
+    over_hosts = account(shared_file=True, over_hosts=True)
+    assert words.account_lines(over_hosts) == ["Other processes and hosts share these numbers."]
+    assert words.account_lines(replace(over_hosts, shared_file=False)) == [
+        "The database that processes share quota through cannot be used: this one paces itself alone."
+    ]
     (alone,) = words.account_lines(account(shared_file=False))
     assert alone.endswith("this one paces itself alone.")
 
@@ -306,6 +313,41 @@ def test_a_cap_in_dollars() -> None:
 def test_a_pause_by_hand_just_continues() -> None:
     assert words.go_on_label(GOING) == "Continue"
     assert words.cap_sentence(CapState(cap="tokens", used=3, allowed=1)).startswith("Paused at its cap: 3 of 1 token")
+
+
+def test_a_days_cap_says_whose_it_is_and_that_the_run_goes_on_by_itself() -> None:
+    run = replace(capped("usd", 5.02, 5.0), cap=CapState(cap="usd", used=5.02, allowed=5.0, of="user"))
+    assert said(run, 1100).startswith(
+        "The starter's cap of today is reached: $5.02 of $5.00 used. Nothing is lost: the run goes on by itself on the "
+        "new day. Wait for the new day (00:00 UTC), or ask an admin"
+    )
+    assert words.go_on_label(run) == "Continue"
+    assert words.waits_for_the_day(run)
+    by_hand = replace(run, holds=(*run.holds, replace(run.holds[-1], held_by="paused")))
+    assert not words.waits_for_the_day(by_hand)
+    assert not words.waits_for_the_day(capped("usd", 5.02, 5.0, cap_usd=5.0))
+
+
+def test_what_was_used_today_stands_beside_its_cap() -> None:
+    mine = Today(cap=DayCap(tokens_a_day=2_000_000, usd_a_day=5), used=Amount(tokens=12, usd=0.5), in_flight=Amount())
+    team = Today(cap=DayCap(usd_a_day=50), used=Amount(usd=12.5), in_flight=Amount(tokens=9, usd=0.25))
+    assert list(words.today_lines(mine, team)) == [
+        "You used 12 of 2,000,000 tokens today (UTC).",
+        "You used $0.5 of $5.00 today (UTC).",
+        "The team used $12.50 of $50.00 today (UTC), about $0.25 more in flight.",
+    ]
+    nothing = Today(cap=DayCap(), used=Amount(), in_flight=Amount())
+    assert list(words.today_lines(nothing, nothing)) == []
+
+
+def test_a_model_without_a_price_is_named_where_dollars_are_capped() -> None:
+    assert words.unpriced(run_of(2, answered(0, 0, 100))) == (
+        "The price of sandbox is not known: caps in dollars a day do not count it."
+    )
+    assert words.unpriced(run_of(2)) is None
+    priced = run_of(2, answered(0, 0, 100))
+    calls = (replace(priced.calls[0], cost_usd=0.1), *priced.calls[1:])
+    assert words.unpriced(replace(priced, calls=calls)) is None
 
 
 # The stops

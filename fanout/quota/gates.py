@@ -128,4 +128,5 @@ def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountVie
         others_per_minute=tuple((name, others) for name, known in gate.meters if (others := known.others_per_minute())),
         max_weight=gate.limits.max_weight,
         shared_file=None if gate.together is None else gate.together.shared,
+        over_hosts=gate.together is not None and gate.together.over_hosts,
     )

@@ -1,6 +1,7 @@
 """What a process knows of the others that take from the same limits: whose turn it is there, what is in flight.
 
-Comes in: instants, what `shared` read of the file. Goes out: the smallest tag, calls in flight. Knows no file.
+Comes in: instants, what `shared` read of their rows. Goes out: the smallest tag, calls in flight. Knows neither
+file nor database.
 """
 
 from __future__ import annotations
@@ -60,11 +61,16 @@ class Others:
 
 
 class Together(Protocol):
-    """What brings the processes of a host together at a gate."""
+    """What brings processes together at a gate."""
 
     @property
     def shared(self) -> bool:
         """Whether it can be reached."""
+        ...
+
+    @property
+    def over_hosts(self) -> bool:
+        """Whether processes of other hosts are among them."""
         ...
 
     def enter(self, gate: Gate, at_ns: int) -> None:

@@ -1,8 +1,8 @@
 """One run's way through its account's gate: what its calls are expected to use, its own limits, its caps.
 
 Comes in: which call wants to start, what it came to. Goes out: `Hold`s for the schedule, reservations at the gate, and
-whether the run has used what it was allowed. It is a `Limit` of the run's schedule. Not thread-safe: the engine's lock
-stands over it.
+whether the run has used what it was allowed, or its starter and the team what they may use today (`Purse`). It is a
+`Limit` of the run's schedule. Not thread-safe: the engine's lock stands over it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from fanout.batch import Batch
 from fanout.clock import NS_PER_S
 from fanout.errors import BadInput
-from fanout.events import Cap, LimitName, Usage
+from fanout.events import Cap, CapOf, LimitName, Usage
 from fanout.quota.bucket import Bucket
+from fanout.quota.caps import Amount, Purse, Reached
 from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost, Estimate, Percentile
 from fanout.quota.gate import Gate, Reservation
@@ -30,12 +31,13 @@ class Spent:
     cap: Cap
     used: float
     allowed: float
+    of: CapOf = "run"
 
 
 class Turns:
     """The reservations of one run, over all its stretches."""
 
-    def __init__(self, batch: Batch, *, run_id: str, gate: Gate, at_ns: int) -> None:
+    def __init__(self, batch: Batch, *, run_id: str, gate: Gate, at_ns: int, purse: Purse | None = None) -> None:
         self.gate = gate
         self.run_id = run_id
         self._batch = batch
@@ -56,6 +58,8 @@ class Turns:
         self._price_unknown = False
         self._allowed_tokens, self._allowed_usd = batch.cap_tokens, batch.cap_usd
         self._capped: Cost | None = None  # of the call asked last, if a cap held it
+        self._purse = purse
+        self._day: Reached | None = None  # the day's cap that held the call asked last
         gate.join(run_id, weight=batch.weight)
 
     # fanout.quota.ceiling.Limit
@@ -64,8 +68,13 @@ class Turns:
         """None where this call may start now: its cap, its own limits and the account's all let it."""
         cost = self._estimate.of(self._batch.prompts[call])
         self._capped = None if self._over_cap(cost) is None else cost
+        self._day = None
         if self._capped is not None:
             return Hold(until_ns=None, held_by="cap")
+        capped = None if self._purse is None else self._purse.ask(self._expected(cost), at_ns)
+        self._day = None if capped is None else capped.reached
+        if capped is not None:
+            return Hold(until_ns=capped.until_ns, held_by="cap")
         wait_ns, by = 0, None
         for name, bucket in self._own.items():
             own_ns = bucket.wait_ns(cost.of(name), at_ns)
@@ -80,6 +89,8 @@ class Turns:
         cost = self._estimate.of(self._batch.prompts[call])
         for name, bucket in self._own.items():
             bucket.take(cost.of(name), at_ns)
+        if self._purse is not None:
+            self._purse.book(call, self._expected(cost))
         self._booked[call] = self.gate.book(self.run_id, cost, at_ns)
 
     def give_back(self, call: int, at_ns: int) -> None:
@@ -115,6 +126,10 @@ class Turns:
         else:
             self._usd += cost_usd
             self._usd_a_call.add(cost_usd)
+        if self._purse is not None:
+            took = booked.cost.input_tokens if usage.input_tokens is None else usage.input_tokens
+            gave = booked.cost.output_tokens if usage.output_tokens is None else usage.output_tokens
+            self._purse.settle(call, Amount(tokens=took + gave, usd=cost_usd or 0.0))
         self._settle(call, self._estimate.settled(booked.cost, usage), at_ns)
 
     def refused(self, call: int, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]) -> None:
@@ -166,6 +181,12 @@ class Turns:
 
     def spent(self) -> Spent | None:
         """The cap that holds the next call for good, with nothing in flight that could give something back."""
+        day = self._day
+        if day is not None and day.is_final and (not self._booked or day.used >= day.allowed):
+            return Spent(cap=day.cap, used=day.used, allowed=day.allowed, of=day.of)
+        return self._own_spent()
+
+    def _own_spent(self) -> Spent | None:
         cap = None if self._capped is None else self._over_cap(self._capped)
         if cap == "tokens" and self._allowed_tokens is not None:
             reached = Spent(cap="tokens", used=self._tokens, allowed=self._allowed_tokens)
@@ -179,9 +200,9 @@ class Turns:
     def raise_cap(self) -> Spent | None:
         """Allow as much again as was allowed at first, beyond what is used, and at least the call that waits.
 
-        What is allowed from now on; None where no cap holds a call.
+        What is allowed from now on; None where no cap of the run's own holds a call.
         """
-        reached = self.spent()
+        reached = self._own_spent()
         if reached is None or self._capped is None:
             return None
         if reached.cap == "tokens":
@@ -205,6 +226,9 @@ class Turns:
                 return "usd"
         return None
 
+    def _expected(self, cost: Cost) -> Amount:
+        return Amount(tokens=cost.tokens, usd=self._usd_a_call.value() or 0.0)
+
     def _own_limit(self, name: LimitName, bucket: Bucket, at_ns: int) -> LimitView:
         free = max(0, bucket.free(at_ns))
         reserved = sum(booked.cost.of(name) for booked in self._booked.values())
@@ -220,6 +244,8 @@ class Turns:
 
     def _settle(self, call: int, used: Cost, at_ns: int) -> None:
         booked = self._booked.pop(call)
+        if self._purse is not None:
+            self._purse.settle(call, Amount())  # an attempt without an answer: nobody says what it used
         self._tokens += used.tokens
         for name, bucket in self._own.items():
             over = used.of(name) - booked.cost.of(name)

@@ -97,8 +97,10 @@ class AccountView:
     others_per_minute: tuple[tuple[LimitName, int], ...] = ()
     """What somebody else uses of these limits, where the provider reports less than our own use explains."""
     shared_file: bool | None = None
-    """Whether other processes of this host take from the same limits; False: their file cannot be used, this one goes
-    on alone; None: no file was named."""
+    """Whether other processes take from the same limits; False: what they share it through cannot be reached, this one
+    goes on alone; None: nothing is shared."""
+    over_hosts: bool = False
+    """Whether they share it through a database, also with other hosts, and not through a file of this one."""
     max_weight: int = 1
     """The largest weight that a run may have here."""
     own: tuple[LimitView, ...] = ()

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ BUSY_MS = 30_000
 """How long a writer waits for another process's transaction, which takes milliseconds."""
 ADVISORY_LOCK = 0x66616E
 """Held in PostgreSQL while the schema is brought up to date: several processes may start at once."""
+
+TRUNCATE_S = 1.0
+"""How long a deletion waits for those who read, so that it is gone from the log at once."""
 
 _PRAGMAS = (
     "journal_mode = WAL",  # readers and the writer do not wait for each other
@@ -85,6 +88,17 @@ class Database:
                 yield connection
         except _LOST as exc:
             raise StoreLost(f"the store cannot be read: {reason_of(exc)}") from exc
+
+    def give_back(self) -> None:
+        """After a deletion. What was deleted is overwritten in the file: now it leaves the file, and the log too.
+
+        Somebody who reads for long keeps the log: it then goes with the next deletion, or when nobody uses the file. A
+        file that was made before files could shrink keeps its size, and fills what is free.
+        """
+        if self.path is not None:
+            with suppress(sqlite3.Error), closing(sqlite3.connect(self.path, timeout=TRUNCATE_S)) as connection:
+                # As a script: what is executed by itself is not stepped to its end, and gives back one page.
+                connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close every connection."""
@@ -154,10 +168,22 @@ def _make_folder(url: sa.URL) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        if path.stat().st_size == 0:
+            _let_shrink(path)
     except OSError as exc:
         raise BadInput(
             f"the store's file {path} cannot be made: {exc.strerror or exc}. Set FANOUT_DATA_DIR to a folder of yours"
         ) from None
+
+
+def _let_shrink(path: Path) -> None:
+    """Of a new file, before anything is in it: what is deleted can leave it. Another process may be at it already."""
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None)) as connection,
+    ):
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")  # writes the first page, which says so
 
 
 def _engine(url: sa.URL, *, writes: bool) -> sa.Engine:

@@ -6,11 +6,10 @@ them is touched under the writer's lock, or by the writer's thread alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from fanout.events import Event, StretchEnded, StretchOpened, Succeeded
+from fanout.events import Event, StretchEnded, StretchOpened
 from fanout.people import Visibility
 from fanout.run import Run
 from fanout.store.memory import Kept
@@ -24,14 +23,6 @@ class Keeper(Protocol):
     def events(self, run_id: str) -> tuple[Event, ...]: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """What a run used and the table of spending has not been told of yet."""
-
-    tokens: int = 0
-    cost_usd: float = 0.0
-
-
 class SqlJournal:
     """One run's. Appending never waits for the database."""
 
@@ -42,6 +33,7 @@ class SqlJournal:
         *,
         user_id: str,
         visibility: Visibility,
+        prompts: Sequence[str],
         next_seq: int = 0,
         shift_ns: int = 0,
         size: int = 0,
@@ -49,6 +41,7 @@ class SqlJournal:
         """`next_seq`: how many events are stored. `shift_ns`: this process's instants minus the run's own."""
         self.run_id = run_id
         self.user_id = user_id
+        self.prompts = prompts
         self.next_seq = next_seq
         self.shift_ns = shift_ns
         self.size = size
@@ -62,7 +55,6 @@ class SqlJournal:
         """Whether the summary in the store is older than what is kept."""
         self.fenced = False
         """Whether another process drives the run now, or it was deleted: nothing further is stored."""
-        self.spent = Spent()
         self.kept: Kept = lambda _: None
         self.shown: Callable[[], Run] | None = None
         self._keeper = keeper
@@ -86,9 +78,8 @@ class SqlJournal:
         """Before another stretch."""
         self._keeper.reopen(self)
 
-    def told(self, spent: Spent) -> None:
-        """The store has been told of this much, and of how the run stands."""
-        self.spent = Spent(tokens=self.spent.tokens - spent.tokens, cost_usd=self.spent.cost_usd - spent.cost_usd)
+    def told(self) -> None:
+        """The store has been told of how the run stands."""
         self.dirty = self.goes_on
 
     def fence(self) -> None:
@@ -96,15 +87,10 @@ class SqlJournal:
         self.fenced, self.goes_on, self.dirty = True, False, False
 
     def note(self, events: tuple[Event, ...]) -> None:
-        """These events are stored now: what they mean for the beat and for what was spent."""
+        """These events are stored now: what they mean for the beat."""
         self.dirty = True
         for event in events:
-            if type(event) is Succeeded:
-                used = (event.usage.input_tokens or 0) + (event.usage.output_tokens or 0)
-                self.spent = Spent(
-                    tokens=self.spent.tokens + used, cost_usd=self.spent.cost_usd + (event.cost_usd or 0.0)
-                )
-            elif type(event) is StretchOpened:
+            if type(event) is StretchOpened:
                 self.goes_on = True
             elif type(event) is StretchEnded:
                 self.goes_on = False

@@ -7,9 +7,7 @@ they may drive. A run that somebody may not see is answered like one that never 
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from collections.abc import Collection
-from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -30,8 +28,6 @@ Show = Literal["all", "mine", "going", "ended", "failures", "interrupted"]
 MOST_NAME = 200
 MOST_TAG = 50
 MOST_TAGS = 20
-TRUNCATE_S = 1.0
-"""How long a deletion waits for those who read, so that it is gone from the log at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +161,7 @@ class Shelf:
                 raise BadInput("this run still goes on: stop it first")
             connection.execute(RUN.delete().where(RUN.c.run_id == run_id))
             audit(connection, person, "deleted", run_id, row.name or "")
-        self._truncate()
+        self.database.give_back()
 
     def audit(self, person: Person, action: str, run_id: str | None = None, words: str | None = None) -> None:
         """Who did what, for the table that admins read."""
@@ -198,18 +194,6 @@ class Shelf:
             self._driven(connection, person, run_id)
             connection.execute(RUN.update().where(RUN.c.run_id == run_id).values(values))
             audit(connection, person, action, run_id, words)
-
-    def _truncate(self) -> None:
-        """What was deleted is overwritten in the file; the log before it must go too.
-
-        Somebody who reads for long keeps the log: it then goes with the next deletion, or when nobody uses the file.
-        """
-        if self.database.path is not None:
-            with (
-                suppress(sqlite3.Error),
-                closing(sqlite3.connect(self.database.path, timeout=TRUNCATE_S)) as connection,
-            ):
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def audit(connection: sa.Connection, person: Person, action: str, run_id: str | None, words: str | None) -> None:

@@ -22,16 +22,19 @@ from fanout.errors import BadInput
 from fanout.events import Event, RunOpened
 from fanout.fold import fold
 from fanout.people import Person, Visibility
+from fanout.quota.caps import day_of
 from fanout.run import Run
 from fanout.store.database import Database, StoreLost, now_s
 from fanout.store.encoding import moved, read, write
 from fanout.store.interrupted import closing, last_stamp_ns
-from fanout.store.journal import Spent, SqlJournal
+from fanout.store.journal import SqlJournal
+from fanout.store.ledger import Ledger
 from fanout.store.memory import Attached, Claimed, NoSuchRun
 from fanout.store.processes import Process, this_process
 from fanout.store.rows import summarize
+from fanout.store.spending import Spending, sums
 from fanout.store.statements import Statements
-from fanout.store.tables import CHUNK, PROCESS, RUN, SPEND
+from fanout.store.tables import CHUNK, PROCESS, RUN
 from fanout.store.writer import Writer
 
 CLOSING_S = 10.0
@@ -43,9 +46,24 @@ class SqlStore:
 
     immediate = False
 
-    def __init__(self, database: Database, *, visibility: Visibility = "private", clock: Clock | None = None) -> None:
-        """`visibility`: of runs whose starter did not say."""
+    def __init__(
+        self,
+        database: Database,
+        *,
+        visibility: Visibility = "private",
+        clock: Clock | None = None,
+        ledger: Ledger | None = None,
+        hourly: Callable[[SqlStore], object] | None = None,
+        each_beat: Callable[[], None] | None = None,
+    ) -> None:
+        """`visibility`: of runs whose starter did not say. `ledger`: is told what all processes have spent today.
+
+        `hourly` is called at start and once an hour, `each_beat` every second while a run goes on; both in the writer's
+        thread.
+        """
         self.database = database
+        self._ledger = ledger
+        self._each_beat = each_beat
         self._visibility = visibility
         self._clock = clock or MonotonicClock()
         with database.write() as connection:
@@ -53,7 +71,14 @@ class SqlStore:
             _forget_dead(connection)
             connection.execute(PROCESS.insert(), asdict(self.process))
         self._statements = Statements(database, process=self.process)
-        self._writer = Writer(database, self._statements, beat=self._beat)
+        self._spending = Spending(database, self._clock)
+        self._writer = Writer(
+            database,
+            self._statements,
+            self._spending,
+            beat=self._beat,
+            hourly=None if hourly is None else lambda: hourly(self),
+        )
 
     def __repr__(self) -> str:
         return f"<SqlStore {self.database!r}{' in trouble' if self.trouble else ''}>"
@@ -76,7 +101,13 @@ class SqlStore:
 
     def open(self, opened: RunOpened, *, visibility: Visibility | None = None) -> SqlJournal:
         """A new run's journal."""
-        return SqlJournal(self, opened.run_id, user_id=opened.user_id, visibility=visibility or self._visibility)
+        return SqlJournal(
+            self,
+            opened.run_id,
+            user_id=opened.user_id,
+            visibility=visibility or self._visibility,
+            prompts=opened.batch.prompts,
+        )
 
     def append(self, journal: SqlJournal, events: tuple[Event, ...]) -> None:
         """Have them written; a journal's own question."""
@@ -103,6 +134,10 @@ class SqlStore:
     def later(self, write: Callable[[sa.Connection], None]) -> None:
         """Have this written by the writer's thread, so that nobody waits for it."""
         self._writer.later(write)
+
+    def look(self, timeout_s: float) -> bool:
+        """Tell the ledger now what all processes have spent; False where the database did not answer in time."""
+        return self._writer.beat_now(timeout_s)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was appended is committed; False when the time ran out first."""
@@ -163,6 +198,7 @@ class SqlStore:
             run_id,
             user_id=row.owner_id,
             visibility=row.visibility,
+            prompts=run.batch.prompts,
             next_seq=len(events),
             shift_ns=shift_ns,
             size=row.bytes,
@@ -235,10 +271,12 @@ class SqlStore:
     # The beat, in the writer's thread
 
     def _beat(self) -> None:
+        if self._each_beat is not None:
+            self._each_beat()
         journals = [each for each in self._writer.living_journals() if each.dirty and not each.fenced]
-        told = [(each, each.spent) for each in journals]
+        heard = None
         with self.database.write() as connection:
-            at_s = self._statements.say_alive(connection)
+            self._statements.say_alive(connection)
             lost = []
             for journal in journals:
                 if journal.shown is not None:
@@ -248,8 +286,9 @@ class SqlStore:
                         connection, journal.run_id, run, size=journal.size, state=state, by=self.process.process_id
                     ):
                         lost.append(journal)
-            for journal, spent in told:
-                _add_spent(connection, journal, spent, at_s=at_s)
+            if self._ledger is not None:
+                day = day_of(time.time())
+                heard = (day, sums(connection, day), self._spending.told_of(day))
             asked = connection.execute(
                 sa.select(RUN.c.run_id).where(
                     RUN.c.process_id == self.process.process_id, RUN.c.stop_asked == sa.true()
@@ -258,8 +297,10 @@ class SqlStore:
             stop = tuple(asked)
             if stop:
                 connection.execute(RUN.update().where(RUN.c.run_id.in_(stop)).values(stop_asked=False))
-        for journal, spent in told:
-            journal.told(spent)
+        for journal in journals:
+            journal.told()
+        if self._ledger is not None and heard is not None:
+            self._ledger.hear(*heard)
         for journal in lost:
             self._writer.fence(journal)
         if self._writer.engine is not None:
@@ -320,22 +361,3 @@ def _write_summary(
         values["state"] = state
     values |= {"events": run.version, "bytes": size}
     return connection.execute(RUN.update().where(which).values(values)).rowcount == 1
-
-
-def _add_spent(connection: sa.Connection, journal: SqlJournal, spent: Spent, *, at_s: float) -> None:
-    if not spent.tokens and not spent.cost_usd:
-        return
-    day = time.strftime("%Y-%m-%d", time.gmtime(at_s))
-    this = (SPEND.c.day == day) & (SPEND.c.run_id == journal.run_id)
-    added = {"tokens": SPEND.c.tokens + spent.tokens, "cost_usd": SPEND.c.cost_usd + spent.cost_usd}
-    if connection.execute(SPEND.update().where(this).values(added)).rowcount == 0:
-        connection.execute(
-            SPEND.insert(),
-            {
-                "day": day,
-                "run_id": journal.run_id,
-                "user_id": journal.user_id,
-                "tokens": spent.tokens,
-                "cost_usd": spent.cost_usd,
-            },
-        )

@@ -100,3 +100,13 @@ AUDIT = sa.Table(
     sa.Index("audit_at", "at"),
 )
 """Who did what, and when."""
+
+QUOTA = sa.Table(
+    "quota",
+    METADATA,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("format", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.Text, nullable=False),
+)
+"""What is left of an account's quota, in `fanout.quota.rows`' own format; used in PostgreSQL."""

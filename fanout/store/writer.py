@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,6 +27,7 @@ from fanout.store.encoding import moved, write
 from fanout.store.journal import SqlJournal
 from fanout.store.memory import Attached
 from fanout.store.processes import BEAT_S
+from fanout.store.spending import Spending, Spent
 from fanout.store.statements import Statements
 
 GATHER_S = 0.02
@@ -36,6 +37,7 @@ RIDES_S = 0.1
 """How long a stamp waits for a commit that it can ride with."""
 AGAIN_S = 1.0
 """How long the writer waits before it tries again what could not be written."""
+HOUR_S = 3_600.0
 MOST_WAITING = 20_000
 """Events that may wait before the engine is held: the database is slower than the calls."""
 
@@ -56,16 +58,31 @@ class _Chunk:
     stored: bool
     size: int = 0
     """Characters that were written of it now."""
+    spent: tuple[Spent, ...] = ()
 
 
 class Writer:
     """The queue and its thread. Every method but the thread's may be called from any thread."""
 
-    def __init__(self, database: Database, statements: Statements, *, beat: Callable[[], None]) -> None:
-        """`beat` is called in the writer's thread every second while a run goes on, and after a stretch has ended."""
+    def __init__(
+        self,
+        database: Database,
+        statements: Statements,
+        spending: Spending,
+        *,
+        beat: Callable[[], None],
+        hourly: Callable[[], object] | None = None,
+    ) -> None:
+        """`beat` is called in the writer's thread every second while a run goes on, and after a stretch has ended.
+
+        `hourly`: the same at start, and once an hour.
+        """
         self._database = database
         self._statements = statements
+        self._spending = spending
         self._beat = beat
+        self._hourly = hourly
+        self._hour_due_s = float("inf") if hourly is None else 0.0
         self.engine: Attached | None = None
         self.trouble: str | None = None
         self._waiting: list[_Waiting] = []
@@ -101,6 +118,13 @@ class Writer:
             self._notes.append(write)
             self._urgent = True
             self._lock.notify_all()
+
+    def beat_now(self, timeout_s: float) -> bool:
+        """Beat, after all that waits now, and wait for it; False when the time ran out first."""
+        with self._lock:
+            self._beat_due_s = 0.0
+        self.later(lambda _: None)
+        return self.flush(timeout_s)
 
     def forget(self, run_id: str) -> None:
         """The engine remembers the run no longer."""
@@ -152,6 +176,8 @@ class Writer:
             kept = self._commit(taken, notes) if taken or notes else True
             if kept and self._is_beat_due():
                 self._try_beat()
+            if kept and time.monotonic() >= self._hour_due_s:
+                self._try_hourly()
             with self._lock:
                 if not kept:
                     self._waiting[:0] = taken
@@ -173,11 +199,11 @@ class Writer:
     def _wait(self) -> None:
         """Under the lock: until there is something to do. While a run goes on, a look at what rides now and then."""
         while not (self._urgent or self._closing):
-            if self._beat_due_s is None:
-                self._lock.wait()
-                continue
-            wait_s = self._beat_due_s - time.monotonic()
-            if wait_s <= 0 or not self._lock.wait(min(wait_s, RIDES_S)):
+            due_s, most_s = self._hour_due_s, HOUR_S
+            if self._beat_due_s is not None:
+                due_s, most_s = min(due_s, self._beat_due_s), RIDES_S
+            wait_s = min(due_s - time.monotonic(), most_s)
+            if wait_s <= 0 or not self._lock.wait(wait_s):
                 break
         until_s = self._committed_s + GATHER_S
         while not (self._hurries or self._closing) and (wait_s := until_s - time.monotonic()) > 0:
@@ -201,6 +227,7 @@ class Writer:
         self.trouble = None
         self._committed_s = time.monotonic()
         for chunk in chunks:
+            self._spending.told(chunk.spent)
             self._told(chunk)
         return True
 
@@ -221,7 +248,7 @@ class Writer:
 
     def _insert(self, connection: sa.Connection, journal: SqlJournal, events: tuple[Event, ...]) -> _Chunk:
         if journal.fenced:
-            return _Chunk(journal=journal, events=events, stored=False)
+            return self._spent(connection, _Chunk(journal=journal, events=events, stored=False), events)
         seq = journal.next_seq
         if self.trouble is not None:  # a commit whose confirmation was lost may have been made all the same
             stored = self._statements.stored(connection, journal.run_id)
@@ -238,7 +265,14 @@ class Writer:
                 self._statements.go_on(connection, journal.run_id, event)
         text = write(moved(new, -journal.shift_ns))
         mine = self._statements.append(connection, run_id=journal.run_id, seq=seq, events=len(new), data=text)
-        return _Chunk(journal=journal, events=events, stored=mine, size=len(text))
+        return self._spent(connection, _Chunk(journal=journal, events=events, stored=mine, size=len(text)), new)
+
+    def _spent(self, connection: sa.Connection, chunk: _Chunk, events: tuple[Event, ...]) -> _Chunk:
+        """What came of these events was paid for, also where the run is another process's now."""
+        journal = chunk.journal
+        spent = self._spending.of(journal.run_id, journal.user_id, journal.prompts, events)
+        self._spending.write(connection, spent)
+        return replace(chunk, spent=spent) if spent else chunk
 
     def _told(self, chunk: _Chunk) -> None:
         journal = chunk.journal
@@ -273,6 +307,15 @@ class Writer:
             self.journals = {each.run_id: each for each in self.journals.values() if each.dirty or not each.forgotten}
         goes_on = any(journal.goes_on for journal in self.living_journals())
         self._beat_due_s = time.monotonic() + BEAT_S if goes_on or self.trouble else None
+
+    def _try_hourly(self) -> None:
+        self._hour_due_s = time.monotonic() + HOUR_S
+        if self._hourly is None:
+            return
+        try:
+            self._hourly()
+        except Exception as exc:  # nobody waits for it, and in an hour it is tried again
+            _LOG.warning("runs that are kept no longer could not be deleted: %s", reason_of(exc))
 
     def living_journals(self) -> tuple[SqlJournal, ...]:
         """Those of the runs that the engine remembers."""

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,13 @@ from fanout.quota.account import Account
 from fanout.quota.estimate import Cost
 from fanout.quota.gates import Gates
 from fanout.quota.limits import Limits
-from fanout.quota.shared import SharedFile
+from fanout.quota.shared import Keeper, SharedGates
+from fanout.quota.shared_file import FileKeeper
 from fanout.run import Run
 from fanout.sandbox.profile import SandboxProfile
+from fanout.store.database import open_database
+from fanout.store.quota_rows import QuotaRows
+from tests.postgres import Postgres
 
 FAST = SandboxProfile(first_token_ms=100, first_token_sigma=0, token_ms=0, token_sigma=0)
 PACED = replace(FAST, requests_per_minute=600, burst=20)
@@ -188,40 +192,59 @@ def cost_us() -> float:
     return best_ns / 1_000
 
 
-def shared_cost_us(processes: int, *, at_once: bool) -> float:
-    """The same through a file. More than one process: each finds the row changed by another, in every transaction.
+def shared_cost_us(keepers: Sequence[Keeper], *, at_once: bool) -> float:
+    """The same through what processes share. More than one: each finds the row changed by another, in each transaction.
 
     `at_once`: a call's end and the next one's start are one transaction, as in an engine whose calls follow one
     another; else each is one of its own.
     """
     limits = Limits(requests_per_minute=1_000_000_000, tokens_per_minute=1_000_000_000)
     account = Account(account="bench", model="bench", provider="bench")
-    one_call, calls, best_ns = Cost(input_tokens=10, output_tokens=10), 2_000, float("inf")
-    with tempfile.TemporaryDirectory() as folder:
-        files = [SharedFile(Path(folder) / "quota.sqlite", wall_offset_ns=0) for _ in range(processes)]
-        gates = [Gates(wall_offset_ns=0, together=file).at(account, limits, 0) for file in files]
-        for place, gate in enumerate(gates):
-            gate.join(f"run {place}", weight=1)
-            gate.lease(f"run {place}", 60 * 1_000_000_000)
-        booked: list[Any] = [None] * processes
-        for loop in range(5):
-            began_ns = time.perf_counter_ns()
-            for tick in range(calls):
-                at_ns = (loop * calls + tick) * 1_000_000
-                for place, (file, gate) in enumerate(zip(files, gates, strict=True)):
-                    with file:
-                        if at_once and booked[place] is not None:
-                            gate.settle(booked[place], one_call, at_ns)
-                        gate.new_round()
-                        gate.ask(f"run {place}", one_call, at_ns)
-                        booked[place] = gate.book(f"run {place}", one_call, at_ns)
-                for file, gate, one in zip(files, gates, () if at_once else booked, strict=not at_once):
-                    with file:
-                        gate.settle(one, one_call, at_ns)
-            best_ns = min(best_ns, (time.perf_counter_ns() - began_ns) / calls / processes)
-        for file in files:
-            file.close()
+    one_call, calls, best_ns = Cost(input_tokens=10, output_tokens=10), 1_000, float("inf")
+    shared = [SharedGates(keeper, wall_offset_ns=0) for keeper in keepers]
+    gates = [Gates(wall_offset_ns=0, together=one).at(account, limits, 0) for one in shared]
+    for place, gate in enumerate(gates):
+        gate.join(f"run {place}", weight=1)
+        gate.lease(f"run {place}", 60 * 1_000_000_000)
+    booked: list[Any] = [None] * len(gates)
+    for _ in range(5):
+        began_ns = time.perf_counter_ns()
+        for _ in range(calls):
+            for place, (one, gate) in enumerate(zip(shared, gates, strict=True)):
+                at_ns = time.monotonic_ns()
+                with one:
+                    if at_once and booked[place] is not None:
+                        gate.settle(booked[place], one_call, at_ns)
+                    gate.new_round()
+                    gate.ask(f"run {place}", one_call, at_ns)
+                    booked[place] = gate.book(f"run {place}", one_call, at_ns)
+            for one, gate, call in zip(shared, gates, () if at_once else booked, strict=not at_once):
+                with one:
+                    gate.settle(call, one_call, time.monotonic_ns())
+        best_ns = min(best_ns, (time.perf_counter_ns() - began_ns) / calls / len(gates))
+    for one in shared:
+        assert one.shared
+        one.close()
     return best_ns / 1_000
+
+
+def file_cost_us(processes: int, *, at_once: bool) -> float:
+    """Through a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        keepers = [FileKeeper(Path(folder) / "quota.sqlite") for _ in range(processes)]
+        return shared_cost_us(keepers, at_once=at_once)
+
+
+def hosts_cost_us(processes: int, *, at_once: bool) -> float:
+    """Through a PostgreSQL on loopback."""
+    server = Postgres()
+    try:
+        server.start()
+        database = open_database(server.fresh())
+        database.close()
+        return shared_cost_us([QuotaRows(database.url) for _ in range(processes)], at_once=at_once)
+    finally:
+        server.remove()
 
 
 def greedy_s(run: Run) -> float:
@@ -256,9 +279,10 @@ def main(names: list[str]) -> None:
     """Run the cases named, or all."""
     if not names or "cost" in names:
         print(f"reserve and settle: {cost_us():.1f} us a call in process")
-        for processes in (1, 2):
-            once_us, twice_us = (shared_cost_us(processes, at_once=at_once) for at_once in (True, False))
-            print(f"through a file, {processes} at it: {once_us:.1f} us a call, {twice_us:.1f} in two transactions")
+        for name, measured in (("a file", file_cost_us), ("PostgreSQL", hosts_cost_us)):
+            for processes in (1, 2):
+                once_us, twice_us = (measured(processes, at_once=at_once) for at_once in (True, False))
+                print(f"through {name}, {processes} at it: {once_us:.0f} us a call, {twice_us:.0f} in two transactions")
     print("| case | wall s | bound s | wall / bound | 429s | lost | |\n|---|---|---|---|---|---|---|")
     for name in names or list(CASES):
         if name != "cost":
