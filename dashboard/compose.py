@@ -12,10 +12,13 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard import door, elements, expect, house, inputs, live, session, starting, wording
+from dashboard import door, elements, form_filling, house, inputs, live, session, starting, wording
+from dashboard.expect import Expected
+from dashboard.expect import expected as expected_of
 from dashboard.gantt import component
-from dashboard.more_form import draw_more
+from dashboard.more_form import chooses_who_sees, draw_more
 from dashboard.runs_list import SHOWN_WITH_FORM, draw_with_form, every_s
+from dashboard.units import counted
 from fanout import Batch
 from fanout.errors import BadInput, FanoutError
 from fanout.people import may_start
@@ -30,10 +33,12 @@ def draw_form() -> None:
         _draw_for_viewers()
         return
     ceiling = house.settings().max_workers_ceiling
-    session.prepare_form(ceiling=ceiling)
+    form_filling.from_address(ceiling=ceiling)
+    session.prepare_form(ceiling=ceiling, visibility=house.library().usual_visibility)
     rows = house.library().newest(door.person(), SHOWN_WITH_FORM)
     if any(row.goes_on for row in rows):
         live.poll(draw_with_form, every_s=live.LIST_S, key="runs")
+    form_filling.draw_told()
     left, right = st.columns([2, 1], gap="large")
     with left:
         prompts = _prompts()
@@ -225,9 +230,10 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
     except BadInput as exc:
         problem = str(exc)
     waits = batch is not None and session.asked(batch)
+    expected = None if batch is None else _expected(batch)
     with st.container(key="run_button"):
         pressed = st.button(
-            f"Send {len(prompts):,} calls" if waits else "Run",
+            f"Send {counted(expected.calls, 'call')}" if waits and expected is not None else "Run",
             type="primary",
             shortcut="Ctrl+Enter",
             width="stretch",
@@ -235,16 +241,38 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
         )
     if waits:
         st.button("Not now", key="not_now", on_click=session.forget_pending)
-    if batch is not None:
-        _plan(batch, waits=waits)
-    if pressed:
-        problem = _pressed(batch, waits=waits) if batch is not None else problem
-        if problem is not None:
-            elements.wrong(problem)
+    if batch is not None and expected is not None:
+        _plan(batch, expected, waits=waits)
+        if pressed:
+            problem = _pressed(batch, expected, waits=waits)
+        _link(batch)
+    if pressed and problem is not None:
+        elements.wrong(problem)
 
 
-def _plan(batch: Batch, *, waits: bool) -> None:
-    expected = expect.expected(batch, house.library().driven(door.person()))
+def _expected(batch: Batch) -> Expected:
+    """What the batch will come to. What is answered already is looked up once for each list and its settings."""
+    library, person = house.library(), door.person()
+    asked = (batch, person.user_id, session.presses())
+    reused = session.kept("answered", asked)
+    if reused is None:
+        try:
+            reused = library.answered_before(person, batch)
+        except FanoutError:
+            reused = frozenset()  # the store is lost, and the run will say so
+        session.keep("answered", asked, reused)
+    return expected_of(batch, library.driven(person), reused=reused)
+
+
+def _link(batch: Batch) -> None:
+    """The way to hand these settings on."""
+    with st.popover("Link to this form", key="form_link", type="tertiary", icon=":material/link:"):
+        address, said = form_filling.link_to(batch)
+        elements.quiet(said)
+        st.code(address, language=None, wrap_lines=True)
+
+
+def _plan(batch: Batch, expected: Expected, *, waits: bool) -> None:
     elements.quiet(wording.plan_sentence(batch, expected))
     if batch.model == "sandbox":
         elements.quiet("The sandbox simulates its answers on this machine.")
@@ -252,15 +280,17 @@ def _plan(batch: Batch, *, waits: bool) -> None:
         elements.quiet(wording.cost_question(batch, expected))
 
 
-def _pressed(batch: Batch, *, waits: bool) -> str | None:
+def _pressed(batch: Batch, expected: Expected, *, waits: bool) -> str | None:
     """Start the run, or ask once more; gives the sentence where it cannot be started."""
-    costly = len(batch.prompts) > inputs.ASK_ABOVE_CALLS and inputs.costs_money(batch.model, os.environ)
+    costly = expected.calls > inputs.ASK_ABOVE_CALLS and inputs.costs_money(batch.model, os.environ)
     if costly and not waits:
         session.ask_again(batch)
         st.rerun()
     try:
-        started = starting.start(door.person(), batch)
+        visibility = session.visibility() if chooses_who_sees() else None
+        started = starting.start(door.person(), batch, visibility=visibility)
     except FanoutError as exc:
         return str(exc)
+    form_filling.forget()
     session.show_run(started.run_id)
     st.rerun()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import elements, session, wording
+from dashboard import elements, pages, session, wording
+from dashboard.rows import origin
 from dashboard.tables import WORDS
 from fanout.run import Call, Run
 
@@ -27,6 +28,7 @@ def draw(run: Run, call: Call, *, now_ns: int) -> None:
         if call.output is not None and call.status == "answered":
             simulated = ", simulated by the sandbox" if run.batch.model == "sandbox" else ""
             _text(f"Answer{simulated}", call.output)
+            _origin(run, call)
         if call.error is not None:
             _error(call)
         _phases(run, call, now_ns)
@@ -36,6 +38,23 @@ def draw(run: Run, call: Call, *, now_ns: int) -> None:
 def _text(name: str, text: str) -> None:
     elements.quiet(name)
     st.code(text, language=None, wrap_lines=True, height=LONG_PX if len(text) > LONG_CHARACTERS else "content")
+
+
+def _origin(run: Run, call: Call) -> None:
+    """Where the answer comes from, with the way there."""
+    taken = origin(call, run_id=run.run_id)
+    if call.origin is None or taken is None:
+        return
+    elements.quiet(f"Taken from {taken}, and not sent for: it cost no quota slot.")
+    if call.origin.run_id == run.run_id:
+        st.button(
+            f"Open prompt {call.origin.call + 1}",
+            key="open_origin",
+            on_click=session.open_call,
+            args=(call.origin.call,),
+        )
+    else:
+        pages.link_to_run(call.origin.run_id, f"Open run {call.origin.run_id[:8]}")
 
 
 def _error(call: Call) -> None:

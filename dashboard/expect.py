@@ -1,13 +1,14 @@
 """What a batch will come to, judged by what this process has seen of its model.
 
-Comes in: a batch that is not sent yet, and the runs so far. Goes out: expected seconds and dollars, each None where no
-run tells. Looks at nothing but runs: the estimate itself is `fanout.tuning.bounds`.
+Comes in: a batch that is not sent yet, which of its prompts have an answer, and the runs so far. Goes out: the calls it
+sends, and expected seconds and dollars, each None where no run tells. Looks at nothing but runs: the estimate itself is
+`fanout.tuning.bounds`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from fanout.batch import Batch
 from fanout.clock import seconds
@@ -18,14 +19,25 @@ from fanout.tuning.bounds import estimate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """Both None until a run of the same model, on the same sandbox profile, has answers."""
+    """Time and cost are None until a run of the same model, on the same sandbox profile, has answers."""
 
+    calls: int
+    """That are sent: a quota slot each."""
+    reused: int = 0
+    """Prompts that take an answer that is there already."""
+    shared: int = 0
+    """Prompts that share the call of an identical one."""
     wall_s: float | None = None
     cost_usd: float | None = None
 
 
-def expected(batch: Batch, runs: Iterable[LiveRun]) -> Expected:
-    """By the newest run of this model that was answered at all."""
+def expected(batch: Batch, runs: Iterable[LiveRun], *, reused: Collection[int] = frozenset()) -> Expected:
+    """By the newest run of this model that was answered at all. `reused`: prompts that have an answer, by place."""
+    left = [prompt for place, prompt in enumerate(batch.prompts) if place not in reused]
+    calls = len(set(left)) if batch.identical_once else len(left)
+    sent = Expected(calls=calls, reused=len(reused), shared=len(left) - calls)
+    if not calls:
+        return sent
     for live in runs:
         if live.batch.model == batch.model and live.batch.sandbox == batch.sandbox:
             run = live.snapshot()
@@ -33,17 +45,18 @@ def expected(batch: Batch, runs: Iterable[LiveRun]) -> Expected:
                 seconds(call.latency_ns) for call in run.calls if call.output is not None and call.latency_ns
             ]
             if latencies_s:
-                return Expected(
+                return replace(
+                    sent,
                     wall_s=estimate(
-                        len(batch.prompts),
+                        calls,
                         batch.max_workers,
                         latencies_s,
                         requests_per_minute=_requests_per_minute(batch, run),
                         burst=batch.burst,
                     ),
-                    cost_usd=_cost_usd(run, len(batch.prompts)),
+                    cost_usd=_cost_usd(run, calls),
                 )
-    return Expected()
+    return sent
 
 
 def _requests_per_minute(batch: Batch, run: Run) -> int | None:

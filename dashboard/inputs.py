@@ -48,6 +48,8 @@ def batch_from(form: Mapping[str, Any], prompts: Sequence[str], *, profile: Sand
         weight=_given("weight", form["weight"]),
         cap_tokens=form["cap_tokens"],
         cap_usd=form["cap_usd"],
+        reuse_answers=form["reuse_answers"],
+        identical_once=form["identical_once"],
         sandbox=profile if model == "sandbox" else None,
     )
 

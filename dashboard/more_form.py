@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import session
+from dashboard import door, house, session
+from dashboard.sharing import WORDS
 from fanout.batch import MOST_QUOTA, MOST_RETRIES, MOST_TIMEOUT_S, MOST_WEIGHT
 
 MOST_USD = 1_000_000.0
@@ -19,7 +20,22 @@ def draw_more() -> None:
     _answers()
     _limits()
     _caps()
+    _answers_there()
     st.text_input("Name of the run", key="run_name", persist_state="session")
+    if chooses_who_sees():
+        st.selectbox(
+            "Who sees the run",
+            list(WORDS),
+            format_func=lambda each: WORDS[each],
+            key="run_visibility",
+            help="It can be changed later, under Share on the run's page.",
+            persist_state="session",
+        )
+
+
+def chooses_who_sees() -> bool:
+    """Whether there is anybody from whom a run could be kept."""
+    return door.has_login() and house.library().shelf is not None
 
 
 def _answers() -> None:
@@ -124,6 +140,24 @@ def _caps() -> None:
             help="The run pauses there and asks; nothing is lost. It needs a model whose price is known.",
             persist_state="session",
         )
+
+
+def _answers_there() -> None:
+    """What need not be sent."""
+    if house.library().shelf is not None:
+        st.toggle(
+            "Reuse answers",
+            key="reuse_answers",
+            help="A prompt that the same model was sent before, under the same settings, takes the answer it got then: "
+            "no call, no quota slot. Looked for in the runs that you may see; each such row names its run.",
+            persist_state="session",
+        )
+    st.toggle(
+        "Identical prompts once",
+        key="identical_once",
+        help="A prompt that stands in the list several times is sent once, and all of them take its answer.",
+        persist_state="session",
+    )
 
 
 def _count(label: str, key: str, unset: str, *, why: str | None = None) -> None:

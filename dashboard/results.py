@@ -69,6 +69,9 @@ def _table(run: Run, rows: Rows) -> None:
             alt=f"The prompts and what became of them; {wording.counts_sentence(run)}",
             column_config={
                 "status": st.column_config.TextColumn("status", width=88),
+                "from": st.column_config.TextColumn(
+                    "from", width=168, help="Whose answer this one takes; it was not sent"
+                ),
                 "prompt": st.column_config.TextColumn("prompt", width=186),
                 "latency": st.column_config.NumberColumn("latency", format="%.2f s", width=80),
                 "answer": st.column_config.TextColumn(f"answer{simulated}", width=520),

@@ -1,6 +1,7 @@
-"""A row of the list of runs, in words: when it began, how it stands, what came of it. Pure.
+"""A run or an answer in a few words: when it began, how it stands, what came of it, where it comes from. Pure.
 
-Comes in: a `RunRow`. Goes out: plain text; names and models were typed by people and are for the caller to escape.
+Comes in: a `RunRow` or a `Call`. Goes out: plain text; names and models were typed by people and are for the
+caller to escape.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import time
 
 from dashboard.safe import cut
 from dashboard.units import duration
+from fanout.run import Call
 from fanout.store.rows import RunRow
 
 _GOING = {"opening": "Getting ready", "running": "Running", "paused": "Paused", "stopping": "Stopping"}
@@ -22,6 +24,21 @@ def when(at_s: float, *, now_s: float | None = None) -> str:
         return time.strftime("%H:%M:%S", at)
     day = f"{at.tm_mday} {time.strftime('%b', at)}"
     return f"{day} {time.strftime('%H:%M', at)}" if at.tm_year == now.tm_year else f"{day} {at.tm_year}"
+
+
+def day(at_s: float) -> str:
+    """The day, in this machine's zone, as it reads whenever it is read: 12 May 2025."""
+    at = time.localtime(at_s)
+    return f"{at.tm_mday} {time.strftime('%b', at)} {at.tm_year}"
+
+
+def origin(call: Call, *, run_id: str) -> str | None:
+    """Where the answer of a call of this run comes from; None where it was sent for itself."""
+    if call.origin is None:
+        return None
+    if call.origin.run_id == run_id:
+        return f"prompt {call.origin.call + 1}"
+    return f"run {call.origin.run_id[:8]}, {day(call.origin.answered_at_s)}"
 
 
 def row_state(row: RunRow) -> str:

@@ -17,6 +17,7 @@ import streamlit as st
 
 from dashboard.tables import Order
 from fanout.batch import Batch
+from fanout.people import Visibility
 from fanout.prompts import Mode
 from fanout.samples import SAMPLE_PROMPTS
 from fanout.sandbox.profile import SandboxProfile
@@ -46,6 +47,8 @@ _FORM: Mapping[str, object] = {
     "weight": 1,
     "cap_tokens": None,
     "cap_usd": None,
+    "reuse_answers": False,
+    "identical_once": False,
 }
 
 
@@ -95,11 +98,12 @@ def presses() -> int:
 # The form
 
 
-def prepare_form(*, ceiling: int) -> None:
+def prepare_form(*, ceiling: int, visibility: Visibility) -> None:
     """Give every control of the form its first value, where it has none."""
     st.session_state.setdefault("prompts_text", "\n".join(SAMPLE_PROMPTS))
     for key, value in _FORM.items():
         st.session_state.setdefault(key, value)
+    st.session_state.setdefault("run_visibility", visibility)
     workers = st.session_state.setdefault("max_workers", min(FEW_WORKERS, ceiling))
     if workers > ceiling:
         st.session_state["max_workers"] = ceiling
@@ -110,8 +114,19 @@ def form() -> Mapping[str, Any]:
     return {key: st.session_state.get(key, first) for key, first in (*_FORM.items(), ("max_workers", FEW_WORKERS))}
 
 
+def visibility() -> Visibility:
+    """Who is to see the next run."""
+    return cast(Visibility, st.session_state["run_visibility"])
+
+
 def fill_form(batch: Batch, *, text: str | None, mode: Mode) -> None:
     """The form as this batch was started; `text` None leaves its prompts to the table. From a callback only."""
+    fill_settings(batch)
+    put_in_editors(batch.prompts, text=text, mode=mode)
+
+
+def fill_settings(batch: Batch) -> None:
+    """The form's settings as in this batch. From a callback, or before the form is drawn."""
     stream = next(word for word, value in STREAM_CHOICES.items() if value is batch.stream)
     st.session_state.update(
         model=batch.model,
@@ -130,10 +145,11 @@ def fill_form(batch: Batch, *, text: str | None, mode: Mode) -> None:
         weight=batch.weight,
         cap_tokens=batch.cap_tokens,
         cap_usd=None if batch.cap_usd is None else float(batch.cap_usd),
+        reuse_answers=batch.reuse_answers,
+        identical_once=batch.identical_once,
     )
     if batch.sandbox is not None:
         put_in_profile_form(batch.sandbox)
-    put_in_editors(batch.prompts, text=text, mode=mode)
 
 
 # The list of prompts behind the three editors

@@ -9,6 +9,7 @@ from typing import cast
 
 import streamlit as st
 
+from dashboard.form_link import FORM
 from fanout.people import Visibility
 
 CHOICE = "visibility"
@@ -19,15 +20,24 @@ def link_of(run_id: str) -> str | None:
     """The token of the link by which this session came to the run; it counts for the rest of the session."""
     links = cast("dict[str, str]", st.session_state.setdefault("_links", {}))
     token = st.query_params.get("link")
-    if token and st.query_params.get("run") == run_id:
+    if token and run_id in (st.query_params.get("run"), st.query_params.get(FORM)):
         links[run_id] = token
     return links.get(run_id)
 
 
 def address(run_id: str, token: str | None, *, page: str = "") -> str:
     """The link to a run, with its token where it is shared by link. `page`: the address of the page one is on."""
-    url = (st.context.url or "").split("?")[0].rstrip("/").removesuffix(f"/{page}" if page else "")
-    return f"{url}/?run={run_id}" + (f"&link={token}" if token else "")
+    return f"{root(page=page)}/?run={run_id}" + (f"&link={token}" if token else "")
+
+
+def form_address(run_id: str, token: str | None, *, page: str = "") -> str:
+    """The link to the form with a run's prompts and settings."""
+    return f"{root(page=page)}/?{FORM}={run_id}" + (f"&link={token}" if token else "")
+
+
+def root(*, page: str = "") -> str:
+    """Where the browser finds this dashboard, without a slash at its end."""
+    return (st.context.url or "").split("?")[0].rstrip("/").removesuffix(f"/{page}" if page else "")
 
 
 def adopt_visibility(run_id: str, visibility: Visibility) -> None:

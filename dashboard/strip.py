@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import door, elements, house, session, sharing, starting
-from dashboard.inputs import as_text
+from dashboard import door, elements, form_filling, house, session, sharing, starting
 from dashboard.live import Told
 from dashboard.quota_words import go_on_label, waits_for_the_day
 from fanout.errors import FanoutError
@@ -137,10 +136,5 @@ def _go_on_with(opened: Opened) -> None:
 
 
 def _edit_again(run: Run) -> None:
-    written = as_text(run.batch.prompts)
-    session.fill_form(
-        run.batch,
-        text=None if written is None else written.text,
-        mode="line" if written is None else written.mode,
-    )
+    form_filling.from_run(run.run_id, run.batch)
     session.show_form()

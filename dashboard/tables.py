@@ -16,6 +16,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from dashboard.rows import origin
 from fanout.clock import NS_PER_S
 from fanout.run import ENDED, Call, CallStatus, Run
 
@@ -62,6 +63,8 @@ class Row:
     status: str
     prompt: str
     answer: str
+    origin: str | None
+    """Where the answer was taken from; None where it was sent for."""
     latency_s: float | None
     first_token_s: float | None
     attempts: int
@@ -119,18 +122,18 @@ class Cells:
         self._rows: dict[int, Row] = {}
         self._last: tuple[tuple[Call, ...], pa.Table] | None = None
 
-    def row(self, call: Call) -> Row:
+    def row(self, run: Run, call: Call) -> Row:
         """The row of this call; the one made before, where the call did not change."""
         kept = self._rows.get(call.index)
         if kept is None or kept.call is not call:
-            kept = self._rows[call.index] = _row(call)
+            kept = self._rows[call.index] = _row(run, call)
         return kept
 
     def table(self, run: Run, indexes: Iterable[int]) -> pa.Table:
         """An Arrow table of these calls, in this order; the one made last, where none of them changed."""
         calls = tuple(run.calls[index] for index in indexes)
         if self._last is None or not _identical(self._last[0], calls):
-            self._last = (calls, _table([self.row(call) for call in calls]))
+            self._last = (calls, _table([self.row(run, call) for call in calls]))
         return self._last[1]
 
 
@@ -139,9 +142,11 @@ def _identical(before: tuple[Call, ...], now: tuple[Call, ...]) -> bool:
 
 
 def _table(rows: list[Row]) -> pa.Table:
+    origins = [row.origin for row in rows]
     return pa.table(
         {
             "status": pa.array([row.status for row in rows], pa.string()),
+            **({"from": pa.array(origins, pa.string())} if any(origins) else {}),
             "prompt": pa.array([row.prompt for row in rows], pa.string()),
             "latency": pa.array([row.latency_s for row in rows], pa.float64()),
             "answer": pa.array([row.answer for row in rows], pa.string()),
@@ -154,12 +159,13 @@ def _table(rows: list[Row]) -> pa.Table:
     )
 
 
-def _row(call: Call) -> Row:
+def _row(run: Run, call: Call) -> Row:
     return Row(
         call=call,
         status=WORDS[call.status],
         prompt=clip(call.prompt),
         answer=clip(said(call)),
+        origin=origin(call, run_id=run.run_id),
         latency_s=_seconds(call.latency_ns),
         first_token_s=_seconds(call.first_token_ns),
         attempts=len(call.attempts),

@@ -46,7 +46,19 @@ LAG_SHARE = 0.25
 
 
 class Expectation(Protocol):
-    """What a batch will come to; None where no run tells."""
+    """What a batch will come to; time and cost are None where no run tells."""
+
+    @property
+    def calls(self) -> int:
+        """That are sent."""
+
+    @property
+    def reused(self) -> int:
+        """Prompts that take an answer that is there already."""
+
+    @property
+    def shared(self) -> int:
+        """Prompts that share the call of an identical one."""
 
     @property
     def wall_s(self) -> float | None:
@@ -72,7 +84,9 @@ def list_sentence(prompts: Sequence[str]) -> str:
 
 def plan_sentence(batch: Batch, expected: Expectation) -> str:
     """What pressing Run will come to: calls, quota slots, how many at a time, and what is known of time and cost."""
-    calls = len(batch.prompts)
+    calls = expected.calls
+    if not calls:
+        return f"No call: {_have_answers(expected.reused)}."
     said = [counted(calls, "call"), counted(calls, "quota slot")]
     if calls > 1:
         said.append(_at_a_time(calls, batch.max_workers, auto=batch.auto_workers))
@@ -81,13 +95,26 @@ def plan_sentence(batch: Batch, expected: Expectation) -> str:
     if expected.cost_usd is not None:
         said.append(f"about {money(expected.cost_usd)}")
     caps = " or ".join(caps_words(batch.cap_tokens, batch.cap_usd))
-    return f"{', '.join(said)}.{f' Pauses and asks at {caps}.' if caps else ''}"
+    more = [f" {_have_answers(expected.reused)}, taken without a call."] if expected.reused else []
+    if expected.shared:
+        more.append(f" {counted(expected.shared, 'prompt')} {_share(expected.shared)} the call of an identical one.")
+    if caps:
+        more.append(f" Pauses and asks at {caps}.")
+    return f"{', '.join(said)}.{''.join(more)}"
+
+
+def _have_answers(prompts: int) -> str:
+    return f"{counted(prompts, 'prompt')} {'has an answer' if prompts == 1 else 'have answers'} already"
+
+
+def _share(prompts: int) -> str:
+    return "shares" if prompts == 1 else "share"
 
 
 def cost_question(batch: Batch, expected: Expectation) -> str:
     """What is asked before many calls that cost money are sent."""
     cost = "an unknown amount" if expected.cost_usd is None else f"about {money(expected.cost_usd)}"
-    return f"This sends {counted(len(batch.prompts), 'call')} to {batch.model} and costs {cost}. Send them?"
+    return f"This sends {counted(expected.calls, 'call')} to {batch.model} and costs {cost}. Send them?"
 
 
 def speed_up_question(run: Run) -> str:
@@ -207,7 +234,24 @@ def _finished(run: Run, metrics: Metrics) -> list[str]:
     else:
         head = f"{counted(metrics.calls, 'prompt')} {took}"
     bound = bound_sentences(run, quota_bound(run, _now_ns(run, metrics)))
-    return [*failures(run), head, *_retried(metrics), *limited_by(run), *bound, *_added_up(run, metrics)]
+    said = [*failures(run), head, *_taken(run), *_retried(metrics)]
+    return [*said, *limited_by(run), *bound, *_added_up(run, metrics)]
+
+
+def _taken(run: Run) -> list[str]:
+    """Answers that were not sent for."""
+    origins = [call.origin.run_id for call in run.calls if call.origin is not None]
+    shared = origins.count(run.run_id)
+    said = []
+    if taken := len(origins) - shared:
+        said.append(f"{counted(taken, 'answer')} {_was(taken)} there already and {_was(taken)} taken without a call.")
+    if shared:
+        said.append(f"{counted(shared, 'prompt')} {_share(shared)} the call of an identical one.")
+    return said
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _stopped(run: Run, metrics: Metrics) -> list[str]:

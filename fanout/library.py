@@ -123,6 +123,11 @@ class Library:
             self._quota_rows.close()
 
     @property
+    def usual_visibility(self) -> Visibility:
+        """Who sees a run whose starter did not say."""
+        return self._usual
+
+    @property
     def trouble(self) -> str | None:
         """Why nothing can be kept now; None where all is well."""
         return None if self._store is None else self._store.trouble
@@ -153,6 +158,10 @@ class Library:
         live = self.engine.start(batch, by=by, visibility=visibility, baseline_of=baseline_of, reused=reused)
         self._audit(by, "started", live.run_id, f"{_prompts(batch)}, {batch.model}")
         return live
+
+    def answered_before(self, person: Person, batch: Batch) -> frozenset[int]:
+        """The prompts, by place, for which `start` would take an answer that is there already."""
+        return frozenset(self._answers(person, batch, without={})) if batch.reuse_answers else frozenset()
 
     def find(self, person: Person, run_id: str, *, token: str | None = None) -> Opened:
         """One run, for somebody who may see it. `token`: of the link they came with. Raises NoSuchRun."""

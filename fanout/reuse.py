@@ -15,15 +15,19 @@ from fanout.stretch import Known
 
 
 def carried(run: Run, batch: Batch) -> dict[int, Known]:
-    """For each prompt of `batch` the answer that `run` gave to it; identical prompts take theirs one each, in order."""
+    """For each prompt of `batch` the answer that `run` gave to it.
+
+    Identical prompts take theirs one each, in order; where the batch sends them once, the last one is for the rest too.
+    """
     answers: dict[str, deque[Call]] = defaultdict(deque)
     for call in run.calls:
         if call.status == "answered":
             answers[call.prompt].append(call)
     taken: dict[int, Known] = {}
     for place, prompt in enumerate(batch.prompts):
-        if answers.get(prompt):
-            taken[place] = _known(run, answers[prompt].popleft())
+        left = answers.get(prompt)
+        if left:
+            taken[place] = _known(run, left[0] if batch.identical_once and len(left) == 1 else left.popleft())
     return taken
 
 

@@ -116,7 +116,7 @@ class OpenStretch:
             ev.StretchOpened(at_ns=live.now_ns(), stretch=self._number, changes=asked.changes, user_name=asked.by)
         )
         self.prompts = live.batch.prompts
-        self._twins = twins(self.prompts, calls) if live.batch.identical_once else {}
+        self._twins = twins(self.prompts, [call for call in calls if call not in asked.reused]) if live.batch.identical_once else {}
         unsent = {call for each in self._twins.values() for call in each}
         schedule.add(call for call in calls if call not in asked.reused and call not in unsent)
 

@@ -148,6 +148,25 @@ def test_identical_prompts_are_sent_once_and_share_the_answer(database_url: str)
         assert fold(kept.stored(live.run_id)) == run
 
 
+def test_identical_prompts_of_which_one_is_answered_are_not_sent_again(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        run_id = half(kept, ["a", "b"], answered=1)
+        batch = Batch(prompts=["a", "b", "a", "b", "a"], max_workers=1, identical_once=True)
+        live = kept.library.start(batch, carry_from=run_id)
+        assert finish(kept, live) == ["b"]
+        assert outputs(live) == ["first a", "later b", "first a", "later b", "first a"]
+        assert live.snapshot().stop_reason == "finished"
+
+
+def test_what_start_would_take_is_known_before(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        half(kept, ["a", "b", "c"], answered=2)
+        batch = Batch(prompts=["c", "b", "a", "a"], reuse_answers=True)
+        assert kept.library.answered_before(LOCAL, batch) == {1, 2, 3}
+        assert kept.library.answered_before(LOCAL, Batch(prompts=["a"])) == frozenset()
+        assert kept.caller.count == 3, "asking sends nothing"
+
+
 def test_a_failure_of_the_one_that_was_sent_is_that_of_all_and_all_are_sent_again(database_url: str) -> None:
     with Kept(database_url) as kept:
         live = kept.start(prompts=["a", "a"], identical_once=True, retries=0)

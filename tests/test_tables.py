@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ from dashboard.safe import cut, html_escape, markdown_escape
 from dashboard.tables import MOST_CHARACTERS, Cells, Filter, arrange, clip, said
 from fanout.clock import NS_PER_S
 from fanout.errors import ServerFailed
-from fanout.run import ENDED, Call, Run
+from fanout.run import ENDED, Call, Origin, Run
 from tests.runs import history, make_run, snapshots
 
 NONE = Filter()
@@ -61,9 +62,9 @@ def test_a_filter_reaches_prompt_answer_and_the_providers_words() -> None:
 def test_a_row_is_made_again_only_when_its_call_changed() -> None:
     cells = Cells()
     run = make_run(n=5)
-    first = [cells.row(call) for call in run.calls]
+    first = [cells.row(run, call) for call in run.calls]
     changed = replace(run.calls[2], output="other")
-    again = [cells.row(call) for call in (*run.calls[:2], changed, *run.calls[3:])]
+    again = [cells.row(run, call) for call in (*run.calls[:2], changed, *run.calls[3:])]
     assert [a is b for a, b in zip(first, again, strict=True)] == [True, True, False, True, True]
 
 
@@ -97,7 +98,7 @@ def test_a_failure_says_its_sentence_and_the_providers_words() -> None:
 def test_every_end_has_its_word(status: str) -> None:
     run = make_run(n=1)
     call = replace(run.calls[0], status=status)  # type: ignore[arg-type]
-    assert Cells().row(call).status == status.replace("_", " ")
+    assert Cells().row(run, call).status == status.replace("_", " ")
 
 
 def test_markdown_and_html_show_as_themselves() -> None:
@@ -105,3 +106,13 @@ def test_markdown_and_html_show_as_themselves() -> None:
         r"\!\[x\]\(http\:\/\/evil\) \# \:red\[a\] \$b\$ \<i\>"
     )
     assert html_escape("<img src=\"x\" onerror='y'>&") == "&lt;img src=&quot;x&quot; onerror=&#x27;y&#x27;&gt;&amp;"
+
+
+def test_a_row_names_where_its_answer_was_taken_from() -> None:
+    run = make_run(n=3)
+    at_s = time.mktime((2026, 5, 12, 14, 2, 0, 0, 0, -1))
+    taken = replace(run.calls[0], origin=Origin(run_id="ab12cd34ef567890", call=6, answered_at_s=at_s))
+    shared = replace(run.calls[1], origin=Origin(run_id=run.run_id, call=0, answered_at_s=at_s))
+    table = Cells().table(replace(run, calls=(taken, shared, run.calls[2])), (0, 1, 2))
+    assert table.column("from").to_pylist() == ["run ab12cd34, 12 May 2026", "prompt 1", None]
+    assert "from" not in Cells().table(run, (0, 1, 2)).column_names, "where nothing was taken, there is no such column"

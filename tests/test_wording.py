@@ -345,6 +345,9 @@ def test_measuring_says_what_it_costs() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
+    calls: int = 0
+    reused: int = 0
+    shared: int = 0
     wall_s: float | None = None
     cost_usd: float | None = None
 
@@ -355,14 +358,38 @@ class Expected:
         (
             40,
             8,
-            Expected(wall_s=6.03, cost_usd=0.004),
+            Expected(calls=40, wall_s=6.03, cost_usd=0.004),
             "40 calls, 40 quota slots, 8 at a time, about 6 s, about $0.004.",
         ),
-        (40, 8, Expected(), "40 calls, 40 quota slots, 8 at a time."),
-        (40, 1, Expected(), "40 calls, 40 quota slots, one after another."),
-        (5, 8, Expected(), "5 calls, 5 quota slots, all at once."),
-        (1, 8, Expected(wall_s=0.84), "1 call, 1 quota slot, about 840 ms."),
-        (10_000, 64, Expected(wall_s=3840.0), "10,000 calls, 10,000 quota slots, 64 at a time, about 1 h 4 min."),
+        (40, 8, Expected(calls=40), "40 calls, 40 quota slots, 8 at a time."),
+        (40, 1, Expected(calls=40), "40 calls, 40 quota slots, one after another."),
+        (5, 8, Expected(calls=5), "5 calls, 5 quota slots, all at once."),
+        (1, 8, Expected(calls=1, wall_s=0.84), "1 call, 1 quota slot, about 840 ms."),
+        (
+            10_000,
+            64,
+            Expected(calls=10_000, wall_s=3840.0),
+            "10,000 calls, 10,000 quota slots, 64 at a time, about 1 h 4 min.",
+        ),
+        (
+            40,
+            8,
+            Expected(calls=28, reused=12),
+            "28 calls, 28 quota slots, 8 at a time. 12 prompts have answers already, taken without a call.",
+        ),
+        (
+            2,
+            8,
+            Expected(calls=1, reused=1),
+            "1 call, 1 quota slot. 1 prompt has an answer already, taken without a call.",
+        ),
+        (
+            40,
+            8,
+            Expected(calls=39, shared=1),
+            "39 calls, 39 quota slots, 8 at a time. 1 prompt shares the call of an identical one.",
+        ),
+        (40, 8, Expected(calls=0, reused=40), "No call: 40 prompts have answers already."),
     ],
 )
 def test_the_plan(calls: int, workers: int, expected: Expected, sentence: str) -> None:
@@ -371,10 +398,10 @@ def test_the_plan(calls: int, workers: int, expected: Expected, sentence: str) -
 
 def test_the_question_before_money_is_spent() -> None:
     batch = Batch(prompts=["p"] * 501, model="openai:x")
-    assert wording.cost_question(batch, Expected(cost_usd=1.5)) == (
+    assert wording.cost_question(batch, Expected(calls=501, cost_usd=1.5)) == (
         "This sends 501 calls to openai:x and costs about $1.50. Send them?"
     )
-    assert "an unknown amount" in wording.cost_question(batch, Expected())
+    assert "an unknown amount" in wording.cost_question(batch, Expected(calls=501))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from dashboard.door.rules import SKEW_S, Admitted, Policy, Turned, judge, login_id
+from dashboard.form_link import FORM, MOST_CHARACTERS, SETTINGS
 
 MOST = 10_000
 """Entries that each memory keeps; the oldest goes first."""
@@ -27,11 +28,13 @@ ATTEMPTS_PER_S = 0.5
 """Logins of one client address: 30 at once (a team behind one address in the morning), then one in two seconds. A
 login takes two requests, so each attempt here is one of them."""
 PAGE = re.compile(r"[a-z-]{0,40}")
-QUERY_KEYS = ("run", "link", "a", "b", "q", "show", "sort", "page")
+QUERY_KEYS = ("run", "link", "a", "b", "q", "show", "sort", "page", FORM, *SETTINGS)
 """The only shape of a page's name and the only keys that a link keeps through a login: nobody is led elsewhere."""
 _VALUE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SEARCH = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 """Of `q`, the words that are looked for; `path` encodes them."""
+_SETTING = re.compile(rf"[^\x00-\x08\x0b-\x1f\x7f]{{0,{MOST_CHARACTERS}}}")
+"""Of a setting that a link to the form names; instructions have lines."""
 
 Now = Callable[[], float]
 
@@ -46,7 +49,7 @@ class Asked:
     @classmethod
     def of(cls, page: str, query: Mapping[str, str]) -> Asked:
         """Keep of an address what is known and harmless."""
-        kept = tuple((key, query[key]) for key in QUERY_KEYS if _shape(key).fullmatch(query.get(key, "")))
+        kept = tuple((key, query[key]) for key in QUERY_KEYS if key in query and _shape(key).fullmatch(query[key]))
         return cls(page=page if PAGE.fullmatch(page) else "", query=kept)
 
     def path(self) -> str:
@@ -55,7 +58,7 @@ class Asked:
 
 
 def _shape(key: str) -> re.Pattern[str]:
-    return _SEARCH if key == "q" else _VALUE
+    return _SETTING if key in SETTINGS else _SEARCH if key == "q" else _VALUE
 
 
 class Ended:

@@ -12,9 +12,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import door, elements, found, house, naming, pages, session, session_history, sharing
+from dashboard import door, elements, form_filling, found, house, naming, pages, session, session_history, sharing
 from dashboard.history.words import delete_question, not_theirs
-from dashboard.inputs import as_text
 from dashboard.rows import title
 from dashboard.safe import cut
 from dashboard.units import counted
@@ -79,11 +78,7 @@ def _duplicate(run_id: str) -> None:
     if opened is None:
         session_history.tell(found.NOT_KNOWN)
         return
-    batch = replace(opened.run.snapshot().batch, name=opened.row.name)
-    written = as_text(batch.prompts)
-    session.fill_form(
-        batch, text=None if written is None else written.text, mode="line" if written is None else written.mode
-    )
+    form_filling.from_run(run_id, replace(opened.run.snapshot().batch, name=opened.row.name))
     session_history.open_form()
 
 

@@ -111,6 +111,16 @@ class Screen:
         expect(field).to_have_value(name)
         self.quiet()
 
+    def pick(self, key: str, option: str) -> None:
+        """Choose from a list that opens. It closes when the page moves, so the page is let come to rest first."""
+        field = self.key(key).get_by_role("combobox")
+        self.quiet()
+        self.page.evaluate(_AT_REST)
+        field.scroll_into_view_if_needed()
+        self.page.evaluate(_AT_REST)
+        field.click()
+        self.page.get_by_role("option", name=option).click()
+
     def more(self) -> None:
         """Open what most people leave alone."""
         self.key("more").locator("summary").click()
@@ -322,6 +332,12 @@ _COLUMN = """(name) => {
   const heads = [...grid.querySelectorAll('thead th')].map((head) => head.textContent)
   const place = heads.findIndex((head) => head === name || head.startsWith(name + ' ('))
   return [...grid.querySelectorAll('tbody tr')].map((row) => row.children[place].textContent)
+}"""
+_AT_REST = """async () => {
+  const finite = (animation) => animation.effect.getComputedTiming().iterations !== Infinity
+  const moving = () => document.getAnimations().filter(finite)
+  while (moving().length) await Promise.allSettled(moving().map((animation) => animation.finished))
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
 }"""
 _PAINTED = """(scheme) => new Promise((done) => {
   const app = document.querySelector('.stApp')

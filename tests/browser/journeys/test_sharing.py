@@ -1,0 +1,128 @@
+"""Two people in two browsers: what one keeps to herself, shares by link and withdraws, and what the other can do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.journeys.provider import Provider
+from tests.browser.journeys.screen import Screen
+from tests.browser.journeys.team import NewSomebody, directory, served_to_a_team, somebodies
+from tests.browser.serving import KEY, Served
+
+SECRET = "sisal plan"
+GUESSES = ("/?run={}", "/?form={}", "/compare?a={}&b={}", "/compare?b={}", "/?run={}&link=guessed", "/runs?q={}")
+
+
+@pytest.fixture(scope="module")
+def provider_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with directory(tmp_path_factory.mktemp("directory")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def team(provider_url: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served_to_a_team(
+        tmp_path_factory.mktemp("team"),
+        provider_url,
+        FANOUT_MODELS="openai-chat:echo",
+        OPENAI_BASE_URL=provider.base_url,
+        OPENAI_API_KEY=KEY,
+    ) as found:
+        yield found
+
+
+@pytest.fixture
+def somebody(browser: Browser, shots: Path, provider_url: str) -> Iterator[NewSomebody]:
+    with somebodies(browser, shots, provider_url) as make:
+        yield make
+
+
+def _shared(anna: Screen, choice: str) -> list[str]:
+    """Choose who sees the run; gives the links that are then shown."""
+    body = anna.page.get_by_test_id("stPopoverBody")
+    if not body.is_visible():
+        anna.press("Share")
+    body.get_by_text(choice, exact=True).click()
+    expect(body.get_by_role("radio", name=choice)).to_be_checked()
+    codes = body.get_by_test_id("stCode")
+    with_link = re.compile("link=") if "link" in choice else re.compile(r"\?run=[0-9a-f]+$")
+    expect(codes.first).to_have_text(with_link)
+    return [text.strip().removeprefix(anna.url) for text in codes.all_inner_texts()]
+
+
+def _said(screen: Screen, run: str) -> str:
+    """What the page says, whichever run it was asked for."""
+    screen.quiet()
+    assert SECRET not in screen.page.content()
+    return screen.page.get_by_test_id("stMain").inner_text().replace(run, "RUN").replace(run[:8], "RUN")
+
+
+def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
+    team: Served, somebody: NewSomebody, provider: Provider
+) -> None:
+    anna = somebody(team).comes_in("anna")
+    anna.choose_model("openai-chat:echo")
+    anna.type_prompts(f"{SECRET} one", f"hold {SECRET}")
+    anna.says("2 calls, 2 quota slots")
+    anna.more()
+    anna.pick("run_visibility", "Only me and admins")
+    anna.shoot("who-sees", tall=1500)
+    run = anna.run()
+    anna.counts("1 of 2 answered, 1 in flight")
+
+    # A guess gets the answer of a run that never was
+    bens = somebody(team)
+    ben = bens.comes_in("ben")
+    never = "0123456789abcdef"
+    for path in GUESSES:
+        refused = _said(ben.open(path.format(run, run)), run)
+        assert refused == _said(ben.open(path.format(never, never)), never), path
+
+    # By link: Ben looks, live, and may not drive
+    to_run, to_form = _shared(anna, "Whoever is logged in and has the link")
+    anna.shoot("share")
+    ben.open(to_run)
+    ben.counts("1 of 2 answered, 1 in flight")
+    ben.says("This run is Anna Example's: you can look at it, and duplicate it.")
+    for label in ("Stop", "Pause", "Rename"):
+        expect(ben.page.get_by_role("button", name=label, exact=True)).to_have_count(0)
+    ben.shoot("shared-with-me")
+    ben.open("/runs")
+    ben.says("No run yet.")  # a link is no listing
+
+    # Into a run of his own
+    ben.open(to_form)
+    ben.says("From a link: 2 prompts and the settings of run")
+    ben.type_prompts("bens own")
+    own = ben.run()
+    ben.counts("1 of 1 answered")
+    assert own != run
+    expect(ben.page.get_by_role("button", name="Edit and run again")).to_be_visible()
+
+    # A new link: the old one opens nothing, not even where it is open
+    ben.open(to_run)
+    ben.counts("1 of 2 answered, 1 in flight")
+    anna.press("Make a new link")
+    body = anna.page.get_by_test_id("stPopoverBody")
+    expect(body.get_by_test_id("stCode").first).not_to_have_text(re.compile(re.escape(to_run)))
+    ben.says("This run is not known here.")
+    assert _said(ben.open(to_run), run) == _said(ben.open(to_run.replace(run, never)), never)
+    newer = body.get_by_test_id("stCode").first.inner_text().strip().removeprefix(anna.url)
+    ben.open(newer)
+    ben.counts("1 of 2 answered, 1 in flight")
+
+    # With everybody, and with nobody
+    _shared(anna, "Everybody who is logged in")
+    ben.open(f"/?run={run}")
+    ben.counts("1 of 2 answered, 1 in flight")
+    _shared(anna, "Only me and admins")
+    ben.says("This run is not known here.")
+    assert _said(ben.open(newer), run) == _said(ben.open(newer.replace(run, never)), never)
+    provider.release(SECRET.split()[0])
+    anna.page.keyboard.press("Escape")
+    anna.counts("2 of 2 answered")
