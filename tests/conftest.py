@@ -9,19 +9,24 @@ from pathlib import Path
 import pytest
 
 from fanout.store.database import url_of
+from tests.keys import in_folder, in_postgres
 from tests.postgres import Postgres, binaries
 from tests.stores import bury
 
 
 @pytest.fixture(scope="session", autouse=True)
 def nobodys_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test writes into the home of whoever runs it, nor does a process that a test starts."""
+    """No test writes into the home of whoever runs it, nor does a process that a test starts.
+
+    After the last test, what all of them left behind (databases, logs, exports, reports) holds no key.
+    """
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FANOUT_DATA_DIR", str(folder / "fanout"))
         patch.setenv("XDG_DATA_HOME", str(folder))
         patch.delenv("FANOUT_DATABASE_URL", raising=False)
         yield folder
+    assert in_folder(tmp_path_factory.getbasetemp()) == [], "a key was kept"
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +41,7 @@ def postgres() -> Iterator[Postgres]:
     try:
         server.start()
         yield server
+        assert [found for url in server.made() for found in in_postgres(url)] == [], "a key was kept"
     finally:
         server.remove()
 

@@ -65,6 +65,10 @@ class Postgres:
             connection.execute(f"CREATE DATABASE {name}")
         return self._url(name)
 
+    def made(self) -> list[str]:
+        """The URLs of all databases that were made."""
+        return [self._url(f"test{number + 1}") for number in range(self._made)]
+
     def remove(self) -> None:
         """Stop it and leave nothing behind."""
         try:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.hostile import Answer, Hostile, Received, status
+from tests.keys import BYSTANDER, SHAPES, in_folder, in_postgres
 from tests.killing import forge
+from tests.postgres import Postgres
 from tests.stores import asked, eventually
-
-SHAPES = {
-    "OpenAI": "sk-proj-Zq81-5rY7w_Lk2mVt0Ub9Xc4Nd6Pe3Fg",
-    "Anthropic": "sk-ant-api03-Zq815rY7wLk2mVt0Ub9Xc4Nd6Pe3Fg-AA",
-    "Google": "AIzaSyZq815rY7wLk2mVt0Ub9Xc4Nd6Pe3FgH",
-    "of no known shape": "zq81/5ry7w=lk2mvt0ub9xc4nd6pe3fg",
-}
 
 
 def echoing(code: int) -> object:
@@ -44,7 +42,7 @@ def test_a_key_that_a_provider_says_back_is_kept_nowhere(tmp_path: Path, key: st
             "FANOUT_DATA_DIR": str(tmp_path / "data"),
             "OPENAI_API_KEY": key,
             "OPENAI_BASE_URL": server.base_url,
-            "ANTHROPIC_API_KEY": "sk-ant-another-one-that-is-there-0001",
+            "ANTHROPIC_API_KEY": BYSTANDER,
         }
         with forge(tmp_path, **environment) as warm:
             options = ("--model", "openai-chat:m", "--json", "--retries", "0", "--timeout", "5")
@@ -66,11 +64,33 @@ def test_a_key_that_a_provider_says_back_is_kept_nowhere(tmp_path: Path, key: st
     assert "Incorrect API key provided: [key]" in (tmp_path / "export.run").read_text() or code == 429
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 10
-    spelled = {key, json.dumps(key)[1:-1], key.replace("/", "\\/")}
-    for path in written:
-        content = path.read_bytes()
-        for each in spelled:
-            assert each.encode() not in content, f"the key is in {path.name}"
-        assert b"sk-ant-another" not in content
+    assert in_folder(tmp_path, (key, BYSTANDER)) == []
     url = f"sqlite:///{tmp_path}/data/fanout.db"
     assert asked(url, "SELECT count(*) FROM run") == [(1,)]
+
+
+def test_the_search_finds_a_key_wherever_it_is_kept(tmp_path: Path) -> None:
+    """The search is held to account too: at the end of all tests it goes over everything that they left behind."""
+    key = SHAPES["of no known shape"]
+    (tmp_path / "clean.log").write_text("nothing")
+    (tmp_path / "app.log").write_text(f"Bearer {key}")
+    (tmp_path / "export.json").write_text(json.dumps({"said": key}).replace("/", "\\/"))
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        connection.execute("CREATE TABLE chunk (data TEXT)")
+        connection.execute("INSERT INTO chunk VALUES (?)", ("x" * 4_050 + key + "x" * 4_050,))
+        connection.commit()
+    found = [each.split(",")[0] for each in in_folder(tmp_path)]
+    assert found == ["a.db", "app.log", "export.json"]
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+
+def test_the_search_finds_a_key_in_postgresql(postgres: Postgres) -> None:
+    url = postgres.fresh()
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE chunk (data TEXT)")
+        assert in_postgres(url) == []
+        connection.execute("INSERT INTO chunk VALUES (%s)", ("x" * 9_000 + SHAPES["Google"],))
+        connection.commit()
+        assert in_postgres(url) == [f"{url.rsplit('/', 1)[-1]}.chunk"]
+        connection.execute("DROP TABLE chunk")

@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.keys import JOURNEYS
+
 ROOT = Path(__file__).resolve().parents[2]
 UP_WITHIN_S = 60.0
 ENDED_WITHIN_S = 20.0
 """Both only ever mean failure."""
-KEY = "sk-journey-0123456789abcdefghijklmnop"
+KEY = JOURNEYS
 """What stands for a secret in every server that is started here: it must turn up nowhere."""
 
 

@@ -24,6 +24,7 @@ from tests.browser.chromium import FLAGS, chromium_path
 from tests.browser.journeys.provider import Provider
 from tests.browser.journeys.screen import WAIT_MS, WIDE, Screen
 from tests.browser.serving import KEY, Served, served
+from tests.keys import in_frame
 
 SHOTS = Path(__file__).resolve().parents[1] / "shots"
 DEEP_LINK = re.compile(r"/(runs|sandbox|quota|compare|audit)/_stcore/(health|host-config)$")
@@ -112,6 +113,12 @@ class Watched:
     def _opened(self, socket: WebSocket) -> None:
         if not socket.url.startswith(self._socket):
             self.wrong.append(f"socket to elsewhere: {socket.url}")
+        socket.on("framereceived", self._received)
+
+    def _received(self, frame: bytes | str) -> None:
+        """All that a page ever shows came through here."""
+        if in_frame(frame):
+            self.wrong.append("a key reached the page")
 
 
 @pytest.fixture(scope="session")

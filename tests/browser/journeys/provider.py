@@ -29,6 +29,12 @@ from tests.hostile import (
 
 HALF: Answer = [EVENTS_HEAD, event({"role": "assistant", "content": "half an "}), Close()]
 
+
+def _key(request: Received) -> str:
+    """What it was let in by, which providers are known to say back."""
+    return request.headers.get("authorization", "").removeprefix("Bearer ")
+
+
 FAULTS: Mapping[str, Callable[[Received], Answer]] = {
     "fail-500": lambda _: status(500, "the engine room is flooded"),
     "limit-429": lambda _: status(429, "slow down, please", retry_after="0"),
@@ -38,7 +44,7 @@ FAULTS: Mapping[str, Callable[[Received], Answer]] = {
     "close": lambda _: [Close()],
     "reset": lambda _: [Reset()],
     "hang": lambda _: [Hang()],
-    "words": lambda request: status(500, request.prompt.partition(" ")[2]),
+    "words": lambda request: status(500, request.prompt.partition(" ")[2].replace("{key}", _key(request))),
 }
 
 

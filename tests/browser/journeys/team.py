@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.browser.journeys.screen import WAIT_MS, WIDE, Screen
 from tests.browser.serving import UP_WITHIN_S, Served, served
+from tests.keys import in_frame
 
 COOKIE_SECRET = "a-cookie-secret-of-the-journeys-0123456789"
 PEOPLE: tuple[dict[str, Any], ...] = (
@@ -129,8 +130,13 @@ def somebodies(browser: Browser, shots: Path, provider_url: str) -> Iterator[New
         context.route("https://**", lambda route: route.abort())  # the provider's page wants a style sheet from afar
         context.on("weberror", lambda error: wrong.append(f"page error: {error.error.stack or error.error}"))
         context.on("request", lambda request: _asked(request.url, team.url))
+        context.on("page", lambda page: page.on("websocket", lambda socket: socket.on("framereceived", _received)))
         contexts.append(context)
         return Somebody(context=context, team=team, base=base, shots=shots)
+
+    def _received(frame: bytes | str) -> None:
+        if in_frame(frame) or (COOKIE_SECRET.encode() in (frame.encode() if isinstance(frame, str) else frame)):
+            wrong.append("a secret reached the page")
 
     def _asked(url: str, ours: str) -> None:
         if not url.startswith((f"{ours}/", f"{provider_url}/", "https://cdn.jsdelivr.net/", "data:", "blob:")):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.journeys.screen import Screen
 from tests.browser.serving import KEY, Served
@@ -45,11 +47,13 @@ def test_the_page_never_shows_a_key(browse: Callable[..., Screen]) -> None:
     screen.choose_model("openai-chat:faults")
     screen.more()
     screen.number("Retries", 0)
-    screen.type_prompts(f"words your key is {KEY} indeed", "key hello")
+    screen.type_prompts("words your key is {key} indeed", "key hello")
     screen.run()
     screen.counts("1 failed, 1 of 2 answered")
     screen.choose("Order", "As they were given")
     screen.rows(2)
     screen.press_row(0)
     detail = screen.open_detail(1)
-    assert KEY not in detail.locator("code").nth(1).inner_text()
+    expect(detail.locator("code").nth(1)).to_have_text(re.compile(r"your key is \[key\] indeed"))
+    for kind in ("csv", "jsonl", "run", "trace", "report"):
+        assert KEY.encode() not in screen.download(kind)
