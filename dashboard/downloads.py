@@ -101,7 +101,7 @@ def _kinds(chosen: Chosen, baseline: Watched | None) -> tuple[_Download, ...]:
             ending="html",
             mime="text/html",
             write=lambda opened, _: report_html(
-                opened.run.snapshot(), baseline=None if baseline is None else baseline.snapshot()
+                opened.named(), baseline=None if baseline is None else baseline.snapshot()
             ),
             help="One file with the chart, the numbers and every answer, that opens anywhere without a server.",
         ),

@@ -38,9 +38,9 @@ def opened(run_id: str) -> Opened | None:
 
 
 def find(run_id: str) -> Run | None:
-    """The run of this id as it stands; None where it is not known to whoever asks."""
+    """The run of this id as it stands, under the name it has now; None where it is not known to whoever asks."""
     found = opened(run_id)
-    return None if found is None else found.run.snapshot()
+    return None if found is None else found.named()
 
 
 def choices() -> tuple[Choice, ...]:

@@ -8,7 +8,7 @@ keep nothing. Every question names a `Person`, and a run that they may not see i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -63,6 +63,11 @@ class Opened:
     def live(self) -> LiveRun | None:
         """The run, where this process drives it."""
         return self.run if isinstance(self.run, LiveRun) else None
+
+    def named(self) -> Run:
+        """The run as it stands, under the name that it has now."""
+        run = self.run.snapshot()
+        return run if run.batch.name == self.row.name else replace(run, batch=replace(run.batch, name=self.row.name))
 
 
 class Library:

@@ -116,9 +116,10 @@ class OpenStretch:
             ev.StretchOpened(at_ns=live.now_ns(), stretch=self._number, changes=asked.changes, user_name=asked.by)
         )
         self.prompts = live.batch.prompts
-        self._twins = twins(self.prompts, [call for call in calls if call not in asked.reused]) if live.batch.identical_once else {}
+        to_send = [call for call in calls if call not in asked.reused]
+        self._twins = twins(self.prompts, to_send) if live.batch.identical_once else {}
         unsent = {call for each in self._twins.values() for call in each}
-        schedule.add(call for call in calls if call not in asked.reused and call not in unsent)
+        schedule.add(call for call in to_send if call not in unsent)
 
     def why_not_ready(self) -> CallFailed | None:
         """Make the caller ready, in a pool thread; None where it is."""

@@ -46,6 +46,29 @@ def found(library: Library, words: str) -> list[str | None]:
     return [row.name for row in shelf_of(library).list(ANNA, Wanted(words=words)).rows]
 
 
+def test_nobody_measures_anothers_speed_up_by_a_file_that_claims_it(library: Library) -> None:
+    measured = put(library, "hers", seed=1)
+    opened, *rest = history(n=2, max_workers=1, seed=2, run_id="claims-to")
+    assert isinstance(opened, RunOpened)
+    claim = (replace(opened, baseline_of=measured), *rest)
+    store = library.engine._store
+    assert isinstance(store, SqlStore)
+    store.put_in(claim, BEN)
+    assert library.baseline_of(ANNA, measured) is None
+    own = store.put_in(claim, ANNA)
+    baseline = library.baseline_of(ANNA, measured)
+    assert baseline is not None
+    assert baseline.run_id == own
+
+
+def test_a_run_is_handed_on_under_the_name_it_has_now(library: Library) -> None:
+    run_id = put(library, "before", seed=1)
+    assert library.find(ANNA, run_id).named().batch.name == "before"
+    shelf_of(library).rename(ANNA, run_id, "after")
+    opened = library.find(ANNA, run_id)
+    assert (opened.named().batch.name, opened.run.snapshot().batch.name) == ("after", "before")
+
+
 def test_words_are_found_in_any_case_of_any_letters(library: Library) -> None:
     put(library, "ÜBERSETZUNG der Texte", seed=1)
     put(library, "100% of it", seed=2)

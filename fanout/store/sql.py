@@ -206,7 +206,10 @@ class SqlStore:
         return Claimed(journal=journal, events=moved(events, shift_ns))
 
     def put_in(self, events: Sequence[Event], owner: Person) -> str:
-        """Store a run that was made elsewhere, ended, under its id or another one where that is taken; gives the id."""
+        """Store a run that was made elsewhere, ended, under its id or another one where that is taken; gives the id.
+
+        That it measures another run's speed-up is believed only of who owns that run: the figure would stand there.
+        """
         run = fold(events)
         ended = (*events, *closing(run, at_ns=last_stamp_ns(run)))
         with self.database.write() as connection:
@@ -220,6 +223,10 @@ class SqlStore:
                 user_id=owner.user_id,
                 user_name=owner.name,
             )
+            if opened.baseline_of is not None and owner.role != "admin":
+                measured = sa.select(RUN.c.owner_id).where(RUN.c.run_id == opened.baseline_of)
+                if connection.execute(measured).scalar() != owner.user_id:
+                    opened = replace(opened, baseline_of=None)
             text = write((opened, *ended[1:]))
             self._statements.open_run(connection, opened, visibility=self._visibility)
             connection.execute(CHUNK.insert(), {"run_id": opened.run_id, "seq": 0, "events": len(ended), "data": text})
