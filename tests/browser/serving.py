@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -30,7 +31,7 @@ KEY = JOURNEYS
 """What stands for a secret in every server that is started here: it must turn up nowhere."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Served:
     """A dashboard that answers."""
 
@@ -39,6 +40,12 @@ class Served:
     log: Path
     began_s: float
     """When the command was given (monotonic)."""
+    was_killed: bool = False
+
+    def kill(self) -> None:
+        """End it as a power cut would: nothing in it runs any more."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.was_killed = True
 
     def said(self) -> str:
         """What the terminal shows so far."""
@@ -47,6 +54,11 @@ class Served:
     def runs_going(self) -> int:
         """How many runs go on."""
         return int(_json(f"{self.url}/health")["runs_going"])
+
+
+def environment_of(folder: Path, **more: str) -> dict[str, str]:
+    """What a process that lives in this folder finds around it."""
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **more}
 
 
 @contextmanager
@@ -60,7 +72,7 @@ def served(folder: Path, **environment: str) -> Iterator[Served]:
         child = subprocess.Popen(
             [*command, "--server.headless", "true"],
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environment},
+            env=environment_of(folder, **environment),
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -68,7 +80,7 @@ def served(folder: Path, **environment: str) -> Iterator[Served]:
         try:
             _await_up(found, child)
             yield found
-            assert child.poll() is None, f"the server ended by itself: {found.said()}"
+            assert found.was_killed or child.poll() is None, f"the server ended by itself: {found.said()}"
         finally:
             _end(child)
     said = found.said()
