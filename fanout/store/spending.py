@@ -16,12 +16,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from fanout.clock import Clock, seconds
+from fanout.clock import NS_PER_S, Clock
 from fanout.events import Event, Succeeded
 from fanout.quota.caps import Amount, day_of
 from fanout.quota.estimate import CHARACTERS_A_TOKEN
 from fanout.store.database import Database
 from fanout.store.tables import SPEND
+
+DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +55,20 @@ class Spending:
 
     def of(self, run_id: str, user_id: str, prompts: Sequence[str], events: Iterable[Event]) -> tuple[Spent, ...]:
         """What these events say was used, by day."""
-        by_day: dict[str, Amount] = {}
+        now_ns, now_s = self._clock.now_ns(), time.time()
+        tokens: dict[int, int] = {}  # by the number of the day: an answer costs no date and no Amount of its own
+        usd: dict[int, float] = {}
         for event in events:
-            if isinstance(event, Succeeded):
-                day = day_of(self._wall_s(event.at_ns))
-                used = Amount(tokens=tokens_of(event, prompts[event.call]), usd=event.cost_usd or 0.0)
-                by_day[day] = by_day.get(day, Amount()) + used
+            if type(event) is Succeeded:
+                day = int((now_s - max(0, now_ns - event.at_ns) / NS_PER_S) // DAY_S)
+                tokens[day] = tokens.get(day, 0) + tokens_of(event, prompts[event.call])
+                usd[day] = usd.get(day, 0.0) + (event.cost_usd or 0.0)
         return tuple(
-            Spent(day=day, run_id=run_id, user_id=user_id, amount=amount)
-            for day, amount in by_day.items()
-            if amount != Amount()
+            Spent(
+                day=day_of(day * DAY_S), run_id=run_id, user_id=user_id, amount=Amount(tokens=tokens[day], usd=usd[day])
+            )
+            for day in tokens
+            if tokens[day] or usd[day]
         )
 
     def write(self, connection: sa.Connection, spent: Iterable[Spent]) -> None:
@@ -90,9 +96,6 @@ class Spending:
     def told_of(self, day: str) -> Mapping[str, Amount]:
         """What this process has told of this day, by user."""
         return dict(self._told.get(day, {}))
-
-    def _wall_s(self, at_ns: int) -> float:
-        return time.time() - max(0.0, seconds(self._clock.now_ns() - at_ns))
 
 
 def tokens_of(event: Succeeded, prompt: str) -> int:
