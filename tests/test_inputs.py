@@ -27,6 +27,8 @@ FORM: dict[str, Any] = {
     "weight": 1,
     "cap_tokens": None,
     "cap_usd": None,
+    "reuse_answers": False,
+    "identical_once": False,
 }
 
 
