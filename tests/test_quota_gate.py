@@ -167,7 +167,7 @@ def others(*, theirs_a_second: int, seed: int, jitter_ms: int) -> int:
         provider.take(1, at_ns)
         ends_ns = at_ns + (100 + draw.randrange(jitter_ms)) * NS_PER_MS
         flying.append((ends_ns, tick, booked, max(0, provider.free(at_ns))))
-    return made.meters.known["requests"].others_per_minute()
+    return made.meters.others_per_minute("requests", at_ns)
 
 
 @settings(max_examples=25, deadline=None)

@@ -297,7 +297,7 @@ def test_a_unit_or_two_of_rounding_is_nobody() -> None:
         booked = made.book("run", ONE, at_ns)
         made.observe(booked, said(0 if tick > 8 else 1, limit=120), at_ns)
         made.settle(booked, ONE, at_ns)
-    assert made.meters.known["requests"].others_per_minute() == 0
+    assert made.meters.others_per_minute("requests", at_ns) == 0
 
 
 def others(*, share: float) -> int:
@@ -312,7 +312,7 @@ def others(*, share: float) -> int:
         taken = due
         made.observe(booked, said(theirs.free(at_ns)), at_ns)
         made.settle(booked, ONE, at_ns)
-    return made.meters.known["requests"].others_per_minute()
+    return made.meters.others_per_minute("requests", at_ns)
 
 
 @pytest.mark.parametrize("latency_ms", [30, 2_500])
@@ -342,7 +342,7 @@ def test_one_run_alone_is_never_taken_for_somebody_else(burst: int, latency_ms: 
             answered += lets
         known = made.meters.known.get("requests")
         if known is not None:
-            assert known.others_per_minute() == 0
+            assert made.meters.others_per_minute("requests", at_ns) == 0
             assert known.meter.capacity <= burst
 
 

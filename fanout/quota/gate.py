@@ -219,12 +219,18 @@ class Gate:
             names=set(known),
             totals={name: each.total for name, each in known.items()},
         )
+        certain = not self.others.in_flight(at_ns)
+        for each in known.values():
+            each.elsewhere.booked(self._booked, at_ns, certain=certain)
         self._outstanding.add(booked)
         self._sample(at_ns)
         return booked
 
-    def settle(self, booked: Reservation, used: Cost, at_ns: int) -> None:
-        """The attempt has ended and used this much; a second time does nothing."""
+    def settle(self, booked: Reservation, used: Cost, at_ns: int, *, certain: bool = True) -> None:
+        """The attempt has ended and used this much; a second time does nothing.
+
+        `certain`: whether the provider is known to have charged just that.
+        """
         if booked not in self._outstanding:
             return
         self._enter(at_ns)
@@ -232,6 +238,9 @@ class Gate:
         self.in_flight -= 1
         self.heard = True
         self.meters.settle(booked.cost, used, frozenset(booked.names), at_ns, booked_ns=booked.booked_ns)
+        for name in booked.names:
+            known = self.meters.known[name]
+            known.elsewhere.ended(booked.order, used.of(name), certain=certain, cost_ns=known.meter.cost_ns(1))
         sharer = self.runs.get(booked.run_id)
         if sharer is not None:
             sharer.in_flight -= 1
@@ -251,6 +260,8 @@ class Gate:
             known = self.meters.known.get(name)
             if known is not None:
                 since = known.total - booked.totals.get(name, 0)
+                if reading.remaining is not None:
+                    known.elsewhere.said(booked.order, reading.remaining + reading.rounded_to - 1)
                 self.meters.read(name, reading, booked_ns=booked.booked_ns, since=since, alone=alone, at_ns=at_ns)
 
     def refused(
@@ -259,6 +270,8 @@ class Gate:
         """A 429: nobody starts before `until_ns`. `words` say why it came and what would have avoided it."""
         self._enter(at_ns)
         self.blocked_until_ns = max(until_ns, self.blocked_until_ns or until_ns)
+        for _, known in self.meters:
+            known.elsewhere.doubt(booked.order)  # some providers count it, some do not
         if not self._told(report) and self.learnt.refused(started_ns=booked.booked_ns, at_ns=at_ns):
             self._take_over_learnt(at_ns, why="the provider refused and did not say its limit")
         self._note_refusal(booked, report, until_ns=until_ns, at_ns=at_ns, words=words)

@@ -125,7 +125,9 @@ def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountVie
         refusals=tuple(gate.refusals),
         samples=tuple(gate.samples),
         blocked_until_ns=blocked_ns if blocked_ns is not None and blocked_ns > at_ns else None,
-        others_per_minute=tuple((name, others) for name, known in gate.meters if (others := known.others_per_minute())),
+        others_per_minute=tuple(
+            (name, others) for name, _ in gate.meters if (others := gate.meters.others_per_minute(name, at_ns))
+        ),
         max_weight=gate.limits.max_weight,
         shared_file=None if gate.together is None else gate.together.shared,
         over_hosts=gate.together is not None and gate.together.over_hosts,

@@ -11,24 +11,18 @@ before: readings are late and rounded.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fanout.events import LimitName
-from fanout.quota.bucket import NS_PER_MINUTE, Bucket, Day, Meter, MeterState
+from fanout.quota.bucket import Bucket, Day, Meter, MeterState
+from fanout.quota.elsewhere import Elsewhere
 from fanout.quota.estimate import Cost
 from fanout.quota.limits import RATES, Limits, Source
 from fanout.quota.report import Reading
 
 DAILY: frozenset[LimitName] = frozenset({"requests_per_day", "tokens_per_day"})
-OTHERS_WINDOW_NS = NS_PER_MINUTE
-OTHERS_SHARE = 0.1
-"""Of a limit: less unexplained use than that is rounding."""
-FEWEST_UNITS = 4
-FEWEST_READINGS = 8
-"""Before somebody else's use is spoken of."""
 SAFETY = 1
 """Requests kept back of a burst of more than 8: two requests that left a while apart may arrive together."""
 
@@ -78,32 +72,8 @@ class Known:
     said_remaining: int | None = None
     said_ns: int | None = None
     readings: int = 0
-    _shadow: tuple[int, int, int] | None = None  # (free, total, at_ns) at the last reading
-    _unexplained: deque[tuple[int, float]] = field(default_factory=deque)  # (at_ns, units) of the last minute
-
-    def explain(self, free: int, at_ns: int) -> None:
-        """A reading means that `free` is there now: what our own use does not explain is somebody else's."""
-        if self._shadow is not None:
-            before, total, then_ns = self._shadow
-            grown = (at_ns - then_ns) / max(1, self.meter.cost_ns(1))  # in parts of a unit: whole ones would add up
-            expected = min(self.meter.capacity, before + grown) - (self.total - total)
-            self._unexplained.append((at_ns, expected - free))
-        self._shadow = (free, self.total, at_ns)
-        while self._unexplained and self._unexplained[0][0] < at_ns - OTHERS_WINDOW_NS:
-            self._unexplained.popleft()
-
-    def others_per_minute(self) -> int:
-        """Units a minute that somebody else uses, as far as the readings of the last minute tell; 0 is nobody."""
-        if len(self._unexplained) < FEWEST_READINGS:
-            return 0
-        span_ns = self._unexplained[-1][0] - self._unexplained[0][0]
-        if span_ns < OTHERS_WINDOW_NS // 12:
-            return 0
-        units = sum(units for _, units in self._unexplained)
-        if units < max(FEWEST_UNITS, OTHERS_SHARE / 2 * self.meter.amount):
-            return 0  # readings are whole units of an instant a while ago
-        used = round(units * NS_PER_MINUTE / span_ns)
-        return used if used >= max(2, OTHERS_SHARE * self.meter.amount) else 0
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    """What somebody else uses of it."""
 
 
 class Meters:
@@ -205,7 +175,6 @@ class Meters:
         told = reading.remaining + reading.rounded_to - 1
         # Nothing grows beyond what the provider's bucket holds: as much as ours, or as it said at once.
         free = min(told + grown - since, max(told, known.meter.capacity))
-        known.explain(free, at_ns)
         if known.most is not None and known.most < (reading.limit or known.most):
             known.meter.clamp(free, at_ns)  # the settings allow less than the account has: only the smaller counts
             return
@@ -262,6 +231,13 @@ class Meters:
             (known.meter.take if unshared > 0 else known.meter.give)(abs(unshared), at_ns)
         new = self._shown(known)
         return None if new == old else Change(name=name, old=old, new=new, source=known.source)
+
+    def others_per_minute(self, name: LimitName, at_ns: int) -> int:
+        """Units a minute of this limit that somebody else uses; 0 is nobody, or not known."""
+        known = self.known.get(name)
+        if known is None or name in DAILY:
+            return 0
+        return known.elsewhere.per_minute(self._shown(known), at_ns, of_tokens=name != "requests")
 
     def amount(self, name: LimitName) -> int | None:
         """What the limit allows, as it is shown; None where it is not known."""

@@ -47,7 +47,7 @@ def words_for(gate: Gate, report: RateReport, *, batch: Batch, booked_ns: int, a
     said = None if reading is None else reading.limit
     number = said if said is not None else gate.meters.amount(limit)
     of = WORDS[limit] if number is None else f"{number:,} {WORDS[limit]}"
-    others = known.others_per_minute() if known is not None else 0
+    others = gate.meters.others_per_minute(limit, at_ns)
     if others:
         return (
             f"The limit of {of} was used up: somebody else uses about {others:,} of them a minute.",

@@ -97,7 +97,7 @@ class Turns:
         """The attempt ended without an account of what it used: what was reserved counts as used."""
         booked = self._booked.get(call)
         if booked is not None:
-            self._settle(call, booked.cost, at_ns)
+            self._settle(call, booked.cost, at_ns, certain=False)
 
     def remember(self, prompt: str, usage: Usage, cost_usd: float | None) -> None:
         """A call of an earlier stretch was answered: it counts against the run's caps, and teaches the estimate."""
@@ -242,7 +242,7 @@ class Turns:
             free=free,
         )
 
-    def _settle(self, call: int, used: Cost, at_ns: int) -> None:
+    def _settle(self, call: int, used: Cost, at_ns: int, *, certain: bool = True) -> None:
         booked = self._booked.pop(call)
         if self._purse is not None:
             self._purse.settle(call, Amount())  # an attempt without an answer: nobody says what it used
@@ -250,7 +250,7 @@ class Turns:
         for name, bucket in self._own.items():
             over = used.of(name) - booked.cost.of(name)
             (bucket.take if over > 0 else bucket.give)(abs(over), at_ns)
-        self.gate.settle(booked, used, at_ns)
+        self.gate.settle(booked, used, at_ns, certain=certain)
 
 
 def _bucket(per_minute: int, burst: int | None, at_ns: int) -> Bucket:
