@@ -93,6 +93,31 @@ def test_never_exceed_lets_no_minute_hold_more_than_the_limit(limit: int) -> Non
         assert len(worst) <= limit
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    limit=st.integers(10, 10_000),
+    shares=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(0, 3 * NS_PER_S)), min_size=1, max_size=60),
+)
+def test_never_exceed_holds_for_tokens_however_large_a_call_is(
+    limit: int, shares: list[tuple[float, float, int]]
+) -> None:
+    """Each call reserves a part of the limit and uses a part of that; it is known when it ends, a while later."""
+    made = gate(Limits(tokens_per_minute=limit, never_exceed=True))
+    at_ns, taken = 0, list[tuple[int, int]]()
+    flying: list[tuple[int, Reservation, int]] = []
+    for reserved, part, lasts_ns in shares:
+        cost = max(1, round(reserved * limit))
+        used = round(part * cost)
+        booked, at_ns = book_next(made, "run", Cost(output_tokens=cost), at_ns)
+        taken.append((at_ns, used))
+        flying.append((at_ns + lasts_ns, booked, used))
+        for ended in [each for each in flying if each[0] <= at_ns]:
+            flying.remove(ended)
+            made.settle(ended[1], Cost(output_tokens=ended[2]), at_ns)
+    for place, (since_ns, _) in enumerate(taken):
+        assert sum(used for when_ns, used in taken[place:] if when_ns < since_ns + NS_PER_MINUTE) <= limit
+
+
 @given(used=st.lists(st.tuples(st.integers(0, 400), st.integers(0, NS_PER_S)), min_size=1, max_size=30))
 def test_what_was_settled_is_all_that_was_taken(used: list[tuple[int, int]]) -> None:
     made = gate(Limits(tokens_per_minute=60_000))

@@ -7,6 +7,7 @@ what one cost alone exceeds B); source: Turner, "New directions in communication
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
@@ -158,6 +159,71 @@ class Bucket:
         """That level, as far as this capacity holds it; it grows from that instant at this bucket's rate."""
         self.level = min(state.level, self.capacity_ * self.window_ns)
         self.at_ns = state.instant_ns - shift_ns
+
+
+class Strict(Bucket):
+    """A bucket beside a window of `limit` that nothing may exceed, not even a cost above the bucket's capacity.
+
+    What a bucket lets pass in a window ends above `limit` only where such a cost has just been taken: it waits until
+    what was taken in the window before leaves room. One above `limit` itself waits until nothing was taken at all.
+    """
+
+    __slots__ = ("_in_window", "_taken", "limit")
+
+    def __init__(self, *, limit: int, amount: int, capacity: int, at_ns: int) -> None:
+        super().__init__(amount=amount, capacity=capacity, at_ns=at_ns)
+        self.limit = limit
+        self._taken: deque[list[int]] = deque()  # [when, how much], the oldest first
+        self._in_window = 0
+
+    def wait_ns(self, cost: int, at_ns: int) -> int:
+        """As a bucket's; a cost above its capacity waits for the window too."""
+        wait_ns = super().wait_ns(cost, at_ns)
+        if cost <= self.capacity_:
+            return wait_ns
+        self._forget(at_ns)
+        over = self._in_window + cost - self.limit
+        until_ns = at_ns
+        for taken_ns, units in self._taken:
+            if over <= 0:
+                break
+            over -= units
+            until_ns = taken_ns + self.window_ns
+        return max(wait_ns, until_ns - at_ns)
+
+    def take(self, cost: int, at_ns: int) -> None:
+        """Taken of both."""
+        super().take(cost, at_ns)
+        self._note(cost, at_ns)
+
+    def give(self, cost: int, at_ns: int) -> None:
+        """Given back to both; of the window as though it were the oldest, so that its rest is never told too small."""
+        super().give(cost, at_ns)
+        self._forget(at_ns)
+        while cost > 0 and self._taken:
+            part = min(cost, self._taken[0][1])
+            self._taken[0][1] -= part
+            self._in_window -= part
+            cost -= part
+            if not self._taken[0][1]:
+                self._taken.popleft()
+
+    def restore(self, state: MeterState, *, shift_ns: int = 0) -> None:
+        """As a bucket's; what another process took meanwhile counts as taken at that instant."""
+        at_ns = max(self.at_ns, state.instant_ns - shift_ns)
+        before = self.free(at_ns)
+        super().restore(state, shift_ns=shift_ns)
+        self._note(max(0, before - self.free(at_ns)), at_ns)
+
+    def _note(self, cost: int, at_ns: int) -> None:
+        self._forget(at_ns)
+        if cost > 0:
+            self._taken.append([at_ns, cost])
+            self._in_window += cost
+
+    def _forget(self, at_ns: int) -> None:
+        while self._taken and self._taken[0][0] <= at_ns - self.window_ns:
+            self._in_window -= self._taken.popleft()[1]
 
 
 class Day:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fanout.events import LimitName
-from fanout.quota.bucket import Bucket, Day, Meter, MeterState
+from fanout.quota.bucket import Bucket, Day, Meter, MeterState, Strict
 from fanout.quota.elsewhere import Elsewhere
 from fanout.quota.estimate import Cost
 from fanout.quota.limits import RATES, Limits, Source
@@ -157,6 +157,8 @@ class Meters:
         if capacity is not None and source == "header" and not self._limits.never_exceed:
             capacity = max(capacity, known.meter.capacity)  # what a response said is there, is there
         known.meter.set_amount(self._paced(amount), at_ns, capacity=capacity)
+        if isinstance(known.meter, Strict):
+            known.meter.limit = amount
         known.source, known.told = source, amount
         return Change(name=name, old=old, new=amount, source=source, why=why)
 
@@ -260,7 +262,10 @@ class Meters:
             return Day(
                 amount=amount, at_ns=at_ns, wall_offset_ns=self._wall_offset_ns, zone=self._limits.day_zone or "UTC"
             )
-        return Bucket(amount=self._paced(amount), capacity=self._capacity(name, amount), at_ns=at_ns)
+        paced, capacity = self._paced(amount), self._capacity(name, amount)
+        if self._limits.never_exceed:
+            return Strict(limit=amount, amount=paced, capacity=capacity, at_ns=at_ns)
+        return Bucket(amount=paced, capacity=capacity, at_ns=at_ns)
 
     def _sets_burst(self, name: LimitName) -> bool:
         """Whether the settings say how much of this limit may start at one instant."""
