@@ -202,14 +202,16 @@ def _running(run: Run, metrics: Metrics) -> list[str]:
     going = [f"{metrics.answered:,} of {metrics.calls:,} answered", f"{metrics.running:,} in flight"]
     if metrics.backing_off:
         going.append(f"{metrics.backing_off:,} backing off")
+    bound = quota_bound(run, _now_ns(run, metrics))
     left_s = remaining_s(run, _now_ns(run, metrics))
-    if left_s is not None:
-        going.append(f"about {duration(left_s, digits=2)} to go")
     held = held_words(run)
+    if left_s is not None:
+        if held is not None and bound.pace_s is not None:
+            left_s = max(left_s, bound.pace_s)  # what the quota let through lately tells more than what calls take
+        going.append(f"about {duration(left_s, digits=2)} to go")
     if held is not None:
         going.append(held)
-    bound = bound_sentences(run, quota_bound(run, _now_ns(run, metrics)))
-    return [*failures(run), f"{', '.join(going)}.", *bound]
+    return [*failures(run), f"{', '.join(going)}.", *bound_sentences(run, bound)]
 
 
 def _paused(run: Run, metrics: Metrics) -> list[str]:

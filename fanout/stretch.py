@@ -264,7 +264,14 @@ class OpenStretch:
         if isinstance(decided, retry.Again):
             until_ns = decided.ready_ns
         started_ns = self.live.record.call(start.call).attempts[-1].started_ns
-        words = words_for(self.turns.gate, reply.report, batch=self.live.batch, booked_ns=started_ns, at_ns=at_ns)
+        words = words_for(
+            self.turns.gate,
+            reply.report,
+            batch=self.live.batch,
+            booked_ns=started_ns,
+            reserved=self.turns.reserved(start.call),
+            at_ns=at_ns,
+        )
         self.turns.refused(start.call, reply.report, until_ns=until_ns, at_ns=at_ns, words=words)
 
     def _verdict(self, call: int, error: CallFailed, at_ns: int) -> retry.Again | retry.GiveUp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -328,6 +329,8 @@ def test_the_limit_that_is_used_up_is_known_by_the_providers_words(
     for body in ({"error": {"message": words}}, {"message": words}, words):
         said = read(status_code=429, body=body)
         assert (said.exhausted, said.retry_after_s) == (exhausted, wait_s)
+        told = re.search(r"Requested (\d+)", words)
+        assert said.requested == (None if told is None else int(told[1]))
     assert read(status_code=503, body=words).exhausted is None
 
 

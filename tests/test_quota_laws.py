@@ -436,7 +436,7 @@ def test_a_limit_that_was_only_guessed_is_not_told_as_the_providers() -> None:
     made = gate()
     for at_ns in (0, 5 * NS_PER_S):
         booked = made.book("run", ONE, at_ns)
-        words = words_for(made, RateReport(), batch=batch(), booked_ns=at_ns, at_ns=at_ns)
+        words = words_for(made, RateReport(), batch=batch(), booked_ns=at_ns, reserved=ONE, at_ns=at_ns)
         made.refused(booked, RateReport(), until_ns=at_ns, at_ns=at_ns, words=words)
         made.settle(booked, ONE, at_ns)
     why, remedy = words

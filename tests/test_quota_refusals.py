@@ -7,16 +7,19 @@ import pytest
 from fanout.batch import Batch
 from fanout.clock import NS_PER_S
 from fanout.events import LimitName
+from fanout.quota.estimate import Cost
 from fanout.quota.gate import Gate
 from fanout.quota.limits import Limits
 from fanout.quota.refusals import day_is_over, words_for
 from fanout.quota.report import RateReport, Reading
 from tests.test_quota_laws import gate
 
+RESERVED = Cost(input_tokens=20, output_tokens=80)
+
 
 def words(made: Gate, report: RateReport, **of: int) -> tuple[str, str]:
     batch = Batch(prompts=["a"], **of)  # type: ignore[arg-type]  # by name
-    return words_for(made, report, batch=batch, booked_ns=0, at_ns=0)
+    return words_for(made, report, batch=batch, booked_ns=0, reserved=RESERVED, at_ns=0)
 
 
 def test_a_refusal_that_names_no_limit_is_said_to_name_none() -> None:
@@ -39,6 +42,18 @@ def test_a_burst_that_was_set_is_the_knob() -> None:
         "The limit of 60 requests a minute was used up.",
         "A smaller burst than 30 would have avoided it.",
     )
+
+
+@pytest.mark.parametrize("name", ["tokens", "output_tokens"])
+def test_tokens_are_refused_for_answers_longer_than_expected_and_not_for_the_pace(name: LimitName) -> None:
+    made = gate(Limits(tokens_per_minute=3_000, output_tokens_per_minute=3_000))
+    why, remedy = words(made, RateReport(exhausted=name, requested=900))
+    assert "this call counts for 900, and " + ("100" if name == "tokens" else "80") in why
+    assert "never_exceed" not in remedy
+    assert "max output tokens" in remedy
+    why, remedy = words(made, RateReport(exhausted=name), max_output_tokens=80)
+    assert "answers were longer" in why
+    assert "more reserved" in remedy
 
 
 def test_never_exceed_is_no_remedy_where_it_is_set() -> None:

@@ -54,6 +54,19 @@ def test_the_cap_that_holds_is_the_one_that_is_named_and_raised() -> None:
     assert made.ask(1, 0) is None
 
 
+@pytest.mark.parametrize("requested", [None, 900])
+def test_a_call_whose_tokens_were_refused_reserves_more_when_it_is_sent_again(requested: int | None) -> None:
+    made = turns(batch(), at=gate(Limits(tokens_per_minute=60_000)))
+    made.book(0, 0)
+    before = made.reserved(0)
+    report = RateReport(exhausted="tokens", requested=requested)
+    made.refused(0, report, until_ns=NS_PER_S, at_ns=0, words=("", ""))
+    made.book(0, NS_PER_S)
+    assert made.reserved(0).tokens == (requested or 2 * before.tokens)
+    made.book(1, NS_PER_S)
+    assert made.reserved(1) == before, "the others are as they were"
+
+
 def test_a_pause_by_hand_raises_no_cap() -> None:
     made = turns(batch(cap_tokens=1_000, cap_usd=1.0))
     answered(made, 0, cost_usd=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -188,10 +189,10 @@ def test_tokens_allow_nobody_knows_how_many_calls_before_an_answer_told_any() ->
 
 def test_what_waits_needs_its_time_at_the_rate_and_a_quota_that_holds_has_no_burst_left() -> None:
     free = paced([0, 1, 2], known(0, "requests", 60), waiting=11)
-    assert least_s(free, 11) == 10.0
+    assert least_s(free, 11, 3 * NS_PER_S) == 10.0
     holding = paced([0, 1, 2], known(0, "requests", 60), held(2, "requests"), waiting=11)
-    assert least_s(holding, 11) == 11.0
-    assert least_s(paced([0, 1, 2], waiting=11), 11) is None
+    assert least_s(holding, 11, 3 * NS_PER_S) == 11.0
+    assert least_s(paced([0, 1, 2], waiting=11), 11, 3 * NS_PER_S) is None
 
 
 def test_what_remains_is_at_least_what_the_quota_needs() -> None:
@@ -223,3 +224,13 @@ def test_a_quota_never_makes_an_estimate_shorter(
     assert held_back is not None
     assert held_back >= free
     assert held_back >= (n - (burst or max(1.0, per_minute / 60))) * 60 / per_minute
+
+
+def test_nothing_starts_before_a_429s_time_whatever_the_rate_would_allow() -> None:
+    run = paced([0, 1, 2], known(0, "requests", 60), held(2, "penalty"), waiting=11)
+    last = run.calls[2]
+    again = replace(last.attempts[-1], status="failed", ended_ns=2 * NS_PER_S, ready_ns=56 * NS_PER_S)
+    waits = replace(last, status="backing_off", attempts=(again,))
+    run = replace(run, calls=(*run.calls[:2], waits, *run.calls[3:]))
+    assert least_s(run, 12, 3 * NS_PER_S) == 53.0
+    assert least_s(run, 12, 50 * NS_PER_S) == 12.0, "once it is nearly over, the rate is what holds longer"

@@ -40,6 +40,8 @@ class Refusal:
     """google.rpc.RetryInfo."""
     words_s: float | None = None
     """Of a sentence: `Please try again in 7m12s`."""
+    requested: int | None = None
+    """Of a sentence: `Requested 1200`, the units that the provider counts for the call."""
     readings: tuple[tuple[LimitName, Reading], ...] = ()
     by_quota_id: bool = False
     """Whether google.rpc.QuotaFailure named the limit, and not a sentence."""
@@ -73,6 +75,7 @@ def refusal_of(body: object, *, now_s: float) -> Refusal:
         exhausted=first or _limit_in_words(words),
         delay_s=delay_s,
         words_s=_wait_in_words(words, now_s),
+        requested=int(asked[1]) if (asked := _REQUESTED.search(words)) else None,
         readings=tuple((name, reading) for name, reading in named if reading.limit is not None),
         by_quota_id=first is not None,
     )
@@ -147,6 +150,9 @@ def _limit_in_words(words: str) -> LimitName | None:
     if found["unit"] == "request":
         return "requests"
     return "input_tokens" if found["side"] == "input" else "output_tokens" if found["side"] else "tokens"
+
+
+_REQUESTED = re.compile(r"\b[Rr]equested:? (\d{1,9})\b")
 
 
 _WAIT_WORDS = re.compile(

@@ -57,6 +57,7 @@ def report(
         readings=tuple(readings.items()),
         retry_after_s=refusal.best_wait_s(wait_s),
         exhausted=refusal.exhausted if status_code == 429 else None,
+        requested=refusal.requested if status_code == 429 else None,
     )
 
 

@@ -22,6 +22,8 @@ RATES: tuple[LimitName, ...] = (
     "tokens_per_day",
 )
 """The limits that fill again with time; `concurrency` is given back by calls."""
+TOKENS: frozenset[LimitName] = frozenset({"tokens", "input_tokens", "output_tokens"})
+"""Of a minute: what a call takes of these is an estimate until it has ended."""
 
 Source = Literal["run", "setting", "header", "learnt"]
 """Where a limit's number came from: the run asked for it; `fanout.toml`; a response; 429s."""

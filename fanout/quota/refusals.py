@@ -10,7 +10,9 @@ from fanout.batch import Batch
 from fanout.clock import seconds
 from fanout.errors import QuotaExhausted
 from fanout.events import Held, LimitName
+from fanout.quota.estimate import Cost
 from fanout.quota.gate import Gate
+from fanout.quota.limits import TOKENS
 from fanout.quota.meters import DAILY
 from fanout.quota.report import RateReport
 
@@ -34,7 +36,9 @@ _KNOBS: dict[LimitName, str] = {
 }
 
 
-def words_for(gate: Gate, report: RateReport, *, batch: Batch, booked_ns: int, at_ns: int) -> tuple[str, str]:
+def words_for(
+    gate: Gate, report: RateReport, *, batch: Batch, booked_ns: int, reserved: Cost, at_ns: int
+) -> tuple[str, str]:
     """Why this 429 came to an attempt that was booked at `booked_ns`, and what would have avoided it."""
     limit = gate.suspect(report, at_ns)
     if limit is None:
@@ -79,6 +83,8 @@ def words_for(gate: Gate, report: RateReport, *, batch: Batch, booked_ns: int, a
             f"The limit of {of} was used up although less was counted here: the key was used elsewhere today.",
             f"Set {_KNOBS[limit]} in fanout.toml to what is left for this machine, or use a key of your own.",
         )
+    if limit in TOKENS:
+        return _more_tokens_than_reserved(of, report.requested, reserved.of(limit), batch)
     if limit == "requests" and batch.burst is not None:
         return f"The limit of {of} was used up.", f"A smaller burst than {batch.burst:,} would have avoided it."
     if gate.limits.never_exceed:
@@ -87,9 +93,21 @@ def words_for(gate: Gate, report: RateReport, *, batch: Batch, booked_ns: int, a
             f"Set a lower {_KNOBS[limit]} for this model in fanout.toml.",
         )
     return (
-        f"The limit of {of} was used up although the pace kept to it: the provider counts shorter windows.",
+        f"The limit of {of} was used up although the pace kept to it: the provider counts another window than a minute "
+        "that moves, or somebody else uses the key.",
         "Set never_exceed = true for this model in fanout.toml, or a smaller burst.",
     )
+
+
+def _more_tokens_than_reserved(of: str, requested: int | None, reserved: int, batch: Batch) -> tuple[str, str]:
+    """The pace kept to what was reserved, so this call counts for more, or others did."""
+    if requested is not None and requested > reserved:
+        why = f"The limit of {of} was used up: this call counts for {requested:,}, and {reserved:,} were reserved."
+    else:
+        why = f"The limit of {of} was used up: answers were longer than those by which tokens are reserved."
+    if batch.max_output_tokens is None:
+        return why, "Set max output tokens for the run: then no answer is longer than what is reserved at first."
+    return why, "It is sent again with more reserved; a lower tokens a minute for the run leaves room for such calls."
 
 
 def day_is_over(gate: Gate, limit: Held, *, wait_ns: int) -> QuotaExhausted:

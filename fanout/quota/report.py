@@ -36,6 +36,8 @@ class RateReport:
     """How long the provider asked to wait, in seconds."""
     exhausted: LimitName | None = None
     """Of a 429: the limit that the provider names as used up, where it names one."""
+    requested: int | None = None
+    """Of a 429: the units that the provider counts for this call, where it says so (`Requested 1200`)."""
 
     def __bool__(self) -> bool:
         return bool(self.readings) or self.retry_after_s is not None or self.exhausted is not None

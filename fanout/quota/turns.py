@@ -7,7 +7,7 @@ whether the run has used what it was allowed, or its starter and the team what t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fanout.batch import Batch
 from fanout.clock import NS_PER_S
@@ -18,6 +18,7 @@ from fanout.quota.caps import Amount, Purse, Reached
 from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost, Estimate, Percentile
 from fanout.quota.gate import Gate, Reservation
+from fanout.quota.limits import TOKENS
 from fanout.quota.report import RateReport
 from fanout.quota.view import LimitView
 
@@ -60,13 +61,14 @@ class Turns:
         self._capped: Cost | None = None  # of the call asked last, if a cap held it
         self._purse = purse
         self._day: Reached | None = None  # the day's cap that held the call asked last
+        self._least: dict[int, int] = {}  # by call that was refused for its tokens: what it is to reserve at least
         gate.join(run_id, weight=batch.weight)
 
     # fanout.quota.ceiling.Limit
 
     def ask(self, call: int, at_ns: int) -> Hold | None:
         """None where this call may start now: its cap, its own limits and the account's all let it."""
-        cost = self._estimate.of(self._batch.prompts[call])
+        cost = self._cost(call)
         self._capped = None if self._over_cap(cost) is None else cost
         self._day = None
         if self._capped is not None:
@@ -86,7 +88,7 @@ class Turns:
 
     def book(self, call: int, at_ns: int) -> None:
         """Reserve what this call is expected to use, of every limit."""
-        cost = self._estimate.of(self._batch.prompts[call])
+        cost = self._cost(call)
         for name, bucket in self._own.items():
             bucket.take(cost.of(name), at_ns)
         if self._purse is not None:
@@ -136,8 +138,21 @@ class Turns:
         """The attempt got a 429: everybody on the account waits; its request may have counted, its tokens did not."""
         booked = self._booked.get(call)
         if booked is not None:
+            if self.gate.suspect(report, at_ns) in TOKENS:
+                self._least[call] = max(2 * booked.cost.tokens, report.requested or 0)
             self.gate.refused(booked, report, until_ns=until_ns, at_ns=at_ns, words=words)
             self._settle(call, Cost(requests=booked.cost.requests), at_ns)
+
+    def reserved(self, call: int) -> Cost:
+        """What the attempt in flight took of the limits."""
+        booked = self._booked.get(call)
+        return NOTHING if booked is None else booked.cost
+
+    def _cost(self, call: int) -> Cost:
+        """What sending this is expected to use: more than before, where its tokens were refused."""
+        cost = self._estimate.of(self._batch.prompts[call])
+        missing = self._least.get(call, 0) - cost.tokens
+        return cost if missing <= 0 else replace(cost, output_tokens=cost.output_tokens + missing)
 
     def unsent(self, call: int, at_ns: int) -> None:
         """The attempt never reached the provider: all is given back."""

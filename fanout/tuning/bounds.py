@@ -144,7 +144,7 @@ def remaining_s(run: Run, now_ns: int) -> float | None:
     if not waiting and not any(left):
         return None
     expected_s = _expected(waiting, run.max_workers, known, free_s=left)
-    starts_s = rates.least_s(run, waiting)
+    starts_s = rates.least_s(run, waiting, now_ns)
     return expected_s if expected_s is None or starts_s is None else _at_the_quota(expected_s, starts_s, known)
 
 

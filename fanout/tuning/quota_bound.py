@@ -49,7 +49,7 @@ def quota_bound(run: Run, now_ns: int) -> QuotaBound:
     rate = allowed(run)
     latencies_s = answered_s(run)
     waiting = sum(call.status in ("queued", "backing_off") for call in run.calls)
-    earliest_s, pace_s = least_s(run, waiting) if waiting else None, _pace_s(run, now_ns)
+    earliest_s, pace_s = least_s(run, waiting, now_ns) if waiting else None, _pace_s(run, now_ns)
     return QuotaBound(
         share=sum(held.values()) / wall_ns if wall_ns else 0.0,
         by=held.most_common(1)[0][0] if held else None,

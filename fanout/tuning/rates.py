@@ -129,10 +129,11 @@ def allowed(run: Run) -> Allowed | None:
     return min(found, key=lambda one: one.rate_per_s, default=None)
 
 
-def least_s(run: Run, waiting: int) -> float | None:
+def least_s(run: Run, waiting: int, now_ns: int) -> float | None:
     """The seconds that the known limits need to let `waiting` calls start from now on; None where none is known.
 
-    While a quota holds the next call, nothing is left of its burst.
+    While a quota holds the next call, nothing is left of its burst; after a 429 nothing starts before the provider's
+    time, and then what it has gained by then.
     """
     known = allowed(run)
     if known is None:
@@ -140,7 +141,19 @@ def least_s(run: Run, waiting: int) -> float | None:
     held = bool(run.holds) and run.holds[-1].held_by in QUOTA_HOLDS
     set_burst = run.batch.burst if known.by == "requests" else None
     burst = 0.0 if held else set_burst or burst_for(known.rate_per_s)
-    return max(0.0, waiting - burst) / known.rate_per_s
+    return max(blocked_s(run, now_ns), max(0.0, waiting - burst) / known.rate_per_s)
+
+
+def blocked_s(run: Run, now_ns: int) -> float:
+    """The seconds for which a 429 still keeps all of the run's calls back; 0 where none does."""
+    if not run.holds or run.holds[-1].held_by != "penalty":
+        return 0.0
+    ready_ns = [
+        ready_ns
+        for call in run.calls
+        if call.status == "backing_off" and (ready_ns := call.attempts[-1].ready_ns) is not None
+    ]
+    return max(0, max(ready_ns, default=now_ns) - now_ns) / NS_PER_S
 
 
 def burst_for(rate_per_s: float) -> float:
