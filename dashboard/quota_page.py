@@ -24,6 +24,7 @@ from dashboard.quota_words import (
     share_words,
     source_words,
     today_lines,
+    unknown_limits,
 )
 from dashboard.safe import cut, markdown_escape
 from dashboard.units import count, duration
@@ -72,7 +73,7 @@ def draw_account(view: AccountView, runs: Mapping[str, LiveRun], *, key: str) ->
     if view.limits:
         elements.gauges(map(gauge, view.limits))
     else:
-        elements.quiet("No limit known for this account: its answers and refusals will tell.")
+        elements.quiet(unknown_limits(view))
     elements.quiet(documented(view))
     _chart(view, runs, key=key)
     if view.limits:

@@ -206,6 +206,14 @@ def nothing_known(view: AccountView | None, run: Run, *, costs_money: bool) -> s
     return "No limit known for this account: learning from its answers."
 
 
+def unknown_limits(view: AccountView) -> str:
+    """What stands in place of an account's gauges where no number of its limits is known."""
+    named = dict.fromkeys(limit_name(refused.limit) for refused in view.refusals if refused.limit is not None)
+    if not named:
+        return "No limit known for this account: its answers and refusals will tell."
+    return f"No limit known by its number. The provider has refused by its limit of {' and of '.join(named)}."
+
+
 def known_limits(run: Run) -> str | None:
     """What an ended run knew of its account at last, and what it held itself to."""
     latest = {(step.limit, step.reason == "run"): step for step in run.quota}

@@ -261,7 +261,12 @@ class Gate:
         self.blocked_until_ns = max(until_ns, self.blocked_until_ns or until_ns)
         if not self._told(report) and self.learnt.refused(started_ns=booked.booked_ns, at_ns=at_ns):
             self._take_over_learnt(at_ns, why="the provider refused and did not say its limit")
-        self._note_refusal(booked, report, until_ns=until_ns, at_ns=at_ns, words=words)
+        wait_s = max(0, until_ns - at_ns) / 1e9
+        self._note_refusal(booked, self.suspect(report, at_ns), wait_s=wait_s, at_ns=at_ns, words=words)
+
+    def used_up(self, booked: Reservation, limit: LimitName | None, *, at_ns: int, words: tuple[str, str]) -> None:
+        """A 429 that no wait helps: it teaches no rate and holds nobody. `limit`: the day's, None for spent credit."""
+        self._note_refusal(booked, limit, wait_s=None, at_ns=at_ns, words=words)
 
     def changes(self) -> tuple[Change, ...]:
         """What moved since this was last asked."""
@@ -332,9 +337,15 @@ class Gate:
         return self.meters.cost_ns(cost) or NOTHING_KNOWN_NS
 
     def _note_refusal(
-        self, booked: Reservation, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]
+        self,
+        booked: Reservation,
+        limit: LimitName | None,
+        *,
+        wait_s: float | None,
+        at_ns: int,
+        words: tuple[str, str],
     ) -> None:
-        limit, count = self.suspect(report, at_ns), 1
+        count = 1
         last = self.refusals[-1] if self.refusals else None
         if last is not None and last.run_id == booked.run_id and at_ns - last.at_ns < SAME_REFUSAL_NS:
             count += self.refusals.pop().count
@@ -344,7 +355,7 @@ class Gate:
                 run_id=booked.run_id,
                 count=count,
                 limit=limit,
-                wait_s=max(0, until_ns - at_ns) / 1e9,
+                wait_s=wait_s,
                 why=words[0],
                 remedy=words[1],
             )

@@ -139,6 +139,13 @@ class Turns:
             self.gate.refused(booked, report, until_ns=until_ns, at_ns=at_ns, words=words)
             self._settle(call, Cost(requests=booked.cost.requests), at_ns)
 
+    def used_up(self, call: int, limit: LimitName | None, *, at_ns: int, words: tuple[str, str]) -> None:
+        """The attempt got a 429 that no wait helps: the day's limit is used up, or (None) the account's credit."""
+        booked = self._booked.get(call)
+        if booked is not None:
+            self.gate.used_up(booked, limit, at_ns=at_ns, words=words)
+            self._settle(call, Cost(requests=booked.cost.requests), at_ns)
+
     def unsent(self, call: int, at_ns: int) -> None:
         """The attempt never reached the provider: all is given back."""
         if call in self._booked:

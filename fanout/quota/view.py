@@ -59,7 +59,8 @@ class Refused:
     count: int
     limit: LimitName | None
     """The limit that refused; None where the provider named none and none of ours was near its end."""
-    wait_s: float
+    wait_s: float | None
+    """None where nobody waits for it: the run stopped."""
     why: str
     """A sentence: what happened."""
     remedy: str
