@@ -175,6 +175,8 @@ def share_words(share: Share) -> str:
     said = [f"weight {share.weight}"] if share.weight != 1 else []
     said += [f"{number_of:,} {word}" for number_of, word in _going(share) if number_of]
     said += [f"{counted(share.requests, 'request')} sent", f"{counted(share.tokens, 'token')} used"]
+    if share.assumed_tokens:
+        said.append(f"up to about {share.assumed_tokens:,} more by attempts without an answer")
     return " · ".join(said)
 
 

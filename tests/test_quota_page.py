@@ -157,6 +157,9 @@ def test_an_account_is_named_by_its_model_its_address_and_the_documents_it_follo
 def test_a_share_says_what_a_run_has_and_leaves_out_what_it_has_not() -> None:
     share = Share(run_id="r", weight=1, waiting=0, in_flight=2, requests=1, tokens=1_200)
     assert share_words(share) == "2 in flight · 1 request sent · 1,200 tokens used"
+    assert share_words(replace(share, in_flight=0, assumed_tokens=268)) == (
+        "1 request sent · 1,200 tokens used · up to about 268 more by attempts without an answer"
+    )
 
 
 # The chart

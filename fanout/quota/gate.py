@@ -51,6 +51,7 @@ class Sharer:
     in_flight: int = 0
     requests: int = 0
     tokens: int = 0
+    assumed_tokens: int = 0
     lease_ns: int = 0
     """How long an attempt may hold its place at most."""
     contends_until_ns: int = 0
@@ -223,8 +224,11 @@ class Gate:
         self._sample(at_ns)
         return booked
 
-    def settle(self, booked: Reservation, used: Cost, at_ns: int) -> None:
-        """The attempt has ended and used this much; a second time does nothing."""
+    def settle(self, booked: Reservation, used: Cost, at_ns: int, *, tokens: int | None = None) -> None:
+        """The attempt has ended, and `used` is taken off the limits; a second time does nothing.
+
+        `tokens`: what its answer used. None: it has no answer, what is taken of tokens is assumed.
+        """
         if booked not in self._outstanding:
             return
         self._enter(at_ns)
@@ -235,7 +239,10 @@ class Gate:
         sharer = self.runs.get(booked.run_id)
         if sharer is not None:
             sharer.in_flight -= 1
-            sharer.tokens += used.tokens
+            if tokens is None:
+                sharer.assumed_tokens += used.tokens
+            else:
+                sharer.tokens += tokens
             sharer.tag += (self._turn_ns(used) - self._turn_ns(booked.cost)) // sharer.weight
         self._sample(at_ns)
 

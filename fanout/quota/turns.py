@@ -94,7 +94,7 @@ class Turns:
         self._booked[call] = self.gate.book(self.run_id, cost, at_ns)
 
     def give_back(self, call: int, at_ns: int) -> None:
-        """The attempt ended without an account of what it used: what was reserved counts as used."""
+        """The attempt ended without an account of what it used: the limits are held to what was reserved, no cap is."""
         booked = self._booked.get(call)
         if booked is not None:
             self._settle(call, booked.cost, at_ns)
@@ -126,11 +126,12 @@ class Turns:
         else:
             self._usd += cost_usd
             self._usd_a_call.add(cost_usd)
+        took = booked.cost.input_tokens if usage.input_tokens is None else usage.input_tokens
+        gave = booked.cost.output_tokens if usage.output_tokens is None else usage.output_tokens
+        self._tokens += took + gave
         if self._purse is not None:
-            took = booked.cost.input_tokens if usage.input_tokens is None else usage.input_tokens
-            gave = booked.cost.output_tokens if usage.output_tokens is None else usage.output_tokens
             self._purse.settle(call, Amount(tokens=took + gave, usd=cost_usd or 0.0))
-        self._settle(call, self._estimate.settled(booked.cost, usage), at_ns)
+        self._settle(call, self._estimate.settled(booked.cost, usage), at_ns, tokens=took + gave)
 
     def refused(self, call: int, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]) -> None:
         """The attempt got a 429: everybody on the account waits; its request may have counted, its tokens did not."""
@@ -249,15 +250,14 @@ class Turns:
             free=free,
         )
 
-    def _settle(self, call: int, used: Cost, at_ns: int) -> None:
+    def _settle(self, call: int, used: Cost, at_ns: int, *, tokens: int | None = None) -> None:
         booked = self._booked.pop(call)
         if self._purse is not None:
             self._purse.settle(call, Amount())  # an attempt without an answer: nobody says what it used
-        self._tokens += used.tokens
         for name, bucket in self._own.items():
             over = used.of(name) - booked.cost.of(name)
             (bucket.take if over > 0 else bucket.give)(abs(over), at_ns)
-        self.gate.settle(booked, used, at_ns)
+        self.gate.settle(booked, used, at_ns, tokens=tokens)
 
 
 def _bucket(per_minute: int, burst: int | None, at_ns: int) -> Bucket:
