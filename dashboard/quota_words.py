@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dashboard.figures import phase
-from dashboard.units import counted, duration, money, percent
+from dashboard.units import count, counted, duration, money, percent
 from fanout.clock import seconds
 from fanout.events import Cap, Held, LimitName, LimitReason
 from fanout.quota import caps
@@ -69,9 +69,14 @@ def limit_name(name: LimitName) -> str:
     return _NAMES[name]
 
 
-def limit_words(name: LimitName, number: int) -> str:
-    """A limit with its number: 600 requests a minute."""
-    return f"{number:,} {_NAMES[name]}"
+def limit_words(name: LimitName, number: int, *, learnt: bool = False) -> str:
+    """A limit with its number: 600 requests a minute; a learnt one is a guess: about 97 requests a minute."""
+    return f"{'about ' if learnt else ''}{number:,} {_NAMES[name]}"
+
+
+def number_words(view: LimitView) -> str:
+    """A limit with its number as it is known now."""
+    return limit_words(view.name, view.number, learnt=view.source == "learnt")
 
 
 def source_words(source: Source) -> str:
@@ -104,37 +109,78 @@ class Gauge:
     why: str
 
 
-def gauge(view: LimitView) -> Gauge:
-    """41 of 60 RPM free, 3 reserved; provider said 40."""
-    whole = max(view.capacity, view.used + view.reserved + view.free, 1)
+def gauges(account: AccountView) -> list[Gauge]:
+    """Its limits, those first that the run which looks asked for itself."""
+    own = [gauge(limit, at_ns=account.at_ns) for limit in account.own]
+    blocked_ns = account.blocked_until_ns
+    return [*own, *(gauge(limit, at_ns=account.at_ns, blocked_until_ns=blocked_ns) for limit in account.limits)]
+
+
+def gauge(view: LimitView, *, at_ns: int, blocked_until_ns: int | None = None) -> Gauge:
+    """41 of 60 RPM free, 3 reserved; provider said 40, 2 s ago. While a 429 blocks it, nothing of it is free."""
+    whole = max(view.capacity, 1)
+    taken = max(0, view.capacity - view.free)
+    reserved = min(view.reserved, taken)
+    grows = ". What calls in flight reserved grows back while they run" if view.reserved > taken else ""
+    is_blocked = _blocked(at_ns, blocked_until_ns) is not None
     return Gauge(
         term=_SHORT[view.name],
-        words=gauge_words(view),
-        used=view.used / whole,
-        reserved=view.reserved / whole,
-        why=f"{limit_words(view.name, view.number)}, {source_words(view.source)}",
+        words=gauge_words(view, at_ns=at_ns, blocked_until_ns=blocked_until_ns),
+        used=1.0 if is_blocked else (taken - reserved) / whole,
+        reserved=0.0 if is_blocked else reserved / whole,
+        why=f"{number_words(view)}, {source_words(view.source)}{grows}",
     )
 
 
-def gauge_words(view: LimitView) -> str:
+def gauge_words(view: LimitView, *, at_ns: int, blocked_until_ns: int | None = None) -> str:
     """What of a limit is free at this instant; a limit that a run asked for itself is named as its own."""
-    short = _SHORT[view.name]
-    whose = "This run's own" if view.source == "run" else ""
-    if view.capacity == view.number:
-        said = [f"{whose}{whose and ': '}{view.free:,} of {view.number:,} {short} free"]
+    blocked = _blocked(at_ns, blocked_until_ns)
+    if blocked is not None:
+        said = f"{_numbered(view)}: blocked for {blocked} after a 429"
+    elif view.capacity == view.number:
+        whose = "This run's own: " if view.source == "run" else ""
+        said = f"{whose}{view.free:,} of {_numbered(view, own=False)} free"
     else:
-        said = [f"{whose}{whose and ' '}{view.number:,} {short}: {view.free:,} of {view.capacity:,} free at once"]
-    if view.reserved:
-        said.append(f"{view.reserved:,} reserved")
-    heard = "" if view.said_remaining is None else f"; provider said {view.said_remaining:,}"
-    return f"{', '.join(said)}{heard}"
+        said = f"{_numbered(view)}: {view.free:,} of {view.capacity:,} free at once"
+    if view.reserved and blocked is None:
+        adds_up = view.reserved <= view.capacity - view.free
+        said += f", {view.reserved:,} reserved" if adds_up else f"; calls in flight reserved {view.reserved:,}"
+    return said if view.said_remaining is None else f"{said}; provider said {provider_said(view, at_ns=at_ns)}"
+
+
+def provider_said(view: LimitView, *, at_ns: int) -> str:
+    """What the provider last said is left, and how long ago: 0, 14 s ago."""
+    if view.said_remaining is None or view.said_ns is None:
+        return count(view.said_remaining)
+    return f"{view.said_remaining:,}, {_ago(at_ns - view.said_ns)}"
+
+
+def _numbered(view: LimitView, *, own: bool = True) -> str:
+    """60 RPM; about 97 RPM, learnt."""
+    whose = "This run's own " if own and view.source == "run" else ""
+    if view.source == "learnt":
+        return f"about {view.number:,} {_SHORT[view.name]}, learnt"
+    return f"{whose}{view.number:,} {_SHORT[view.name]}"
+
+
+def _blocked(at_ns: int, until_ns: int | None) -> str | None:
+    """For how long nothing starts after a 429; None where it may."""
+    if until_ns is None or until_ns <= at_ns:
+        return None
+    return duration(seconds(until_ns - at_ns), digits=2)
+
+
+def _ago(since_ns: int) -> str:
+    """In whole seconds, so that it does not flicker."""
+    whole_s = int(seconds(since_ns))
+    return f"{duration(float(whole_s), digits=2)} ago" if whole_s else "just now"
 
 
 def account_lines(view: AccountView) -> list[str]:
     """What else is to be known of an account: a 429's wait, somebody else's use, and with whom it is shared."""
     said = []
-    if view.blocked_until_ns is not None and view.blocked_until_ns > view.at_ns:
-        left = duration(seconds(view.blocked_until_ns - view.at_ns), digits=2)
+    left = _blocked(view.at_ns, view.blocked_until_ns)
+    if left is not None:
         said.append(f"Waiting after a 429: nothing starts for another {left}.")
     said += [
         f"Somebody else uses this key: about {limit_words(name, number)}."
@@ -220,7 +266,7 @@ def known_limits(run: Run) -> str | None:
     """What an ended run knew of its account at last, and what it held itself to."""
     latest = {(step.limit, step.reason == "run"): step for step in run.quota}
     said = [
-        f"{limit_words(name, step.value)} ({reason_words(step.reason)})"
+        f"{limit_words(name, step.value, learnt=step.reason == 'learnt')} ({reason_words(step.reason)})"
         for (name, _), step in latest.items()
         if step.value is not None
     ]

@@ -11,6 +11,7 @@ from dashboard import quota_words as words
 from dashboard import wording
 from fanout import events as ev
 from fanout.batch import Batch
+from fanout.clock import NS_PER_S
 from fanout.errors import CallFailed, RateLimited, Rejected, ServerFailed
 from fanout.quota.caps import Amount, DayCap
 from fanout.quota.view import AccountView, LimitView, Refused, Share
@@ -32,8 +33,12 @@ def limit(**changed: object) -> LimitView:
         "reserved": 3,
         "free": 41,
         "said_remaining": 40,
+        "said_ns": 2_000_000_000,
     }
     return LimitView(**{**values, **changed})  # type: ignore[arg-type]
+
+
+AT_NS = 10 * NS_PER_S
 
 
 def account(**changed: object) -> AccountView:
@@ -85,7 +90,7 @@ def test_whoever_moved_a_limit_has_words(reason: ev.LimitReason) -> None:
 @pytest.mark.parametrize("name", get_args(ev.LimitName))
 def test_every_limit_has_its_number_with_a_unit(name: ev.LimitName) -> None:
     assert words.limit_words(name, 1_200).startswith("1,200 ")
-    assert words.gauge(limit(name=name)).words
+    assert words.gauge(limit(name=name), at_ns=AT_NS).words
 
 
 def waited(*pieces: PhaseName) -> list[Phase]:
@@ -119,9 +124,21 @@ def test_a_wait_whose_reason_changed_often_is_summed_up_by_reason() -> None:
 @pytest.mark.parametrize(
     ("view", "text"),
     [
-        (limit(), "41 of 60 RPM free, 3 reserved; provider said 40"),
+        (limit(), "41 of 60 RPM free, 3 reserved; provider said 40, 8 s ago"),
+        (limit(said_ns=9_500_000_000), "41 of 60 RPM free, 3 reserved; provider said 40, just now"),
         (limit(said_remaining=None, reserved=0, free=44), "44 of 60 RPM free"),
-        (limit(capacity=2, free=0, used=1, reserved=1), "60 RPM: 0 of 2 free at once, 1 reserved; provider said 40"),
+        (
+            limit(capacity=2, free=0, used=1, reserved=1),
+            "60 RPM: 0 of 2 free at once, 1 reserved; provider said 40, 8 s ago",
+        ),
+        (
+            limit(number=540, capacity=9, free=0, used=0, reserved=17, said_remaining=None),
+            "540 RPM: 0 of 9 free at once; calls in flight reserved 17",
+        ),
+        (
+            limit(number=97, source="learnt", capacity=1, free=0, used=1, reserved=0, said_remaining=None),
+            "about 97 RPM, learnt: 0 of 1 free at once",
+        ),
         (limit(name="tokens_per_day", said_remaining=None), "41 of 60 tokens a day free, 3 reserved"),
         (limit(source="run", said_remaining=None), "This run's own: 41 of 60 RPM free, 3 reserved"),
         (
@@ -131,13 +148,27 @@ def test_a_wait_whose_reason_changed_often_is_summed_up_by_reason() -> None:
     ],
 )
 def test_the_gauge_in_words(view: LimitView, text: str) -> None:
-    assert words.gauge_words(view) == text
+    assert words.gauge_words(view, at_ns=AT_NS) == text
 
 
-def test_the_parts_of_a_gauge_never_exceed_it() -> None:
-    found = words.gauge(limit(used=90, reserved=10, free=0))
-    assert found.used + found.reserved == 1
-    assert words.gauge(limit()).used == 16 / 60
+def test_while_a_429_blocks_it_a_gauge_says_nothing_of_what_is_free() -> None:
+    full = limit(free=60, used=0, reserved=0, said_remaining=0)
+    blocked, own = replace(full, source="setting"), replace(full, source="run", said_remaining=None)
+    view = account(at_ns=AT_NS, limits=(blocked,), own=(own,), blocked_until_ns=AT_NS + 12 * NS_PER_S)
+    first, second = words.gauges(view)
+    assert first.words == "This run's own: 60 of 60 RPM free"
+    assert second.words == "60 RPM: blocked for 12 s after a 429; provider said 0, 8 s ago"
+    assert (first.used, second.used) == (0, 1)
+    _, after = words.gauges(replace(view, at_ns=AT_NS + 12 * NS_PER_S))
+    assert after.words.startswith("60 of 60 RPM free")
+
+
+@pytest.mark.parametrize("reserved", [0, 3, 10, 167])
+@pytest.mark.parametrize("free", [0, 41, 59, 60])
+def test_the_bar_of_a_gauge_shows_as_free_what_its_words_say(free: int, reserved: int) -> None:
+    found = words.gauge(limit(free=free, reserved=reserved), at_ns=AT_NS)
+    assert 1 - found.used - found.reserved == pytest.approx(free / 60)
+    assert min(found.used, found.reserved) >= 0
 
 
 def test_an_account_says_what_else_is_going_on() -> None:
@@ -266,6 +297,15 @@ def test_the_quota_that_set_the_pace_is_named_with_its_number() -> None:
         end=ended(4100),
     )
     assert "The quota of 60 requests a minute set the pace." in said(run)
+
+
+def test_a_pace_that_was_learnt_is_told_as_the_guess_that_it_is() -> None:
+    guess = ev.LimitChanged(at_ns=ms(0), limit="requests", old=None, new=60, reason="learnt")
+    calls = [answered(call, call * 1000, call * 1000 + 100) for call in range(5)]
+    run = run_of(5, [guess], *calls, workers=4, end=ended(4100))
+    assert "60 requests a minute set the pace" not in said(run)
+    assert "the last guess by its 429s was about 60 requests a minute." in said(run)
+    assert words.known_limits(run) == "Quota: about 60 requests a minute (learnt from 429s)."
 
 
 def test_what_an_ended_run_knew_of_its_quota() -> None:
