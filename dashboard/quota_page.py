@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 import streamlit as st
 
 from dashboard import door, elements, house, live, pages
+from dashboard.cap_words import today_lines
 from dashboard.gantt.figure import CONFIG
 from dashboard.quota_chart import level_chart
 from dashboard.quota_words import (
@@ -24,7 +25,6 @@ from dashboard.quota_words import (
     provider_said,
     share_words,
     source_words,
-    today_lines,
     unknown_limits,
 )
 from dashboard.safe import cut, markdown_escape

@@ -1,4 +1,4 @@
-"""Quota in words: limits and their numbers, what holds a run, what it means for its end, the cap it paused at.
+"""Quota in words: limits and their numbers, what holds a run, and what it means for its end.
 
 Comes in: `AccountView`s of the engine, a `Run` and its `QuotaBound`. Goes out: plain text (escape it where it is shown:
 accounts and models were named by others). Knows no page.
@@ -6,18 +6,15 @@ accounts and models were named by others). Knows no page.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dashboard.figures import phase
-from dashboard.units import count, counted, duration, money, percent
+from dashboard.units import count, counted, duration, percent
 from fanout.clock import seconds
-from fanout.events import Cap, Held, LimitName, LimitReason
-from fanout.quota import caps
+from fanout.events import Held, LimitName, LimitReason
 from fanout.quota.limits import Source
 from fanout.quota.view import AccountView, LimitView, Share
-from fanout.run import CapState, Run, Step
-from fanout.store.ledger import Today
+from fanout.run import Run, Step
 from fanout.tuning.quota_bound import QuotaBound
 
 WORTH_SAYING = 0.05
@@ -314,69 +311,3 @@ def held_words(run: Run) -> str | None:
     if run.state != "running" or held in (None, "workers", "cap", "paused") or not waits:
         return None
     return phase(held)
-
-
-# The cap
-
-
-def cap_sentence(cap: CapState) -> str:
-    """Why it paused, that nothing is lost, and what to do where the cap is not the run's own."""
-    if cap.of != "run":
-        reached = caps.words(of=cap.of, cap=cap.cap, used=cap.used, allowed=cap.allowed)
-        goes_on = "Nothing is lost: the run goes on by itself on the new day."
-        return f"{reached} {goes_on} {caps.WHAT_TO_DO} Its owner may stop it."
-    if cap.cap == "usd":
-        return f"Paused at its cap: {money(cap.used)} of {money(cap.allowed)} used. Nothing is lost."
-    return f"Paused at its cap: {cap.used:,.0f} of {counted(round(cap.allowed), 'token')} used. Nothing is lost."
-
-
-def waits_for_the_day(run: Run) -> bool:
-    """Whether a day's cap holds it, which nobody who looks can raise."""
-    return run.cap is not None and run.cap.of != "run" and bool(run.holds) and run.holds[-1].held_by == "cap"
-
-
-def unpriced(run: Run) -> str | None:
-    """That a cap in dollars does not hold this run; None where its answers have prices, or there is none yet."""
-    answered = [call for call in run.calls if call.status == "answered" and call.origin is None]
-    if not answered or any(call.cost_usd is not None for call in answered):
-        return None
-    return f"The price of {run.batch.model} is not known: caps in dollars a day do not count it."
-
-
-def today_lines(user: Today, team: Today) -> Iterable[str]:
-    """What one and all have used of their caps since midnight UTC."""
-    for whose, today in (("You", user), ("The team", team)):
-        for used, in_flight, cap in _of_caps(today):
-            expected = f", {in_flight} more in flight" if in_flight else ""
-            yield f"{whose} used {used} of {cap} today (UTC){expected}."
-
-
-def _of_caps(today: Today) -> Iterable[tuple[str, str | None, str]]:
-    """(used, in flight, cap) of each amount that is capped, in words."""
-    cap, used, flying = today.cap, today.used, today.in_flight
-    if cap.tokens_a_day is not None:
-        about = f"about {flying.tokens:,}" if flying.tokens else None
-        yield f"{used.tokens:,}", about, counted(cap.tokens_a_day, "token")
-    if cap.usd_a_day is not None:
-        yield money(used.usd), f"about {money(flying.usd)}" if flying.usd else None, money(cap.usd_a_day)
-
-
-def go_on_label(run: Run) -> str:
-    """What Continue allows."""
-    if run.cap is None or run.cap.of != "run":
-        return "Continue"
-    return f"Go on for another {_cap_words(run.cap.cap, run)}"
-
-
-def caps_words(cap_tokens: int | None, cap_usd: float | None) -> Iterable[str]:
-    """Where a batch will pause: 50,000 tokens, $5.00."""
-    if cap_tokens is not None:
-        yield counted(cap_tokens, "token")
-    if cap_usd is not None:
-        yield money(cap_usd)
-
-
-def _cap_words(cap: Cap, run: Run) -> str:
-    batch = run.batch
-    found = caps_words(batch.cap_tokens, None) if cap == "tokens" else caps_words(None, batch.cap_usd)
-    return next(iter(found), "as much")

@@ -27,6 +27,7 @@ from dashboard import (
     strip,
     wording,
 )
+from dashboard.cap_words import unpriced
 from dashboard.gantt.component import show
 from dashboard.inputs import costs_money
 from dashboard.live import Told, derived
@@ -36,7 +37,6 @@ from dashboard.quota_words import (
     known_limits,
     nothing_known,
     sharing,
-    unpriced,
     weight_moves,
 )
 from fanout.errors import FanoutError

@@ -334,7 +334,14 @@ class OpenStretch:
         if spent is not None and (self._capped is None or self._capped.of != spent.of):
             self._capped = spent
             self.live.record.add(
-                ev.CapReached(at_ns=at_ns, cap=spent.cap, used=spent.used, allowed=spent.allowed, of=spent.of)
+                ev.CapReached(
+                    at_ns=at_ns,
+                    cap=spent.cap,
+                    used=spent.used,
+                    allowed=spent.allowed,
+                    of=spent.of,
+                    expected=spent.expected,
+                )
             )
         if answer.held_by in DAILY and answer.until_ns is not None and self.stop_reason is None:
             wait_ns = answer.until_ns - at_ns

@@ -158,10 +158,24 @@ def test_a_cap_is_reached_once_loses_nothing_in_flight_and_allows_as_much_again(
         made.answer(each, tokens=290)
     for _ in range(3):
         assert made.start() is None
-    assert made.told(ev.CapReached) == [ev.CapReached(at_ns=0, cap="tokens", used=580, allowed=600)]
+    assert made.told(ev.CapReached) == [ev.CapReached(at_ns=0, cap="tokens", used=580, allowed=600, expected=290)]
     assert [call.status for call in made.run.calls[:2]] == ["answered", "answered"]
     made.stretch.raise_cap(0)
     assert made.told(ev.CapRaised) == [ev.CapRaised(at_ns=0, cap="tokens", allowed=1_180)]
+    assert made.start() is not None
+
+
+def test_going_on_after_a_cap_below_one_call_allows_what_the_pause_said_that_it_needs() -> None:
+    made = hand(cap_tokens=200)
+    assert made.start() is None
+    (reached,) = made.told(ev.CapReached)
+    assert made.run.cap is not None
+    expected = made.run.cap.expected
+    assert expected is not None
+    assert expected > 200
+    assert reached == ev.CapReached(at_ns=0, cap="tokens", used=0, allowed=200, expected=expected)
+    made.stretch.raise_cap(0)
+    assert made.told(ev.CapRaised) == [ev.CapRaised(at_ns=0, cap="tokens", allowed=expected)]
     assert made.start() is not None
 
 

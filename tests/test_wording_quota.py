@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
+from dashboard import cap_words, wording
 from dashboard import quota_words as words
-from dashboard import wording
 from fanout import events as ev
 from fanout.batch import Batch
 from fanout.clock import NS_PER_S
@@ -341,18 +341,35 @@ def test_a_run_at_its_cap_says_so_first_and_that_nothing_is_lost() -> None:
     assert said(run, 1100) == (
         "Paused at its cap: 50,120 of 50,000 tokens used. Nothing is lost. 1 of 6 answered, 0 in flight, 5 queued."
     )
-    assert words.go_on_label(run) == "Go on for another 50,000 tokens"
+    assert cap_words.go_on_label(run) == "Go on for another 50,000 tokens"
+
+
+def test_a_cap_that_the_next_call_would_exceed_says_what_that_call_is_expected_to_use() -> None:
+    run = replace(
+        capped("tokens", 0, 200, cap_tokens=200), cap=CapState(cap="tokens", used=0, allowed=200, expected=268)
+    )
+    assert said(run, 1100).startswith(
+        "Paused at its cap: 0 of 200 tokens used, and the next call is expected to use 268 tokens. Nothing is lost."
+    )
+    assert cap_words.go_on_label(run) == "Go on for another 268 tokens"
+    dear = CapState(cap="usd", used=0.9, allowed=1.0, expected=1.25)
+    assert cap_words.cap_sentence(dear).startswith(
+        "Paused at its cap: $0.9 of $1.00 used, and the next call is expected to use $1.25."
+    )
+    assert cap_words.go_on_label(replace(capped("usd", 0.9, 1.0, cap_usd=1.0), cap=dear)) == "Go on for another $1.25"
 
 
 def test_a_cap_in_dollars() -> None:
     run = capped("usd", 1.02, 1.0, cap_usd=1.0)
     assert said(run, 1100).startswith("Paused at its cap: $1.02 of $1.00 used. Nothing is lost.")
-    assert words.go_on_label(run) == "Go on for another $1.00"
+    assert cap_words.go_on_label(run) == "Go on for another $1.00"
 
 
 def test_a_pause_by_hand_just_continues() -> None:
-    assert words.go_on_label(GOING) == "Continue"
-    assert words.cap_sentence(CapState(cap="tokens", used=3, allowed=1)).startswith("Paused at its cap: 3 of 1 token")
+    assert cap_words.go_on_label(GOING) == "Continue"
+    assert cap_words.cap_sentence(CapState(cap="tokens", used=3, allowed=1)).startswith(
+        "Paused at its cap: 3 of 1 token"
+    )
 
 
 def test_a_days_cap_says_whose_it_is_and_that_the_run_goes_on_by_itself() -> None:
@@ -361,33 +378,33 @@ def test_a_days_cap_says_whose_it_is_and_that_the_run_goes_on_by_itself() -> Non
         "The starter's cap of today is reached: $5.02 of $5.00 used. Nothing is lost: the run goes on by itself on the "
         "new day. Wait for the new day (00:00 UTC), or ask an admin"
     )
-    assert words.go_on_label(run) == "Continue"
-    assert words.waits_for_the_day(run)
+    assert cap_words.go_on_label(run) == "Continue"
+    assert cap_words.waits_for_the_day(run)
     by_hand = replace(run, holds=(*run.holds, replace(run.holds[-1], held_by="paused")))
-    assert not words.waits_for_the_day(by_hand)
-    assert not words.waits_for_the_day(capped("usd", 5.02, 5.0, cap_usd=5.0))
+    assert not cap_words.waits_for_the_day(by_hand)
+    assert not cap_words.waits_for_the_day(capped("usd", 5.02, 5.0, cap_usd=5.0))
 
 
 def test_what_was_used_today_stands_beside_its_cap() -> None:
     mine = Today(cap=DayCap(tokens_a_day=2_000_000, usd_a_day=5), used=Amount(tokens=12, usd=0.5), in_flight=Amount())
     team = Today(cap=DayCap(usd_a_day=50), used=Amount(usd=12.5), in_flight=Amount(tokens=9, usd=0.25))
-    assert list(words.today_lines(mine, team)) == [
+    assert list(cap_words.today_lines(mine, team)) == [
         "You used 12 of 2,000,000 tokens today (UTC).",
         "You used $0.5 of $5.00 today (UTC).",
         "The team used $12.50 of $50.00 today (UTC), about $0.25 more in flight.",
     ]
     nothing = Today(cap=DayCap(), used=Amount(), in_flight=Amount())
-    assert list(words.today_lines(nothing, nothing)) == []
+    assert list(cap_words.today_lines(nothing, nothing)) == []
 
 
 def test_a_model_without_a_price_is_named_where_dollars_are_capped() -> None:
-    assert words.unpriced(run_of(2, answered(0, 0, 100))) == (
+    assert cap_words.unpriced(run_of(2, answered(0, 0, 100))) == (
         "The price of sandbox is not known: caps in dollars a day do not count it."
     )
-    assert words.unpriced(run_of(2)) is None
+    assert cap_words.unpriced(run_of(2)) is None
     priced = run_of(2, answered(0, 0, 100))
     calls = (replace(priced.calls[0], cost_usd=0.1), *priced.calls[1:])
-    assert words.unpriced(replace(priced, calls=calls)) is None
+    assert cap_words.unpriced(replace(priced, calls=calls)) is None
 
 
 # The stops

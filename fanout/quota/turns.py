@@ -32,6 +32,8 @@ class Spent:
     used: float
     allowed: float
     of: CapOf = "run"
+    expected: float | None = None
+    """What the call that waits is expected to use; None where that is not known."""
 
 
 class Turns:
@@ -195,11 +197,12 @@ class Turns:
         return self._own_spent()
 
     def _own_spent(self) -> Spent | None:
-        cap = None if self._capped is None else self._over_cap(self._capped)
-        if cap == "tokens" and self._allowed_tokens is not None:
-            reached = Spent(cap="tokens", used=self._tokens, allowed=self._allowed_tokens)
+        waits = self._capped
+        cap = None if waits is None else self._over_cap(waits)
+        if cap == "tokens" and waits is not None and self._allowed_tokens is not None:
+            reached = Spent(cap="tokens", used=self._tokens, allowed=self._allowed_tokens, expected=waits.tokens)
         elif cap == "usd" and self._allowed_usd is not None:
-            reached = Spent(cap="usd", used=self._usd, allowed=self._allowed_usd)
+            reached = Spent(cap="usd", used=self._usd, allowed=self._allowed_usd, expected=self._usd_a_call.value())
         else:
             return None
         is_final = not self._booked or reached.used >= reached.allowed or (cap == "usd" and self._price_unknown)
