@@ -19,6 +19,8 @@ from fanout.tuning.quota_bound import QuotaBound
 
 WORTH_SAYING = 0.05
 """Share of the time from which on a quota that held is spoken of."""
+WAITED_TOO = 0.01
+"""Share of the time in which calls waited for a worker, from which on more workers are not called useless."""
 
 _NAMES: dict[LimitName, str] = {
     "requests": "requests a minute",
@@ -294,7 +296,9 @@ def _by(held: Held) -> str:
 
 
 def _suffice(run: Run, bound: QuotaBound) -> str:
-    """Nothing where the quota has room for more workers than there are."""
+    """Nothing where the quota has room for more workers than there are; never where calls waited for workers too."""
+    if bound.workers_share >= WAITED_TOO:
+        return f"; calls waited for a worker {percent(float(f'{bound.workers_share:.2g}'))} of it"
     if bound.workers_suffice is None or bound.workers_suffice > run.max_workers:
         return ""
     if run.ended:

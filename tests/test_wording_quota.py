@@ -233,6 +233,13 @@ def test_more_workers_are_not_called_useless_while_the_quota_has_room_for_them()
     ]
 
 
+def test_more_workers_are_not_called_useless_where_calls_waited_for_one() -> None:
+    said = ["Quota-bound 71 % of the time (requests a minute); calls waited for a worker 7.9 % of it."]
+    waited = bound(workers_share=0.0788, earliest_s=None)
+    assert words.bound_sentences(GOING, waited) == said
+    assert words.bound_sentences(make_run(n=40, max_workers=16), waited) == said
+
+
 def test_a_quota_that_hardly_held_is_not_spoken_of() -> None:
     assert words.bound_sentences(GOING, bound(share=0.04, earliest_s=None)) == []
 
