@@ -12,18 +12,20 @@ from collections.abc import Iterable, Mapping
 import streamlit as st
 
 from dashboard import door, elements, house, live, pages
+from dashboard.cap_words import today_lines
 from dashboard.gantt.figure import CONFIG
 from dashboard.quota_chart import level_chart
 from dashboard.quota_words import (
     account_lines,
     account_name,
     documented,
-    gauge,
+    gauges,
     limit_name,
-    limit_words,
+    number_words,
+    provider_said,
     share_words,
     source_words,
-    today_lines,
+    unknown_limits,
 )
 from dashboard.safe import cut, markdown_escape
 from dashboard.units import count, duration
@@ -70,9 +72,9 @@ def draw_account(view: AccountView, runs: Mapping[str, LiveRun], *, key: str) ->
     for line in account_lines(view):
         elements.sentence(line)
     if view.limits:
-        elements.gauges(map(gauge, view.limits))
+        elements.gauges(gauges(view))
     else:
-        elements.quiet("No limit known for this account: its answers and refusals will tell.")
+        elements.quiet(unknown_limits(view))
     elements.quiet(documented(view))
     _chart(view, runs, key=key)
     if view.limits:
@@ -97,19 +99,23 @@ def _chart(view: AccountView, runs: Mapping[str, LiveRun], *, key: str) -> None:
 
 def _limits(view: AccountView) -> None:
     elements.table(
-        ("Limit", "Where the number is from", "Used", "Reserved", "Free", "At once", "Provider said"),
+        ("Limit", "Where the number is from", "Taken", "Free", "At once", "Reserved in flight", "Provider said"),
         (
             (
-                limit_words(limit.name, limit.number),
+                number_words(limit),
                 source_words(limit.source),
-                count(limit.used),
-                count(limit.reserved),
+                count(max(0, limit.capacity - limit.free)),
                 count(limit.free),
                 count(limit.capacity),
-                count(limit.said_remaining),
+                count(limit.reserved),
+                provider_said(limit, at_ns=view.at_ns),
             )
             for limit in view.limits
         ),
+    )
+    elements.quiet(
+        "Taken and free add up to what may start at once. What a call reserves is taken when it starts, grows back "
+        "while it runs, and is settled to what it used when it ends."
     )
 
 

@@ -1,4 +1,4 @@
-"""Quota in words: limits and their numbers, what holds a run, what it means for its end, the cap it paused at.
+"""Quota in words: limits and their numbers, what holds a run, and what it means for its end.
 
 Comes in: `AccountView`s of the engine, a `Run` and its `QuotaBound`. Goes out: plain text (escape it where it is shown:
 accounts and models were named by others). Knows no page.
@@ -6,22 +6,21 @@ accounts and models were named by others). Knows no page.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dashboard.figures import phase
-from dashboard.units import counted, duration, money, percent
+from dashboard.units import count, counted, duration, percent
 from fanout.clock import seconds
-from fanout.events import Cap, Held, LimitName, LimitReason
-from fanout.quota import caps
+from fanout.events import Held, LimitName, LimitReason
 from fanout.quota.limits import Source
 from fanout.quota.view import AccountView, LimitView, Share
-from fanout.run import CapState, Run, Step
-from fanout.store.ledger import Today
+from fanout.run import Run, Step
 from fanout.tuning.quota_bound import QuotaBound
 
 WORTH_SAYING = 0.05
 """Share of the time from which on a quota that held is spoken of."""
+WAITED_TOO = 0.01
+"""Share of the time in which calls waited for a worker, from which on more workers are not called useless."""
 
 _NAMES: dict[LimitName, str] = {
     "requests": "requests a minute",
@@ -69,9 +68,14 @@ def limit_name(name: LimitName) -> str:
     return _NAMES[name]
 
 
-def limit_words(name: LimitName, number: int) -> str:
-    """A limit with its number: 600 requests a minute."""
-    return f"{number:,} {_NAMES[name]}"
+def limit_words(name: LimitName, number: int, *, learnt: bool = False) -> str:
+    """A limit with its number: 600 requests a minute; a learnt one is a guess: about 97 requests a minute."""
+    return f"{'about ' if learnt else ''}{number:,} {_NAMES[name]}"
+
+
+def number_words(view: LimitView) -> str:
+    """A limit with its number as it is known now."""
+    return limit_words(view.name, view.number, learnt=view.source == "learnt")
 
 
 def source_words(source: Source) -> str:
@@ -104,37 +108,78 @@ class Gauge:
     why: str
 
 
-def gauge(view: LimitView) -> Gauge:
-    """41 of 60 RPM free, 3 reserved; provider said 40."""
-    whole = max(view.capacity, view.used + view.reserved + view.free, 1)
+def gauges(account: AccountView) -> list[Gauge]:
+    """Its limits, those first that the run which looks asked for itself."""
+    own = [gauge(limit, at_ns=account.at_ns) for limit in account.own]
+    blocked_ns = account.blocked_until_ns
+    return [*own, *(gauge(limit, at_ns=account.at_ns, blocked_until_ns=blocked_ns) for limit in account.limits)]
+
+
+def gauge(view: LimitView, *, at_ns: int, blocked_until_ns: int | None = None) -> Gauge:
+    """41 of 60 RPM free, 3 reserved; provider said 40, 2 s ago. While a 429 blocks it, nothing of it is free."""
+    whole = max(view.capacity, 1)
+    taken = max(0, view.capacity - view.free)
+    reserved = min(view.reserved, taken)
+    grows = ". What calls in flight reserved grows back while they run" if view.reserved > taken else ""
+    is_blocked = _blocked(at_ns, blocked_until_ns) is not None
     return Gauge(
         term=_SHORT[view.name],
-        words=gauge_words(view),
-        used=view.used / whole,
-        reserved=view.reserved / whole,
-        why=f"{limit_words(view.name, view.number)}, {source_words(view.source)}",
+        words=gauge_words(view, at_ns=at_ns, blocked_until_ns=blocked_until_ns),
+        used=1.0 if is_blocked else (taken - reserved) / whole,
+        reserved=0.0 if is_blocked else reserved / whole,
+        why=f"{number_words(view)}, {source_words(view.source)}{grows}",
     )
 
 
-def gauge_words(view: LimitView) -> str:
+def gauge_words(view: LimitView, *, at_ns: int, blocked_until_ns: int | None = None) -> str:
     """What of a limit is free at this instant; a limit that a run asked for itself is named as its own."""
-    short = _SHORT[view.name]
-    whose = "This run's own" if view.source == "run" else ""
-    if view.capacity == view.number:
-        said = [f"{whose}{whose and ': '}{view.free:,} of {view.number:,} {short} free"]
+    blocked = _blocked(at_ns, blocked_until_ns)
+    if blocked is not None:
+        said = f"{_numbered(view)}: blocked for {blocked} after a 429"
+    elif view.capacity == view.number:
+        whose = "This run's own: " if view.source == "run" else ""
+        said = f"{whose}{view.free:,} of {_numbered(view, own=False)} free"
     else:
-        said = [f"{whose}{whose and ' '}{view.number:,} {short}: {view.free:,} of {view.capacity:,} free at once"]
-    if view.reserved:
-        said.append(f"{view.reserved:,} reserved")
-    heard = "" if view.said_remaining is None else f"; provider said {view.said_remaining:,}"
-    return f"{', '.join(said)}{heard}"
+        said = f"{_numbered(view)}: {view.free:,} of {view.capacity:,} free at once"
+    if view.reserved and blocked is None:
+        adds_up = view.reserved <= view.capacity - view.free
+        said += f", {view.reserved:,} reserved" if adds_up else f"; calls in flight reserved {view.reserved:,}"
+    return said if view.said_remaining is None else f"{said}; provider said {provider_said(view, at_ns=at_ns)}"
+
+
+def provider_said(view: LimitView, *, at_ns: int) -> str:
+    """What the provider last said is left, and how long ago: 0, 14 s ago."""
+    if view.said_remaining is None or view.said_ns is None:
+        return count(view.said_remaining)
+    return f"{view.said_remaining:,}, {_ago(at_ns - view.said_ns)}"
+
+
+def _numbered(view: LimitView, *, own: bool = True) -> str:
+    """60 RPM; about 97 RPM, learnt."""
+    whose = "This run's own " if own and view.source == "run" else ""
+    if view.source == "learnt":
+        return f"about {view.number:,} {_SHORT[view.name]}, learnt"
+    return f"{whose}{view.number:,} {_SHORT[view.name]}"
+
+
+def _blocked(at_ns: int, until_ns: int | None) -> str | None:
+    """For how long nothing starts after a 429; None where it may."""
+    if until_ns is None or until_ns <= at_ns:
+        return None
+    return duration(seconds(until_ns - at_ns), digits=2)
+
+
+def _ago(since_ns: int) -> str:
+    """In whole seconds, so that it does not flicker."""
+    whole_s = int(seconds(since_ns))
+    return f"{duration(float(whole_s), digits=2)} ago" if whole_s else "just now"
 
 
 def account_lines(view: AccountView) -> list[str]:
     """What else is to be known of an account: a 429's wait, somebody else's use, and with whom it is shared."""
     said = []
-    if view.blocked_until_ns is not None and view.blocked_until_ns > view.at_ns:
-        left = duration(seconds(view.blocked_until_ns - view.at_ns), digits=2)
+    left = _blocked(view.at_ns, view.blocked_until_ns)
+    if left is not None:
         said.append(f"Waiting after a 429: nothing starts for another {left}.")
     said += [
         f"Somebody else uses this key: about {limit_words(name, number)}."
@@ -175,6 +220,8 @@ def share_words(share: Share) -> str:
     said = [f"weight {share.weight}"] if share.weight != 1 else []
     said += [f"{number_of:,} {word}" for number_of, word in _going(share) if number_of]
     said += [f"{counted(share.requests, 'request')} sent", f"{counted(share.tokens, 'token')} used"]
+    if share.assumed_tokens:
+        said.append(f"up to about {share.assumed_tokens:,} more by attempts without an answer")
     return " · ".join(said)
 
 
@@ -206,11 +253,19 @@ def nothing_known(view: AccountView | None, run: Run, *, costs_money: bool) -> s
     return "No limit known for this account: learning from its answers."
 
 
+def unknown_limits(view: AccountView) -> str:
+    """What stands in place of an account's gauges where no number of its limits is known."""
+    named = dict.fromkeys(limit_name(refused.limit) for refused in view.refusals if refused.limit is not None)
+    if not named:
+        return "No limit known for this account: its answers and refusals will tell."
+    return f"No limit known by its number. The provider has refused by its limit of {' and of '.join(named)}."
+
+
 def known_limits(run: Run) -> str | None:
     """What an ended run knew of its account at last, and what it held itself to."""
     latest = {(step.limit, step.reason == "run"): step for step in run.quota}
     said = [
-        f"{limit_words(name, step.value)} ({reason_words(step.reason)})"
+        f"{limit_words(name, step.value, learnt=step.reason == 'learnt')} ({reason_words(step.reason)})"
         for (name, _), step in latest.items()
         if step.value is not None
     ]
@@ -241,7 +296,9 @@ def _by(held: Held) -> str:
 
 
 def _suffice(run: Run, bound: QuotaBound) -> str:
-    """Nothing where the quota has room for more workers than there are."""
+    """Nothing where the quota has room for more workers than there are; never where calls waited for workers too."""
+    if bound.workers_share >= WAITED_TOO:
+        return f"; calls waited for a worker {percent(float(f'{bound.workers_share:.2g}'))} of it"
     if bound.workers_suffice is None or bound.workers_suffice > run.max_workers:
         return ""
     if run.ended:
@@ -258,69 +315,3 @@ def held_words(run: Run) -> str | None:
     if run.state != "running" or held in (None, "workers", "cap", "paused") or not waits:
         return None
     return phase(held)
-
-
-# The cap
-
-
-def cap_sentence(cap: CapState) -> str:
-    """Why it paused, that nothing is lost, and what to do where the cap is not the run's own."""
-    if cap.of != "run":
-        reached = caps.words(of=cap.of, cap=cap.cap, used=cap.used, allowed=cap.allowed)
-        goes_on = "Nothing is lost: the run goes on by itself on the new day."
-        return f"{reached} {goes_on} {caps.WHAT_TO_DO} Its owner may stop it."
-    if cap.cap == "usd":
-        return f"Paused at its cap: {money(cap.used)} of {money(cap.allowed)} used. Nothing is lost."
-    return f"Paused at its cap: {cap.used:,.0f} of {counted(round(cap.allowed), 'token')} used. Nothing is lost."
-
-
-def waits_for_the_day(run: Run) -> bool:
-    """Whether a day's cap holds it, which nobody who looks can raise."""
-    return run.cap is not None and run.cap.of != "run" and bool(run.holds) and run.holds[-1].held_by == "cap"
-
-
-def unpriced(run: Run) -> str | None:
-    """That a cap in dollars does not hold this run; None where its answers have prices, or there is none yet."""
-    answered = [call for call in run.calls if call.status == "answered" and call.origin is None]
-    if not answered or any(call.cost_usd is not None for call in answered):
-        return None
-    return f"The price of {run.batch.model} is not known: caps in dollars a day do not count it."
-
-
-def today_lines(user: Today, team: Today) -> Iterable[str]:
-    """What one and all have used of their caps since midnight UTC."""
-    for whose, today in (("You", user), ("The team", team)):
-        for used, in_flight, cap in _of_caps(today):
-            expected = f", {in_flight} more in flight" if in_flight else ""
-            yield f"{whose} used {used} of {cap} today (UTC){expected}."
-
-
-def _of_caps(today: Today) -> Iterable[tuple[str, str | None, str]]:
-    """(used, in flight, cap) of each amount that is capped, in words."""
-    cap, used, flying = today.cap, today.used, today.in_flight
-    if cap.tokens_a_day is not None:
-        about = f"about {flying.tokens:,}" if flying.tokens else None
-        yield f"{used.tokens:,}", about, counted(cap.tokens_a_day, "token")
-    if cap.usd_a_day is not None:
-        yield money(used.usd), f"about {money(flying.usd)}" if flying.usd else None, money(cap.usd_a_day)
-
-
-def go_on_label(run: Run) -> str:
-    """What Continue allows."""
-    if run.cap is None or run.cap.of != "run":
-        return "Continue"
-    return f"Go on for another {_cap_words(run.cap.cap, run)}"
-
-
-def caps_words(cap_tokens: int | None, cap_usd: float | None) -> Iterable[str]:
-    """Where a batch will pause: 50,000 tokens, $5.00."""
-    if cap_tokens is not None:
-        yield counted(cap_tokens, "token")
-    if cap_usd is not None:
-        yield money(cap_usd)
-
-
-def _cap_words(cap: Cap, run: Run) -> str:
-    batch = run.batch
-    found = caps_words(batch.cap_tokens, None) if cap == "tokens" else caps_words(None, batch.cap_usd)
-    return next(iter(found), "as much")

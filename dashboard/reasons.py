@@ -84,12 +84,16 @@ def limited_by(run: Run) -> list[str]:
 
 def _by_the_quota(run: Run, found: Bounds) -> list[str]:
     """Said with the number that held at the end; a limit that was lost on the way is not spoken of."""
-    numbers = {step.limit: step.value for step in run.quota}
+    latest = {step.limit: step for step in run.quota}
     if found.binds is None or found.binds == "longest_call" or found.binds == "workers":  # told apart for mypy
         return []
-    number = numbers.get(found.binds)
-    if number is None:
+    step = latest.get(found.binds)
+    number = None if step is None else step.value
+    if step is None or number is None:
         return []
+    if step.reason == "learnt":  # it swings around the real one, which nobody told
+        about = limit_words(found.binds, number, learnt=True)
+        return [f"The quota set the pace; its provider does not tell it, and the last guess by its 429s was {about}."]
     return [f"The quota of {limit_words(found.binds, number)} set the pace."]
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import door, elements, form_filling, house, session, sharing, starting
+from dashboard.cap_words import go_on_label, waits_for_the_day
 from dashboard.live import Told
-from dashboard.quota_words import go_on_label, waits_for_the_day
 from fanout.errors import FanoutError
 from fanout.library import Opened
 from fanout.live import LiveRun

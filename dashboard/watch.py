@@ -27,16 +27,16 @@ from dashboard import (
     strip,
     wording,
 )
+from dashboard.cap_words import unpriced
 from dashboard.gantt.component import show
 from dashboard.inputs import costs_money
 from dashboard.live import Told, derived
 from dashboard.quota_words import (
     account_lines,
-    gauge,
+    gauges,
     known_limits,
     nothing_known,
     sharing,
-    unpriced,
     weight_moves,
 )
 from fanout.errors import FanoutError
@@ -139,9 +139,9 @@ def _quota(live_run: LiveRun | None, run: Run) -> None:
         elements.caution(not_capped)
     if account is None:
         return
-    shown = (*account.own, *account.limits)
+    shown = gauges(account)
     if shown:
-        elements.gauges(map(gauge, shown))
+        elements.gauges(shown)
     for line in account_lines(account):
         elements.quiet(line)
     _weight(live_run, account)

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from dashboard.cap_words import cap_sentence, caps_words
 from dashboard.figures import call_figures, figures, ms, phase, phase_rows
-from dashboard.quota_words import bound_sentences, cap_sentence, caps_words, held_words
+from dashboard.quota_words import bound_sentences, held_words
 from dashboard.reasons import CLOSE, failures, limited_by, told
 from dashboard.units import counted, duration, money, number
 from fanout.batch import Batch

@@ -246,6 +246,8 @@ class CapReached:
     """By what has ended, and by the estimate of what is in flight."""
     allowed: float
     of: CapOf = "run"
+    expected: float | None = None
+    """What the next call is expected to use, where the cap is the run's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

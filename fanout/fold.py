@@ -239,7 +239,9 @@ class Fold:
         self._weights.append(Step(at_ns=event.at_ns, value=event.new, reason=event.reason))
 
     def _cap_reached(self, event: ev.CapReached) -> None:
-        self._cap = CapState(cap=event.cap, used=event.used, allowed=event.allowed, of=event.of)
+        self._cap = CapState(
+            cap=event.cap, used=event.used, allowed=event.allowed, of=event.of, expected=event.expected
+        )
 
     def _cap_raised(self, event: ev.CapRaised) -> None:
         self._cap = None

@@ -166,6 +166,8 @@ class CapState:
     used: float
     allowed: float
     of: ev.CapOf = "run"
+    expected: float | None = None
+    """What the next call is expected to use; None: nobody said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

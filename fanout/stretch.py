@@ -19,7 +19,8 @@ from fanout.clock import NS_PER_S, nanoseconds
 from fanout.errors import BadInput, Broken, CallFailed, KeyRefused, ModelUnknown, QuotaExhausted, RateLimited
 from fanout.live import LiveRun
 from fanout.quota.meters import DAILY, Change
-from fanout.quota.refusals import day_is_over, words_for
+from fanout.quota.refusals import day_is_over, spent_words, words_for
+from fanout.quota.told import limit_moved, limits_known
 from fanout.quota.turns import Spent, Turns
 from fanout.run import Run
 from fanout.schedule import Schedule, Start, Wait
@@ -145,7 +146,7 @@ class OpenStretch:
                 max_workers=self.schedule.max_workers,
                 calls=self._calls,
             ),
-            *self._limits_known(at_ns),
+            *limits_known(self.live.batch, self.turns.gate.meters, at_ns),
             *(_reused(call, known, at_ns) for call, known in self._asked.reused.items()),
             ev.HoldChanged(at_ns=at_ns, held_by=None),
         )
@@ -226,6 +227,8 @@ class OpenStretch:
         self.schedule.only_again = self._streak.doubted
         if isinstance(error, RateLimited):
             self._everyone_waits(start, reply, error, decided, at_ns)
+        elif isinstance(error, QuotaExhausted):
+            self._nobody_waits(start, reply, at_ns)
         if isinstance(decided, retry.Again) and self.stop_reason is None:
             self._again(start, reply, error, decided, at_ns)
             return
@@ -273,6 +276,19 @@ class OpenStretch:
             at_ns=at_ns,
         )
         self.turns.refused(start.call, reply.report, until_ns=until_ns, at_ns=at_ns, words=words)
+
+    def _nobody_waits(self, start: Start, reply: Reply, at_ns: int) -> None:
+        """A day's limit or the credit is used up: noted with the account, and the run stops."""
+        booked_ns = self.live.record.call(start.call).attempts[-1].started_ns
+        limit, words = spent_words(
+            self.turns.gate,
+            reply.report,
+            batch=self.live.batch,
+            booked_ns=booked_ns,
+            reserved=self.turns.reserved(start.call),
+            at_ns=at_ns,
+        )
+        self.turns.used_up(start.call, limit, at_ns=at_ns, words=words)
 
     def _verdict(self, call: int, error: CallFailed, at_ns: int) -> retry.Again | retry.GiveUp:
         started_ns = self.live.record.call(call).attempts[-1].started_ns
@@ -322,33 +338,7 @@ class OpenStretch:
 
     def tell_change(self, change: Change, at_ns: int) -> None:
         """A limit of the account came to be known, or moved."""
-        self.live.record.add(
-            ev.LimitChanged(
-                at_ns=at_ns,
-                limit=change.name,
-                old=change.old,
-                new=change.new,
-                reason=change.source,
-                why=change.why,
-            )
-        )
-
-    def _limits_known(self, at_ns: int) -> list[ev.Event]:
-        """The limits as they stand when the stretch begins: the run's own, and the account's."""
-        batch = self.live.batch
-        meters = self.turns.gate.meters
-        told: list[ev.Event] = [
-            ev.LimitChanged(at_ns=at_ns, limit=name, old=None, new=meters.amount(name), reason=known.source)
-            for name, known in meters
-        ]
-        own: tuple[tuple[ev.LimitName, int | None], ...] = (
-            ("requests", batch.requests_per_minute),
-            ("tokens", batch.tokens_per_minute),
-        )
-        for name, number in own:
-            if number is not None:
-                told.append(ev.LimitChanged(at_ns=at_ns, limit=name, old=None, new=number, reason="run"))
-        return told
+        self.live.record.add(limit_moved(change, at_ns))
 
     def _read_hold(self, answer: Wait, at_ns: int) -> None:
         """A cap that is reached is told; a day's limit that is used up for hours stops the run."""
@@ -356,7 +346,14 @@ class OpenStretch:
         if spent is not None and (self._capped is None or self._capped.of != spent.of):
             self._capped = spent
             self.live.record.add(
-                ev.CapReached(at_ns=at_ns, cap=spent.cap, used=spent.used, allowed=spent.allowed, of=spent.of)
+                ev.CapReached(
+                    at_ns=at_ns,
+                    cap=spent.cap,
+                    used=spent.used,
+                    allowed=spent.allowed,
+                    of=spent.of,
+                    expected=spent.expected,
+                )
             )
         if answer.held_by in DAILY and answer.until_ns is not None and self.stop_reason is None:
             wait_ns = answer.until_ns - at_ns

@@ -180,11 +180,17 @@ def _at_cap(run: Run, cap: CapState) -> str:
         used = f"${cap.used:.4g} of ${cap.allowed:.4g}"
     else:
         used = f"{cap.used:,.0f} of {cap.allowed:,.0f} tokens"
-    too_large = ", and the next call may need more than the rest" if cap.used < cap.allowed else ""
+    too_large = "" if cap.used >= cap.allowed else f", and the next call {_needs(cap)}"
     return (
         f"Stopped at its cap: {used} used{too_large}; {left:,} of {len(run.calls):,} prompts left. "
         f"Run again with a higher --cap-{cap.cap}."
     )
+
+
+def _needs(cap: CapState) -> str:
+    if cap.expected is None:
+        return "may need more than the rest"
+    return f"is expected to use {f'${cap.expected:.4g}' if cap.cap == 'usd' else f'{cap.expected:,.0f}'}"
 
 
 def _line(result: Result) -> str:

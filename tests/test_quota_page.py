@@ -17,10 +17,11 @@ from dashboard.quota_page import every_s
 from dashboard.quota_words import account_name, documented, share_words
 from fanout import Batch, Engine
 from fanout.clock import NS_PER_S
-from fanout.errors import RateLimited
+from fanout.errors import QuotaExhausted, RateLimited
 from fanout.quota.caps import Amount, DayCap
 from fanout.quota.limits import Limits
 from fanout.quota.presets import preset_for
+from fanout.quota.report import RateReport
 from fanout.quota.view import LimitView, Sample, Share
 from fanout.settings import Settings
 from fanout.store.ledger import Today
@@ -107,6 +108,20 @@ def test_a_429_is_listed_with_its_remedy(engine: Engine, caller: HandCaller, sto
     assert refused.remedy in said
 
 
+def test_a_429_of_the_day_is_listed_and_its_limit_is_named(
+    engine: Engine, caller: HandCaller, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = engine.start(Batch(prompts=["a"], retries=0))
+    used_up = QuotaExhausted("The day's requests are used up.", status_code=429, retry_after_s=86_400.0)
+    caller.taken(1)[0].fail(used_up, report=RateReport(exhausted="requests_per_day"))
+    store.await_run(live, lambda run: run.ended)
+    (view,) = engine.quota()
+    monkeypatch.setattr(house.engine(), "quota", lambda: (replace(view, limits=()),))
+    said = _said(_page())
+    assert "No limit known by its number. The provider has refused by its limit of requests a day." in said
+    assert "The limit of requests a day was used up" in said
+
+
 def test_names_of_runs_are_shown_and_not_rendered(engine: Engine) -> None:
     engine.start(Batch(prompts=["a"], requests_per_minute=60, name=HOSTILE))
     label = _page().get("page_link")[0].proto.label
@@ -142,6 +157,9 @@ def test_an_account_is_named_by_its_model_its_address_and_the_documents_it_follo
 def test_a_share_says_what_a_run_has_and_leaves_out_what_it_has_not() -> None:
     share = Share(run_id="r", weight=1, waiting=0, in_flight=2, requests=1, tokens=1_200)
     assert share_words(share) == "2 in flight · 1 request sent · 1,200 tokens used"
+    assert share_words(replace(share, in_flight=0, assumed_tokens=268)) == (
+        "1 request sent · 1,200 tokens used · up to about 268 more by attempts without an answer"
+    )
 
 
 # The chart

@@ -13,6 +13,7 @@ from fanout.clock import NS_PER_S
 from fanout.errors import RateLimited
 from fanout.events import Usage
 from fanout.quota.gate import Gate
+from fanout.quota.gates import view_of
 from fanout.quota.limits import Limits
 from fanout.quota.report import RateReport
 from fanout.quota.turns import Turns
@@ -100,6 +101,33 @@ def test_a_cap_waits_for_what_is_in_flight_before_it_is_called_reached() -> None
     for call in (0, 1):
         made.answered(call, FEW, None, 1)
     assert made.ask(2, 1) is None
+
+
+def share_of(made: Turns) -> tuple[int, int]:
+    """Tokens used, and those that attempts without an answer may have used."""
+    (share,) = view_of(made.gate, waiting={}, at_ns=0).shares
+    return share.tokens, share.assumed_tokens
+
+
+def test_an_attempt_without_an_answer_is_taken_off_the_limits_and_counts_as_nothing_used() -> None:
+    made = turns(batch(cap_tokens=600), at=gate(Limits(tokens_per_minute=120_000)))
+    for call in range(3):
+        assert made.ask(call, 0) is None
+        made.book(call, 0)
+        made.give_back(call, 0)
+    assert share_of(made) == (0, 3 * 266)
+    assert made.gate.meters.known["tokens"].meter.free(0) == 2_000 - 3 * 266
+    answered(made, 0)
+    assert share_of(made) == (20, 3 * 266)
+
+
+def test_what_a_provider_reserves_of_an_answer_is_not_what_the_answer_used() -> None:
+    limits = Limits(tokens_per_minute=60_000, charge="max_tokens")
+    made = turns(batch(max_output_tokens=500, cap_tokens=600), at=gate(limits))
+    answered(made, 0)
+    assert share_of(made) == (20, 0)
+    assert made.gate.meters.known["tokens"].meter.free(0) == 1_000 - 510
+    assert made.ask(1, NS_PER_S) is None  # 20 of 600 are used
 
 
 def test_a_runs_own_limits_tell_what_is_used_reserved_and_free() -> None:

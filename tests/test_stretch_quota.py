@@ -11,11 +11,12 @@ from fanout import events as ev
 from fanout.batch import Batch
 from fanout.calls import Reply
 from fanout.clock import NS_PER_S, VirtualClock
-from fanout.errors import CallFailed, ConnectionFailed, RateLimited, Rejected, ServerFailed
+from fanout.errors import CallFailed, ConnectionFailed, QuotaExhausted, RateLimited, Rejected, ServerFailed
 from fanout.live import Hands, LiveRun, Record
 from fanout.quota.account import Account
 from fanout.quota.gates import Gates
 from fanout.quota.limits import Limits
+from fanout.quota.report import RateReport
 from fanout.quota.turns import Turns
 from fanout.retry import CALLS_IN_A_ROW, FAULTS_IN_A_ROW, SAME_REFUSALS
 from fanout.run import Run
@@ -54,8 +55,9 @@ class Hand:
         reply = Reply(received_ns=at_ns, output="yes", usage=usage, cost_usd=cost_usd)
         self.stretch.ended(start, reply, at_ns)
 
-    def fail(self, start: Start, error: CallFailed) -> None:
-        self.stretch.ended(start, Reply(received_ns=self.clock.now_ns(), error=error), self.clock.now_ns())
+    def fail(self, start: Start, error: CallFailed, *, report: RateReport = RateReport()) -> None:  # noqa: B008
+        at_ns = self.clock.now_ns()
+        self.stretch.ended(start, Reply(received_ns=at_ns, error=error, report=report), at_ns)
 
     def told(self, kind: type[ev.Event]) -> list[ev.Event]:
         return [event for event in self.store.events("run") if isinstance(event, kind)]
@@ -123,6 +125,29 @@ def test_a_days_end_is_told_in_its_zone(zone: str, hours: int) -> None:
     assert f"{hours} h 0 min (midnight, {zone})" in str(made.run.stop_error)
 
 
+def test_a_429_of_the_day_is_noted_with_its_account_and_holds_nobody_else() -> None:
+    made = hand(max_workers=4)
+    first, second = made.started(), made.started()
+    used_up = QuotaExhausted("the day's requests are used up", status_code=429, retry_after_s=86_400.0)
+    for each in (first, second):
+        made.fail(each, used_up, report=RateReport(retry_after_s=86_400.0, exhausted="requests_per_day"))
+    gate = made.stretch.turns.gate
+    (noted,) = gate.refusals
+    assert (noted.limit, noted.count, noted.wait_s) == ("requests_per_day", 2, None)
+    assert noted.why == "The limit of requests a day was used up, and it was not known before."
+    assert "requests_per_day" in noted.remedy
+    assert (gate.blocked_until_ns, gate.meters.amount("requests")) == (None, None)
+    assert made.stretch.stop_reason == "quota_exhausted"
+
+
+def test_an_account_without_credit_is_noted_as_that_and_as_no_limit() -> None:
+    made = hand(Limits(requests_per_minute=60, burst=1))
+    made.fail(made.started(), QuotaExhausted("no credit", status_code=429))
+    (noted,) = made.stretch.turns.gate.refusals
+    assert noted.limit is None
+    assert noted.why.startswith("The account has no credit left")
+
+
 def test_a_cap_is_reached_once_loses_nothing_in_flight_and_allows_as_much_again() -> None:
     made = hand(cap_tokens=600, max_workers=4)
     first, second = made.started(), made.started()
@@ -133,10 +158,24 @@ def test_a_cap_is_reached_once_loses_nothing_in_flight_and_allows_as_much_again(
         made.answer(each, tokens=290)
     for _ in range(3):
         assert made.start() is None
-    assert made.told(ev.CapReached) == [ev.CapReached(at_ns=0, cap="tokens", used=580, allowed=600)]
+    assert made.told(ev.CapReached) == [ev.CapReached(at_ns=0, cap="tokens", used=580, allowed=600, expected=290)]
     assert [call.status for call in made.run.calls[:2]] == ["answered", "answered"]
     made.stretch.raise_cap(0)
     assert made.told(ev.CapRaised) == [ev.CapRaised(at_ns=0, cap="tokens", allowed=1_180)]
+    assert made.start() is not None
+
+
+def test_going_on_after_a_cap_below_one_call_allows_what_the_pause_said_that_it_needs() -> None:
+    made = hand(cap_tokens=200)
+    assert made.start() is None
+    (reached,) = made.told(ev.CapReached)
+    assert made.run.cap is not None
+    expected = made.run.cap.expected
+    assert expected is not None
+    assert expected > 200
+    assert reached == ev.CapReached(at_ns=0, cap="tokens", used=0, allowed=200, expected=expected)
+    made.stretch.raise_cap(0)
+    assert made.told(ev.CapRaised) == [ev.CapRaised(at_ns=0, cap="tokens", allowed=expected)]
     assert made.start() is not None
 
 

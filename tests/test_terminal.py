@@ -91,13 +91,17 @@ def test_a_cap_in_dollars_names_dollars_and_the_summary_holds_it(capsys: pytest.
     assert follow(live, order="completion", as_json=True, out=out) == 1
     assert "$0.512 of $0.5 used; 1 of 2 prompts left. Run again with a higher --cap-usd." in capsys.readouterr().err
     summary = json.loads(out.getvalue().splitlines()[-1])["summary"]
-    assert summary["cap"] == {"cap": "usd", "used": 0.512, "allowed": 0.5, "of": "run"}
+    assert summary["cap"] == {"cap": "usd", "used": 0.512, "allowed": 0.5, "of": "run", "expected": None}
 
 
 def test_a_cap_below_what_one_call_may_need_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     live = live_run([*opened(2), *at_cap("tokens", 0, 100)], StoppingHands())
     assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 1
     assert "0 of 100 tokens used, and the next call may need more than the rest; 2 of 2" in capsys.readouterr().err
+    reached = ev.CapReached(at_ns=3, cap="tokens", used=0, allowed=100, expected=268)
+    live = live_run([*opened(2), reached, ev.HoldChanged(at_ns=3, held_by="cap")], StoppingHands())
+    assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 1
+    assert "0 of 100 tokens used, and the next call is expected to use 268; 2 of 2" in capsys.readouterr().err
 
 
 def test_a_days_cap_names_whose_it_is_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,7 @@ def test_the_share_is_of_the_time_in_which_a_quota_held_the_next_call() -> None:
     found = quota_bound(run, at(99))
     assert found.share == (2 + 3 + 1) / 10
     assert found.by == "tokens"
+    assert found.workers_share == 1 / 10
 
 
 @pytest.mark.parametrize("by", ["workers", "concurrency", "cap", "paused", None])
@@ -65,7 +66,7 @@ def test_the_workers_that_suffice_follow_from_the_tightest_rate_and_the_mean_lat
     run = paced([0, 1, 2, 3], known(0, "requests", 600), known(0, "tokens", 9000), latency_s=2.0)
     found = quota_bound(run, at(99))
     assert found.rate == Allowed(rate_per_s=5.0, by="tokens")  # 9,000 a minute in calls of 30
-    assert found.workers_suffice == 13  # 1.25 x 5 x 2
+    assert found.workers_suffice == 14  # 10, and their square root
     assert quota_bound(paced([0, 1]), at(99)).workers_suffice is None
 
 

@@ -7,10 +7,11 @@ from typing import get_args
 
 import pytest
 
+from dashboard import cap_words, wording
 from dashboard import quota_words as words
-from dashboard import wording
 from fanout import events as ev
 from fanout.batch import Batch
+from fanout.clock import NS_PER_S
 from fanout.errors import CallFailed, RateLimited, Rejected, ServerFailed
 from fanout.quota.caps import Amount, DayCap
 from fanout.quota.view import AccountView, LimitView, Refused, Share
@@ -32,8 +33,12 @@ def limit(**changed: object) -> LimitView:
         "reserved": 3,
         "free": 41,
         "said_remaining": 40,
+        "said_ns": 2_000_000_000,
     }
     return LimitView(**{**values, **changed})  # type: ignore[arg-type]
+
+
+AT_NS = 10 * NS_PER_S
 
 
 def account(**changed: object) -> AccountView:
@@ -85,7 +90,7 @@ def test_whoever_moved_a_limit_has_words(reason: ev.LimitReason) -> None:
 @pytest.mark.parametrize("name", get_args(ev.LimitName))
 def test_every_limit_has_its_number_with_a_unit(name: ev.LimitName) -> None:
     assert words.limit_words(name, 1_200).startswith("1,200 ")
-    assert words.gauge(limit(name=name)).words
+    assert words.gauge(limit(name=name), at_ns=AT_NS).words
 
 
 def waited(*pieces: PhaseName) -> list[Phase]:
@@ -119,9 +124,21 @@ def test_a_wait_whose_reason_changed_often_is_summed_up_by_reason() -> None:
 @pytest.mark.parametrize(
     ("view", "text"),
     [
-        (limit(), "41 of 60 RPM free, 3 reserved; provider said 40"),
+        (limit(), "41 of 60 RPM free, 3 reserved; provider said 40, 8 s ago"),
+        (limit(said_ns=9_500_000_000), "41 of 60 RPM free, 3 reserved; provider said 40, just now"),
         (limit(said_remaining=None, reserved=0, free=44), "44 of 60 RPM free"),
-        (limit(capacity=2, free=0, used=1, reserved=1), "60 RPM: 0 of 2 free at once, 1 reserved; provider said 40"),
+        (
+            limit(capacity=2, free=0, used=1, reserved=1),
+            "60 RPM: 0 of 2 free at once, 1 reserved; provider said 40, 8 s ago",
+        ),
+        (
+            limit(number=540, capacity=9, free=0, used=0, reserved=17, said_remaining=None),
+            "540 RPM: 0 of 9 free at once; calls in flight reserved 17",
+        ),
+        (
+            limit(number=97, source="learnt", capacity=1, free=0, used=1, reserved=0, said_remaining=None),
+            "about 97 RPM, learnt: 0 of 1 free at once",
+        ),
         (limit(name="tokens_per_day", said_remaining=None), "41 of 60 tokens a day free, 3 reserved"),
         (limit(source="run", said_remaining=None), "This run's own: 41 of 60 RPM free, 3 reserved"),
         (
@@ -131,13 +148,27 @@ def test_a_wait_whose_reason_changed_often_is_summed_up_by_reason() -> None:
     ],
 )
 def test_the_gauge_in_words(view: LimitView, text: str) -> None:
-    assert words.gauge_words(view) == text
+    assert words.gauge_words(view, at_ns=AT_NS) == text
 
 
-def test_the_parts_of_a_gauge_never_exceed_it() -> None:
-    found = words.gauge(limit(used=90, reserved=10, free=0))
-    assert found.used + found.reserved == 1
-    assert words.gauge(limit()).used == 16 / 60
+def test_while_a_429_blocks_it_a_gauge_says_nothing_of_what_is_free() -> None:
+    full = limit(free=60, used=0, reserved=0, said_remaining=0)
+    blocked, own = replace(full, source="setting"), replace(full, source="run", said_remaining=None)
+    view = account(at_ns=AT_NS, limits=(blocked,), own=(own,), blocked_until_ns=AT_NS + 12 * NS_PER_S)
+    first, second = words.gauges(view)
+    assert first.words == "This run's own: 60 of 60 RPM free"
+    assert second.words == "60 RPM: blocked for 12 s after a 429; provider said 0, 8 s ago"
+    assert (first.used, second.used) == (0, 1)
+    _, after = words.gauges(replace(view, at_ns=AT_NS + 12 * NS_PER_S))
+    assert after.words.startswith("60 of 60 RPM free")
+
+
+@pytest.mark.parametrize("reserved", [0, 3, 10, 167])
+@pytest.mark.parametrize("free", [0, 41, 59, 60])
+def test_the_bar_of_a_gauge_shows_as_free_what_its_words_say(free: int, reserved: int) -> None:
+    found = words.gauge(limit(free=free, reserved=reserved), at_ns=AT_NS)
+    assert 1 - found.used - found.reserved == pytest.approx(free / 60)
+    assert min(found.used, found.reserved) >= 0
 
 
 def test_an_account_says_what_else_is_going_on() -> None:
@@ -200,6 +231,13 @@ def test_more_workers_are_not_called_useless_while_the_quota_has_room_for_them()
     assert words.bound_sentences(GOING, bound(workers_suffice=40, earliest_s=0.0)) == [
         "Quota-bound 71 % of the time (requests a minute)."
     ]
+
+
+def test_more_workers_are_not_called_useless_where_calls_waited_for_one() -> None:
+    said = ["Quota-bound 71 % of the time (requests a minute); calls waited for a worker 7.9 % of it."]
+    waited = bound(workers_share=0.0788, earliest_s=None)
+    assert words.bound_sentences(GOING, waited) == said
+    assert words.bound_sentences(make_run(n=40, max_workers=16), waited) == said
 
 
 def test_a_quota_that_hardly_held_is_not_spoken_of() -> None:
@@ -268,6 +306,15 @@ def test_the_quota_that_set_the_pace_is_named_with_its_number() -> None:
     assert "The quota of 60 requests a minute set the pace." in said(run)
 
 
+def test_a_pace_that_was_learnt_is_told_as_the_guess_that_it_is() -> None:
+    guess = ev.LimitChanged(at_ns=ms(0), limit="requests", old=None, new=60, reason="learnt")
+    calls = [answered(call, call * 1000, call * 1000 + 100) for call in range(5)]
+    run = run_of(5, [guess], *calls, workers=4, end=ended(4100))
+    assert "60 requests a minute set the pace" not in said(run)
+    assert "the last guess by its 429s was about 60 requests a minute." in said(run)
+    assert words.known_limits(run) == "Quota: about 60 requests a minute (learnt from 429s)."
+
+
 def test_what_an_ended_run_knew_of_its_quota() -> None:
     run = run_of(1, quota(60), quota(30, 10), answered(0, 20, 30), end=ended(30))
     assert words.known_limits(run) == "Quota: 30 requests a minute (told by the provider)."
@@ -301,18 +348,35 @@ def test_a_run_at_its_cap_says_so_first_and_that_nothing_is_lost() -> None:
     assert said(run, 1100) == (
         "Paused at its cap: 50,120 of 50,000 tokens used. Nothing is lost. 1 of 6 answered, 0 in flight, 5 queued."
     )
-    assert words.go_on_label(run) == "Go on for another 50,000 tokens"
+    assert cap_words.go_on_label(run) == "Go on for another 50,000 tokens"
+
+
+def test_a_cap_that_the_next_call_would_exceed_says_what_that_call_is_expected_to_use() -> None:
+    run = replace(
+        capped("tokens", 0, 200, cap_tokens=200), cap=CapState(cap="tokens", used=0, allowed=200, expected=268)
+    )
+    assert said(run, 1100).startswith(
+        "Paused at its cap: 0 of 200 tokens used, and the next call is expected to use 268 tokens. Nothing is lost."
+    )
+    assert cap_words.go_on_label(run) == "Go on for another 268 tokens"
+    dear = CapState(cap="usd", used=0.9, allowed=1.0, expected=1.25)
+    assert cap_words.cap_sentence(dear).startswith(
+        "Paused at its cap: $0.9 of $1.00 used, and the next call is expected to use $1.25."
+    )
+    assert cap_words.go_on_label(replace(capped("usd", 0.9, 1.0, cap_usd=1.0), cap=dear)) == "Go on for another $1.25"
 
 
 def test_a_cap_in_dollars() -> None:
     run = capped("usd", 1.02, 1.0, cap_usd=1.0)
     assert said(run, 1100).startswith("Paused at its cap: $1.02 of $1.00 used. Nothing is lost.")
-    assert words.go_on_label(run) == "Go on for another $1.00"
+    assert cap_words.go_on_label(run) == "Go on for another $1.00"
 
 
 def test_a_pause_by_hand_just_continues() -> None:
-    assert words.go_on_label(GOING) == "Continue"
-    assert words.cap_sentence(CapState(cap="tokens", used=3, allowed=1)).startswith("Paused at its cap: 3 of 1 token")
+    assert cap_words.go_on_label(GOING) == "Continue"
+    assert cap_words.cap_sentence(CapState(cap="tokens", used=3, allowed=1)).startswith(
+        "Paused at its cap: 3 of 1 token"
+    )
 
 
 def test_a_days_cap_says_whose_it_is_and_that_the_run_goes_on_by_itself() -> None:
@@ -321,33 +385,33 @@ def test_a_days_cap_says_whose_it_is_and_that_the_run_goes_on_by_itself() -> Non
         "The starter's cap of today is reached: $5.02 of $5.00 used. Nothing is lost: the run goes on by itself on the "
         "new day. Wait for the new day (00:00 UTC), or ask an admin"
     )
-    assert words.go_on_label(run) == "Continue"
-    assert words.waits_for_the_day(run)
+    assert cap_words.go_on_label(run) == "Continue"
+    assert cap_words.waits_for_the_day(run)
     by_hand = replace(run, holds=(*run.holds, replace(run.holds[-1], held_by="paused")))
-    assert not words.waits_for_the_day(by_hand)
-    assert not words.waits_for_the_day(capped("usd", 5.02, 5.0, cap_usd=5.0))
+    assert not cap_words.waits_for_the_day(by_hand)
+    assert not cap_words.waits_for_the_day(capped("usd", 5.02, 5.0, cap_usd=5.0))
 
 
 def test_what_was_used_today_stands_beside_its_cap() -> None:
     mine = Today(cap=DayCap(tokens_a_day=2_000_000, usd_a_day=5), used=Amount(tokens=12, usd=0.5), in_flight=Amount())
     team = Today(cap=DayCap(usd_a_day=50), used=Amount(usd=12.5), in_flight=Amount(tokens=9, usd=0.25))
-    assert list(words.today_lines(mine, team)) == [
+    assert list(cap_words.today_lines(mine, team)) == [
         "You used 12 of 2,000,000 tokens today (UTC).",
         "You used $0.5 of $5.00 today (UTC).",
         "The team used $12.50 of $50.00 today (UTC), about $0.25 more in flight.",
     ]
     nothing = Today(cap=DayCap(), used=Amount(), in_flight=Amount())
-    assert list(words.today_lines(nothing, nothing)) == []
+    assert list(cap_words.today_lines(nothing, nothing)) == []
 
 
 def test_a_model_without_a_price_is_named_where_dollars_are_capped() -> None:
-    assert words.unpriced(run_of(2, answered(0, 0, 100))) == (
+    assert cap_words.unpriced(run_of(2, answered(0, 0, 100))) == (
         "The price of sandbox is not known: caps in dollars a day do not count it."
     )
-    assert words.unpriced(run_of(2)) is None
+    assert cap_words.unpriced(run_of(2)) is None
     priced = run_of(2, answered(0, 0, 100))
     calls = (replace(priced.calls[0], cost_usd=0.1), *priced.calls[1:])
-    assert words.unpriced(replace(priced, calls=calls)) is None
+    assert cap_words.unpriced(replace(priced, calls=calls)) is None
 
 
 # The stops

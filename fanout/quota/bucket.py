@@ -196,17 +196,18 @@ class Strict(Bucket):
         super().take(cost, at_ns)
         self._note(cost, at_ns)
 
-    def give(self, cost: int, at_ns: int) -> None:
-        """Given back to both; of the window as though it were the oldest, so that its rest is never told too small."""
-        super().give(cost, at_ns)
+    def give_of(self, cost: int, taken_ns: int, at_ns: int) -> None:
+        """Give back of what was taken at `taken_ns`; of a window that is over there is nothing to give back."""
+        self.give(cost, at_ns)
         self._forget(at_ns)
-        while cost > 0 and self._taken:
-            part = min(cost, self._taken[0][1])
-            self._taken[0][1] -= part
-            self._in_window -= part
-            cost -= part
-            if not self._taken[0][1]:
-                self._taken.popleft()
+        for taken in reversed(self._taken):
+            if cost <= 0 or taken[0] < taken_ns:
+                break
+            if taken[0] == taken_ns:
+                part = min(cost, taken[1])
+                taken[1] -= part
+                self._in_window -= part
+                cost -= part
 
     def restore(self, state: MeterState, *, shift_ns: int = 0) -> None:
         """As a bucket's; what another process took meanwhile counts as taken at that instant."""

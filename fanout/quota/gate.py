@@ -51,6 +51,7 @@ class Sharer:
     in_flight: int = 0
     requests: int = 0
     tokens: int = 0
+    assumed_tokens: int = 0
     lease_ns: int = 0
     """How long an attempt may hold its place at most."""
     contends_until_ns: int = 0
@@ -226,10 +227,13 @@ class Gate:
         self._sample(at_ns)
         return booked
 
-    def settle(self, booked: Reservation, used: Cost, at_ns: int, *, certain: bool = True) -> None:
-        """The attempt has ended and used this much; a second time does nothing.
+    def settle(
+        self, booked: Reservation, used: Cost, at_ns: int, *, tokens: int | None = None, certain: bool = True
+    ) -> None:
+        """The attempt has ended, and `used` is taken off the limits; a second time does nothing.
 
-        `certain`: whether the provider is known to have charged just that.
+        `tokens`: what its answer used. None: it has no answer, what is taken of tokens is assumed. `certain`: whether
+        the provider is known to have charged just `used`.
         """
         if booked not in self._outstanding:
             return
@@ -244,7 +248,10 @@ class Gate:
         sharer = self.runs.get(booked.run_id)
         if sharer is not None:
             sharer.in_flight -= 1
-            sharer.tokens += used.tokens
+            if tokens is None:
+                sharer.assumed_tokens += used.tokens
+            else:
+                sharer.tokens += tokens
             sharer.tag += (self._turn_ns(used) - self._turn_ns(booked.cost)) // sharer.weight
         self._sample(at_ns)
 
@@ -274,7 +281,12 @@ class Gate:
             known.elsewhere.doubt(booked.order)  # some providers count it, some do not
         if not self._told(report) and self.learnt.refused(started_ns=booked.booked_ns, at_ns=at_ns):
             self._take_over_learnt(at_ns, why="the provider refused and did not say its limit")
-        self._note_refusal(booked, report, until_ns=until_ns, at_ns=at_ns, words=words)
+        wait_s = max(0, until_ns - at_ns) / 1e9
+        self._note_refusal(booked, self.suspect(report, at_ns), wait_s=wait_s, at_ns=at_ns, words=words)
+
+    def used_up(self, booked: Reservation, limit: LimitName | None, *, at_ns: int, words: tuple[str, str]) -> None:
+        """A 429 that no wait helps: it teaches no rate and holds nobody. `limit`: the day's, None for spent credit."""
+        self._note_refusal(booked, limit, wait_s=None, at_ns=at_ns, words=words)
 
     def changes(self) -> tuple[Change, ...]:
         """What moved since this was last asked."""
@@ -345,9 +357,15 @@ class Gate:
         return self.meters.cost_ns(cost) or NOTHING_KNOWN_NS
 
     def _note_refusal(
-        self, booked: Reservation, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]
+        self,
+        booked: Reservation,
+        limit: LimitName | None,
+        *,
+        wait_s: float | None,
+        at_ns: int,
+        words: tuple[str, str],
     ) -> None:
-        limit, count = self.suspect(report, at_ns), 1
+        count = 1
         last = self.refusals[-1] if self.refusals else None
         if last is not None and last.run_id == booked.run_id and at_ns - last.at_ns < SAME_REFUSAL_NS:
             count += self.refusals.pop().count
@@ -357,7 +375,7 @@ class Gate:
                 run_id=booked.run_id,
                 count=count,
                 limit=limit,
-                wait_s=max(0, until_ns - at_ns) / 1e9,
+                wait_s=wait_s,
                 why=words[0],
                 remedy=words[1],
             )

@@ -119,6 +119,7 @@ def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountVie
                 in_flight=sharer.in_flight,
                 requests=sharer.requests,
                 tokens=sharer.tokens,
+                assumed_tokens=sharer.assumed_tokens,
             )
             for run_id, sharer in gate.runs.items()
         ),

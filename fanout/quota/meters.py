@@ -124,7 +124,9 @@ class Meters:
             known.reserved -= was
             known.total += came - was
             if came < was:
-                if not (isinstance(known.meter, Day) and known.meter.began_after(booked_ns, at_ns)):
+                if isinstance(known.meter, Strict):
+                    known.meter.give_of(was - came, booked_ns, at_ns)
+                elif not (isinstance(known.meter, Day) and known.meter.began_after(booked_ns, at_ns)):
                     known.meter.give(was - came, at_ns)
             elif came > was:
                 known.meter.take(came - was, at_ns)

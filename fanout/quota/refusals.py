@@ -110,6 +110,20 @@ def _more_tokens_than_reserved(of: str, requested: int | None, reserved: int, ba
     return why, "It is sent again with more reserved; a lower tokens a minute for the run leaves room for such calls."
 
 
+def spent_words(
+    gate: Gate, report: RateReport, *, batch: Batch, booked_ns: int, reserved: Cost, at_ns: int
+) -> tuple[LimitName | None, tuple[str, str]]:
+    """The same of a 429 that no wait helps: the day's limit, or None where credit or a spending limit is used up."""
+    if report.exhausted in DAILY:
+        return report.exhausted, words_for(
+            gate, report, batch=batch, booked_ns=booked_ns, reserved=reserved, at_ns=at_ns
+        )
+    return None, (
+        "The account has no credit left, or has reached its spending limit.",
+        "Add credit, raise the spending limit, or use another key.",
+    )
+
+
 def day_is_over(gate: Gate, limit: Held, *, wait_ns: int) -> QuotaExhausted:
     """The day's limit is used up: the sentence names it, and says when it comes back."""
     name: LimitName = "tokens_per_day" if limit == "tokens_per_day" else "requests_per_day"

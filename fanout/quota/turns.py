@@ -33,6 +33,8 @@ class Spent:
     used: float
     allowed: float
     of: CapOf = "run"
+    expected: float | None = None
+    """What the call that waits is expected to use; None where that is not known."""
 
 
 class Turns:
@@ -96,7 +98,7 @@ class Turns:
         self._booked[call] = self.gate.book(self.run_id, cost, at_ns)
 
     def give_back(self, call: int, at_ns: int) -> None:
-        """The attempt ended without an account of what it used: what was reserved counts as used."""
+        """The attempt ended without an account of what it used: the limits are held to what was reserved, no cap is."""
         booked = self._booked.get(call)
         if booked is not None:
             self._settle(call, booked.cost, at_ns, certain=False)
@@ -128,11 +130,12 @@ class Turns:
         else:
             self._usd += cost_usd
             self._usd_a_call.add(cost_usd)
+        took = booked.cost.input_tokens if usage.input_tokens is None else usage.input_tokens
+        gave = booked.cost.output_tokens if usage.output_tokens is None else usage.output_tokens
+        self._tokens += took + gave
         if self._purse is not None:
-            took = booked.cost.input_tokens if usage.input_tokens is None else usage.input_tokens
-            gave = booked.cost.output_tokens if usage.output_tokens is None else usage.output_tokens
             self._purse.settle(call, Amount(tokens=took + gave, usd=cost_usd or 0.0))
-        self._settle(call, self._estimate.settled(booked.cost, usage), at_ns)
+        self._settle(call, self._estimate.settled(booked.cost, usage), at_ns, tokens=took + gave)
 
     def refused(self, call: int, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]) -> None:
         """The attempt got a 429: everybody on the account waits; its request may have counted, its tokens did not."""
@@ -153,6 +156,13 @@ class Turns:
         cost = self._estimate.of(self._batch.prompts[call])
         missing = self._least.get(call, 0) - cost.tokens
         return cost if missing <= 0 else replace(cost, output_tokens=cost.output_tokens + missing)
+
+    def used_up(self, call: int, limit: LimitName | None, *, at_ns: int, words: tuple[str, str]) -> None:
+        """The attempt got a 429 that no wait helps: the day's limit is used up, or (None) the account's credit."""
+        booked = self._booked.get(call)
+        if booked is not None:
+            self.gate.used_up(booked, limit, at_ns=at_ns, words=words)
+            self._settle(call, Cost(requests=booked.cost.requests), at_ns)
 
     def unsent(self, call: int, at_ns: int) -> None:
         """The attempt never reached the provider: all is given back."""
@@ -202,11 +212,12 @@ class Turns:
         return self._own_spent()
 
     def _own_spent(self) -> Spent | None:
-        cap = None if self._capped is None else self._over_cap(self._capped)
-        if cap == "tokens" and self._allowed_tokens is not None:
-            reached = Spent(cap="tokens", used=self._tokens, allowed=self._allowed_tokens)
+        waits = self._capped
+        cap = None if waits is None else self._over_cap(waits)
+        if cap == "tokens" and waits is not None and self._allowed_tokens is not None:
+            reached = Spent(cap="tokens", used=self._tokens, allowed=self._allowed_tokens, expected=waits.tokens)
         elif cap == "usd" and self._allowed_usd is not None:
-            reached = Spent(cap="usd", used=self._usd, allowed=self._allowed_usd)
+            reached = Spent(cap="usd", used=self._usd, allowed=self._allowed_usd, expected=self._usd_a_call.value())
         else:
             return None
         is_final = not self._booked or reached.used >= reached.allowed or (cap == "usd" and self._price_unknown)
@@ -257,15 +268,14 @@ class Turns:
             free=free,
         )
 
-    def _settle(self, call: int, used: Cost, at_ns: int, *, certain: bool = True) -> None:
+    def _settle(self, call: int, used: Cost, at_ns: int, *, tokens: int | None = None, certain: bool = True) -> None:
         booked = self._booked.pop(call)
         if self._purse is not None:
             self._purse.settle(call, Amount())  # an attempt without an answer: nobody says what it used
-        self._tokens += used.tokens
         for name, bucket in self._own.items():
             over = used.of(name) - booked.cost.of(name)
             (bucket.take if over > 0 else bucket.give)(abs(over), at_ns)
-        self.gate.settle(booked, used, at_ns, certain=certain)
+        self.gate.settle(booked, used, at_ns, tokens=tokens, certain=certain)
 
 
 def _bucket(per_minute: int, burst: int | None, at_ns: int) -> Bucket:

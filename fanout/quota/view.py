@@ -47,7 +47,9 @@ class Share:
     requests: int
     """Attempts sent so far."""
     tokens: int
-    """Used so far, as settled."""
+    """Used so far by what was answered."""
+    assumed_tokens: int = 0
+    """Of attempts without an answer: what they were expected to use, which the limits of a minute are held to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,8 @@ class Refused:
     count: int
     limit: LimitName | None
     """The limit that refused; None where the provider named none and none of ours was near its end."""
-    wait_s: float
+    wait_s: float | None
+    """None where nobody waits for it: the run stopped."""
     why: str
     """A sentence: what happened."""
     remedy: str

@@ -20,6 +20,7 @@ PACE_NS = 30 * NS_PER_S
 """The present pace is that of the last half minute ..."""
 PACED_CALLS = 16
 """... or of the last 16 answers, where these reach further back."""
+_COUNTED: frozenset[Held] = QUOTA_HOLDS | {"workers"}
 FEWEST_PACED = 3
 """Answers below which there is no pace."""
 
@@ -35,9 +36,12 @@ class QuotaBound:
     rate: Allowed | None
     """The calls a second that the known limits allow; None where none is known."""
     workers_suffice: int | None
-    """Workers that this rate keeps busy: 1.25 x rate x mean latency. More gain nothing."""
+    """Workers that keep this rate busy, some to spare: `auto.workers_for`. Where calls waited for a worker all the same
+    (`workers_share`), more may gain something."""
     earliest_s: float | None
     """Seconds from now before which the limits let the last waiting call start: 0 where they do not hold it back."""
+    workers_share: float = 0.0
+    """Of the wall time, the share in which the next call waited for a worker: 0 to 1."""
     pace_s: float | None
     """Seconds from now until all are answered, at the pace of the last answers; never sooner than the quota allows."""
 
@@ -45,6 +49,7 @@ class QuotaBound:
 def quota_bound(run: Run, now_ns: int) -> QuotaBound:
     """What goes on is cut at `now_ns`."""
     held = _held_ns(run, now_ns)
+    workers_ns = held.pop("workers", 0)
     wall_ns = sum(max(0, (stretch.ended_ns or now_ns) - stretch.began_ns) for stretch in run.stretches)
     rate = allowed(run)
     latencies_s = answered_s(run)
@@ -52,6 +57,7 @@ def quota_bound(run: Run, now_ns: int) -> QuotaBound:
     earliest_s, pace_s = least_s(run, waiting, now_ns) if waiting else None, _pace_s(run, now_ns)
     return QuotaBound(
         share=sum(held.values()) / wall_ns if wall_ns else 0.0,
+        workers_share=workers_ns / wall_ns if wall_ns else 0.0,
         by=held.most_common(1)[0][0] if held else None,
         rate=rate,
         workers_suffice=(
@@ -65,10 +71,10 @@ def quota_bound(run: Run, now_ns: int) -> QuotaBound:
 
 
 def _held_ns(run: Run, now_ns: int) -> Counter[Held]:
-    """How long each part of the quota held the next call, within stretches; only what held at all."""
+    """How long each part of the quota, and the workers, held the next call within stretches; only what held at all."""
     found: Counter[Held] = Counter()
     for hold, following in zip(run.holds, [*run.holds[1:], None][: len(run.holds)], strict=True):
-        if hold.held_by is None or hold.held_by not in QUOTA_HOLDS:
+        if hold.held_by is None or hold.held_by not in _COUNTED:
             continue
         until_ns = now_ns if following is None else following.at_ns
         for stretch in run.stretches:

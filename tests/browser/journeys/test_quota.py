@@ -66,6 +66,28 @@ def test_a_cap_pauses_the_run_and_asks(browse: Browse, profile: Profile) -> None
     expect(screen.strip).not_to_contain_text(f"{before} of 60 answered")
 
 
+def test_a_cap_below_one_call_says_what_that_call_needs_and_allows_as_much(browse: Browse, profile: Profile) -> None:
+    screen = browse()
+    screen.set_sandbox(profile())
+    screen.more()
+    screen.number("Cap in tokens", 200)
+    screen.type_prompts(*(f"Reply: capped {n}" for n in range(12)))
+    screen.run()
+    screen.state("Paused")
+    said = re.compile(r"^Paused at its cap: 0 of 200 tokens used, and the next call is expected to use (\d+) tokens\.")
+    expect(screen.sentence).to_have_text(said)
+    found = said.match(screen.sentence.inner_text())
+    assert found is not None
+    note = screen.page.locator(".fo-note")
+    expect(note).to_have_text("Nothing has started yet.")
+    covers = note.evaluate("each => getComputedStyle(each).backgroundColor")
+    assert covers not in ("transparent", "rgba(0, 0, 0, 0)")  # the rows that wait do not shine through
+    screen.shoot("cap-below-a-call", tall=1300)
+    assert screen.overflow_px() == 0
+    screen.press(f"Go on for another {found[1]} tokens")
+    expect(screen.strip).not_to_contain_text("0 of 12 answered")
+
+
 def test_a_limit_that_the_run_asked_for_has_a_gauge_of_its_own(browse: Browse, profile: Profile) -> None:
     screen = browse()
     screen.set_sandbox(profile(requests_per_minute=600, burst=10))

@@ -1,0 +1,86 @@
+"""Caps in words: the cap that a run paused at and what going on allows, what was used today of a day's caps.
+
+Comes in: a `Run` and its `CapState`, amounts of today. Goes out: plain text. Knows no page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dashboard.units import counted, money
+from fanout.quota import caps
+from fanout.run import CapState, Run
+from fanout.store.ledger import Today
+
+
+def cap_sentence(cap: CapState) -> str:
+    """Why it paused, that nothing is lost, and what to do where the cap is not the run's own."""
+    if cap.of != "run":
+        reached = caps.words(of=cap.of, cap=cap.cap, used=cap.used, allowed=cap.allowed)
+        goes_on = "Nothing is lost: the run goes on by itself on the new day."
+        return f"{reached} {goes_on} {caps.WHAT_TO_DO} Its owner may stop it."
+    if cap.cap == "usd":
+        used = f"{money(cap.used)} of {money(cap.allowed)} used"
+    else:
+        used = f"{cap.used:,.0f} of {counted(round(cap.allowed), 'token')} used"
+    return f"Paused at its cap: {used}{_next_call(cap)}. Nothing is lost."
+
+
+def _next_call(cap: CapState) -> str:
+    """Why it paused before all was used."""
+    if cap.expected is None or cap.used >= cap.allowed:
+        return ""
+    return f", and the next call is expected to use {_amount(cap, cap.expected)}"
+
+
+def waits_for_the_day(run: Run) -> bool:
+    """Whether a day's cap holds it, which nobody who looks can raise."""
+    return run.cap is not None and run.cap.of != "run" and bool(run.holds) and run.holds[-1].held_by == "cap"
+
+
+def unpriced(run: Run) -> str | None:
+    """That a cap in dollars does not hold this run; None where its answers have prices, or there is none yet."""
+    answered = [call for call in run.calls if call.status == "answered" and call.origin is None]
+    if not answered or any(call.cost_usd is not None for call in answered):
+        return None
+    return f"The price of {run.batch.model} is not known: caps in dollars a day do not count it."
+
+
+def today_lines(user: Today, team: Today) -> Iterable[str]:
+    """What one and all have used of their caps since midnight UTC."""
+    for whose, today in (("You", user), ("The team", team)):
+        for used, in_flight, cap in _of_caps(today):
+            expected = f", {in_flight} more in flight" if in_flight else ""
+            yield f"{whose} used {used} of {cap} today (UTC){expected}."
+
+
+def _of_caps(today: Today) -> Iterable[tuple[str, str | None, str]]:
+    """(used, in flight, cap) of each amount that is capped, in words."""
+    cap, used, flying = today.cap, today.used, today.in_flight
+    if cap.tokens_a_day is not None:
+        about = f"about {flying.tokens:,}" if flying.tokens else None
+        yield f"{used.tokens:,}", about, counted(cap.tokens_a_day, "token")
+    if cap.usd_a_day is not None:
+        yield money(used.usd), f"about {money(flying.usd)}" if flying.usd else None, money(cap.usd_a_day)
+
+
+def go_on_label(run: Run) -> str:
+    """What Continue allows: as much again as at first, and at least the call that waits."""
+    cap = run.cap
+    if cap is None or cap.of != "run":
+        return "Continue"
+    first = run.batch.cap_tokens if cap.cap == "tokens" else run.batch.cap_usd
+    most = max(first or 0, cap.expected or 0)
+    return f"Go on for another {_amount(cap, most)}" if most else "Continue"
+
+
+def _amount(cap: CapState, amount: float) -> str:
+    return money(amount) if cap.cap == "usd" else counted(round(amount), "token")
+
+
+def caps_words(cap_tokens: int | None, cap_usd: float | None) -> Iterable[str]:
+    """Where a batch will pause: 50,000 tokens, $5.00."""
+    if cap_tokens is not None:
+        yield counted(cap_tokens, "token")
+    if cap_usd is not None:
+        yield money(cap_usd)
