@@ -209,6 +209,8 @@ def test_five_calls_beside_ten_thousand_end_within_ten_seconds_of_alone() -> Non
     alone = served(gate(limits, "few"), {"few": 5}, until_ns=NS_PER_MINUTE)
     beside = served(gate(limits, "many", "few"), {"many": 10_000, "few": 5}, until_ns=NS_PER_MINUTE)
     assert beside["few"][-1] - alone["few"][-1] <= 10 * NS_PER_S
+    undisturbed = served(gate(limits, "many"), {"many": 10_000}, until_ns=NS_PER_MINUTE)
+    assert len(undisturbed["many"]) - len(beside["many"]) <= 5, "the large run loses what the five took and no more"
 
 
 def test_a_call_that_waits_for_the_next_day_holds_nobody_back() -> None:
