@@ -14,6 +14,7 @@ from dashboard.units import count, counted, duration, percent
 from fanout.clock import seconds
 from fanout.events import Held, LimitName, LimitReason
 from fanout.quota.limits import Source
+from fanout.quota.meters import DAILY
 from fanout.quota.view import AccountView, LimitView, Share
 from fanout.run import Run, Step
 from fanout.tuning.quota_bound import QuotaBound
@@ -209,13 +210,19 @@ def account_name(view: AccountView) -> str:
 
 
 def documented(view: AccountView) -> str:
-    """How the provider limits, as its documents say it, and where they say it; that nobody knows, where nobody does."""
-    if view.preset is None:
-        return "How this provider limits is not known here: learning from its answers and refusals."
+    """How the provider limits, as the preset has it from its documents; that nobody knows, where nobody does."""
     preset = view.preset
+    if preset is None:
+        return "How this provider limits is not known here: learning from its answers and refusals."
     counts = ", ".join(_NAMES[name] for name in preset.counts)
+    charges = "the most that an answer might have had" if preset.charge == "max_tokens" else "what an answer used"
     tells = "Its answers tell what is left." if preset.headers else "Its answers do not tell what is left."
-    return f"Limits {counts}. {tells} {preset.note} Sources: {', '.join(preset.sources)}."
+    day = f"; a day ends at midnight, {preset.day_zone}" if set(preset.counts) & DAILY else ""
+    return (
+        f"From the preset for {preset.title}, where fanout.toml says nothing else: it limits {counts}, takes {charges} "
+        f"off the tokens, and lets {duration(preset.burst_s)} of a minute's limit start at once{day}. {tells} "
+        f"The limits' numbers are not from it. {preset.note} Sources: {', '.join(preset.sources)}."
+    )
 
 
 def turns_of(shares: Iterable[Share]) -> int:

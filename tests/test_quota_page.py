@@ -149,7 +149,15 @@ def test_an_account_is_named_by_its_model_its_address_and_the_documents_it_follo
     assert account_name(account()) == "openai:x at api.example"
     assert account_name(account(account="sandbox", model="sandbox 1f")) == "sandbox 1f"
     said = documented(account(preset=preset_for("google")))
-    assert said.startswith("Limits requests a minute, input tokens a minute, requests a day. Its answers do not tell")
+    assert said.startswith(
+        "From the preset for Gemini API, where fanout.toml says nothing else: it limits requests a minute, input "
+        "tokens a minute, requests a day, takes what an answer used off the tokens, and lets 6 s of a minute's limit start at "
+        "once; a day ends at midnight, America/Los_Angeles. Its answers do not tell what is left. "
+        "The limits' numbers are not from it."
+    )
+    assert "takes the most that an answer might have had off the tokens" in documented(
+        account(preset=preset_for("openai"))
+    )
     assert said.endswith("Sources: https://ai.google.dev/gemini-api/docs/rate-limits.")
     assert "not known here" in documented(account())
     assert account_name(account(preset=preset_for("groq"))) == "openai:x at api.example, counted as Groq documents it"
