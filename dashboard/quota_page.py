@@ -14,7 +14,7 @@ import streamlit as st
 from dashboard import door, elements, house, live, pages
 from dashboard.cap_words import today_lines
 from dashboard.gantt.figure import CONFIG
-from dashboard.quota_chart import level_chart
+from dashboard.quota_chart import SHOWN_S, level_chart
 from dashboard.quota_words import (
     account_lines,
     account_name,
@@ -22,20 +22,27 @@ from dashboard.quota_words import (
     gauges,
     limit_name,
     number_words,
+    others_words,
     provider_said,
     share_words,
     source_words,
+    turns_of,
     unknown_limits,
 )
+from dashboard.refusals import Explained, explained, runs_words
 from dashboard.safe import cut, markdown_escape
-from dashboard.units import count, duration
+from dashboard.units import count, counted, duration
 from fanout.clock import seconds
 from fanout.live import LiveRun
 from fanout.quota.meters import DAILY
-from fanout.quota.view import AccountView, Refused, Share
+from fanout.quota.view import AccountView, Share
 
 MOST_REFUSALS = 20
-"""Of an account, the newest."""
+"""Explanations of an account, the newest."""
+MOST_ENDED = 8
+"""Runs of an account that have ended, the newest; all that go on are shown."""
+IDLE_S = SHOWN_S
+"""Without a run for so long an account is folded away: its chart would be empty by then."""
 
 
 def draw_accounts() -> float | None:
@@ -43,11 +50,40 @@ def draw_accounts() -> float | None:
     draw_today()
     runs = {each.run_id: each for each in house.library().driven(door.person())}
     accounts = house.engine().quota()
-    for place, view in enumerate(sorted(accounts, key=lambda each: not _in_use(each))):
+    used, idle = used_and_idle(accounts, runs)
+    for place, view in enumerate(used):
         if place:
             st.divider()
         draw_account(view, runs, key=f"level_{view.account}_{view.model}")
+    if idle:
+        label = f"{counted(len(idle), 'account')} without a run for {duration(IDLE_S)}"
+        with st.expander(label, key="idle_accounts"):
+            for view in idle:
+                draw_account(view, runs, key=f"level_{view.account}_{view.model}")
     return every_s(accounts, tuple(runs.values()))
+
+
+def used_and_idle(
+    accounts: Iterable[AccountView], runs: Mapping[str, LiveRun]
+) -> tuple[list[AccountView], list[AccountView]]:
+    """Those in use first, then by when they were used last; the one used last is never idle."""
+    ordered = sorted(accounts, key=lambda view: (_in_use(view), _last_used_ns(view, runs)), reverse=True)
+    used = [
+        view
+        for place, view in enumerate(ordered)
+        if not place or _in_use(view) or seconds(view.at_ns - _last_used_ns(view, runs)) < IDLE_S
+    ]
+    return used, ordered[len(used) :]
+
+
+def _last_used_ns(view: AccountView, runs: Mapping[str, LiveRun]) -> int:
+    """When something was last heard of it: a level, a 429, the end of a run that may be seen."""
+    heard = [sample.at_ns for sample in view.samples[-1:]] + [refused.at_ns for refused in view.refusals[-1:]]
+    for share in view.shares:
+        run = runs[share.run_id].snapshot() if share.run_id in runs else None
+        if run is not None and run.stretches:
+            heard.append(run.stretches[-1].ended_ns or view.at_ns)
+    return max(heard, default=0)
 
 
 def draw_today() -> None:
@@ -120,42 +156,58 @@ def _limits(view: AccountView) -> None:
 
 
 def _shares(view: AccountView, runs: Mapping[str, LiveRun]) -> None:
-    shown = [share for share in reversed(view.shares) if share.run_id in runs]
-    if not shown:
+    """Who has what of it; runs that whoever looks may not see are counted, and not named."""
+    if not view.shares:
         return
+    turns = turns_of(view.shares)
     elements.heading("Who shares it")
-    for share in shown:
-        pages.link_to_run(share.run_id, _share_label(share, runs[share.run_id]))
+    seen = [share for share in reversed(view.shares) if share.run_id in runs]
+    ended = [share for share in seen if not (share.waiting or share.in_flight)][MOST_ENDED:]
+    for share in seen:
+        if share not in ended:
+            pages.link_to_run(share.run_id, _share_label(share, runs[share.run_id], turns=turns))
+    if ended:
+        elements.quiet(f"{counted(len(ended), 'earlier run')} not shown here: the page Runs has them all.")
+    others = others_words((share for share in view.shares if share.run_id not in runs), turns=turns)
+    if others is not None:
+        elements.quiet(others)
 
 
-def _share_label(share: Share, live_run: LiveRun) -> str:
-    name = live_run.batch.name or f"run {share.run_id[:6]}"
-    return f"**{markdown_escape(cut(name, 60))}** · {markdown_escape(share_words(share))}"
+def _share_label(share: Share, live_run: LiveRun, *, turns: int) -> str:
+    words = markdown_escape(share_words(share, turns=turns))
+    return f"**{markdown_escape(cut(_name(live_run), 60))}** · {words}"
+
+
+def _name(live_run: LiveRun) -> str:
+    return live_run.batch.name or f"run {live_run.run_id[:6]}"
 
 
 def _refusals(view: AccountView, runs: Mapping[str, LiveRun]) -> None:
+    """The same explanation once: what would have avoided it is read once too."""
     if not view.refusals:
         return
     elements.heading("429s, and what would have avoided them")
+    groups = explained(view.refusals)
     now_s = time.time()
     elements.table(
-        ("When", "What happened", "What would have avoided it", "Limit", "Calls", "Waited", "Run"),
-        (_refusal(each, view, runs, now_s) for each in reversed(view.refusals[-MOST_REFUSALS:])),
+        ("Last", "What happened", "What would have avoided it", "Limit", "Times", "Calls", "Longest wait", "Run"),
+        (_row(each, view, runs, now_s) for each in groups[:MOST_REFUSALS]),
     )
-    if len(view.refusals) > MOST_REFUSALS:
-        elements.quiet(f"The newest {MOST_REFUSALS} of {len(view.refusals):,}.")
+    if len(groups) > MOST_REFUSALS:
+        elements.quiet(f"The newest {MOST_REFUSALS} of {len(groups):,}.")
 
 
-def _refusal(refused: Refused, view: AccountView, runs: Mapping[str, LiveRun], now_s: float) -> tuple[str, ...]:
-    live_run = runs.get(refused.run_id)
-    name = None if live_run is None else live_run.batch.name
-    when_s = now_s - seconds(view.at_ns - refused.at_ns)
+def _row(group: Explained, view: AccountView, runs: Mapping[str, LiveRun], now_s: float) -> tuple[str, ...]:
+    def name(run_id: str) -> str | None:
+        return cut(_name(runs[run_id]), 30) if run_id in runs else None
+
     return (
-        time.strftime("%H:%M:%S", time.localtime(when_s)),
-        refused.why,
-        refused.remedy,
-        "not named" if refused.limit is None else limit_name(refused.limit),
-        count(refused.count),
-        duration(refused.wait_s, digits=2),
-        cut(name or f"run {refused.run_id[:6]}", 30),
+        time.strftime("%H:%M:%S", time.localtime(now_s - seconds(view.at_ns - group.last_ns))),
+        group.why,
+        group.remedy,
+        "not named" if group.limit is None else limit_name(group.limit),
+        count(group.times),
+        count(group.calls),
+        duration(group.longest_s, digits=2),
+        runs_words(group.runs, name),
     )

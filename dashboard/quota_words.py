@@ -6,6 +6,7 @@ accounts and models were named by others). Knows no page.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dashboard.figures import phase
@@ -13,6 +14,7 @@ from dashboard.units import count, counted, duration, percent
 from fanout.clock import seconds
 from fanout.events import Held, LimitName, LimitReason
 from fanout.quota.limits import Source
+from fanout.quota.meters import DAILY
 from fanout.quota.view import AccountView, LimitView, Share
 from fanout.run import Run, Step
 from fanout.tuning.quota_bound import QuotaBound
@@ -202,22 +204,55 @@ def account_name(view: AccountView) -> str:
     """openai:x at api.example, as its documents say it counts."""
     named = view.model == view.account or view.model.startswith(f"{view.account} ")
     model = view.model if named else f"{view.model} at {view.account}"
+    if view.title is not None:
+        model = f"{view.title} ({view.model.removeprefix(view.account).strip() or view.account})"
     return model if view.preset is None else f"{model}, counted as {view.preset.title} documents it"
 
 
 def documented(view: AccountView) -> str:
-    """How the provider limits, as its documents say it, and where they say it; that nobody knows, where nobody does."""
-    if view.preset is None:
-        return "How this provider limits is not known here: learning from its answers and refusals."
+    """How the provider limits, as the preset has it from its documents; that nobody knows, where nobody does."""
     preset = view.preset
+    if preset is None:
+        return "How this provider limits is not known here: learning from its answers and refusals."
     counts = ", ".join(_NAMES[name] for name in preset.counts)
+    charges = "the most that an answer might have had" if preset.charge == "max_tokens" else "what an answer used"
     tells = "Its answers tell what is left." if preset.headers else "Its answers do not tell what is left."
-    return f"Limits {counts}. {tells} {preset.note} Sources: {', '.join(preset.sources)}."
+    day = f"; a day ends at midnight, {preset.day_zone}" if set(preset.counts) & DAILY else ""
+    return (
+        f"From the preset for {preset.title}, where fanout.toml says nothing else: it limits {counts}, takes {charges} "
+        f"off the tokens, and lets {duration(preset.burst_s)} of a minute's limit start at once{day}. {tells} "
+        f"The limits' numbers are not from it. {preset.note} Sources: {', '.join(preset.sources)}."
+    )
 
 
-def share_words(share: Share) -> str:
-    """What a run has of an account, in a line."""
-    said = [f"weight {share.weight}"] if share.weight != 1 else []
+def turns_of(shares: Iterable[Share]) -> int:
+    """The weights of those that go on, together: of so many turns each has as many as its weight."""
+    return sum(share.weight for share in shares if _goes_on(share))
+
+
+def others_words(others: Iterable[Share], *, turns: int) -> str | None:
+    """What the runs have together that whoever looks may not see; None where there are none."""
+    each = tuple(others)
+    if not each:
+        return None
+    together = Share(
+        run_id="",
+        weight=sum(share.weight for share in each if _goes_on(share)) or 1,
+        waiting=sum(share.waiting for share in each),
+        in_flight=sum(share.in_flight for share in each),
+        requests=sum(share.requests for share in each),
+        tokens=sum(share.tokens for share in each),
+        assumed_tokens=sum(share.assumed_tokens for share in each),
+    )
+    return f"{counted(len(each), 'run')} of others · {share_words(together, turns=turns)}"
+
+
+def share_words(share: Share, *, turns: int) -> str:
+    """What a run has of an account, in a line. `turns`: `turns_of` all that share it."""
+    said = []
+    if _goes_on(share) and turns:
+        weight = f" (weight {share.weight})" if share.weight != 1 else ""
+        said.append(f"{percent(float(f'{share.weight / turns:.2g}'))} of the turns{weight}")
     said += [f"{number_of:,} {word}" for number_of, word in _going(share) if number_of]
     said += [f"{counted(share.requests, 'request')} sent", f"{counted(share.tokens, 'token')} used"]
     if share.assumed_tokens:
@@ -240,6 +275,10 @@ def weight_moves(run: Run) -> str | None:
     if len(run.weights) < 2:
         return None
     return f"Weight moved: {' to '.join(str(step.value) for step in run.weights)}."
+
+
+def _goes_on(share: Share) -> bool:
+    return bool(share.waiting or share.in_flight)
 
 
 def _going(share: Share) -> tuple[tuple[int, str], ...]:

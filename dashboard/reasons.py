@@ -70,6 +70,11 @@ def told(sentence: str) -> str:
     return line.rstrip(".") or "no reason given"
 
 
+def happened(sentence: str) -> str:
+    """What happened, without the advice that follows: that is for one call, not for the run."""
+    return told(sentence.partition(". ")[0])
+
+
 def limited_by(run: Run) -> list[str]:
     """What bound an ended run of one stretch: the slowest call, the workers, a quota; nothing where none came close."""
     found = bounds(run)

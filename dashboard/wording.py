@@ -14,7 +14,7 @@ from typing import Protocol
 from dashboard.cap_words import cap_sentence, caps_words
 from dashboard.figures import call_figures, figures, ms, phase, phase_rows
 from dashboard.quota_words import bound_sentences, held_words
-from dashboard.reasons import CLOSE, failures, limited_by, told
+from dashboard.reasons import CLOSE, failures, happened, limited_by, told
 from dashboard.units import counted, duration, money, number
 from fanout.batch import Batch
 from fanout.clock import nanoseconds, seconds
@@ -170,10 +170,16 @@ def counts_sentence(run: Run, *, now_ns: int | None = None) -> str:
         (status["running"], "in flight"),
         (backing_off, "backing off"),
         (status["queued"] + status["backing_off"] - backing_off, waiting_for),
-        (status["cancelled"], "cancelled"),
-        (status["not_sent"], "not sent"),
+        *_without_an_answer(run, cancelled=status["cancelled"], not_sent=status["not_sent"]),
     )
     return ", ".join([*said, *(f"{number_of:,} {word}" for number_of, word in rest if number_of)])
+
+
+def _without_an_answer(run: Run, *, cancelled: int, not_sent: int) -> tuple[tuple[int, str], ...]:
+    """What neither was answered nor failed; one fate where the run stopped, whether or not it had been sent before."""
+    if not cancelled or not not_sent:
+        return (cancelled, "cancelled"), (not_sent, "not sent")
+    return ((cancelled + not_sent, "cancelled" if run.stop_reason in ("stopped", "interrupted") else "given up"),)
 
 
 def run_sentence(run: Run, metrics: Metrics) -> str:
@@ -260,13 +266,9 @@ def _was(count: int) -> str:
 def _stopped(run: Run, metrics: Metrics) -> list[str]:
     word = "Interrupted" if run.stop_reason == "interrupted" else "Stopped"
     after = f"{word} after {duration(metrics.wall_s, digits=2)}: {metrics.answered:,} of {metrics.calls:,} answered"
-    unsent = sum(
-        call.status == "cancelled" and all(attempt.sent_ns is None for attempt in call.attempts) for call in run.calls
-    )
-    if metrics.cancelled:
-        after += f"; {metrics.cancelled:,} cancelled{_before_sending(unsent, metrics.cancelled)}"
-    if metrics.not_sent:
-        after += f"; {metrics.not_sent:,} not sent"
+    cancelled = metrics.cancelled + metrics.not_sent
+    if cancelled:
+        after += f"; {cancelled:,} cancelled{_before_sending(_unsent(run), cancelled)}"
     return [*failures(run), f"{after}."]
 
 
@@ -275,14 +277,28 @@ def _refused(run: Run, metrics: Metrics) -> list[str]:
     why = "" if run.stop_error is None else f": {told(run.stop_error.sentence)}"
     if run.stop_reason == "not_ready":
         return [f"The model could not be made ready{why}. {_not_sent(metrics.not_sent or metrics.calls)}"]
+    if run.stop_reason == "provider_down" and run.stop_error is not None:
+        why = f": {happened(run.stop_error.sentence)}"
     said = [f"{_refused_at(run, metrics)}{why}."]
     if metrics.answered:
         said.append(f"{metrics.answered:,} of {metrics.calls:,} prompts answered.")
-    if metrics.not_sent:
+    if metrics.cancelled:
+        given_up = metrics.cancelled + metrics.not_sent
+        were = "was" if given_up == 1 else "were"
+        said.append(f"{counted(given_up, 'prompt')} {were} given up{_before_sending(_unsent(run), given_up)}.")
+    elif metrics.not_sent:
         said.append(_not_sent(metrics.not_sent))
     if run.stop_reason == "provider_down":
-        said.append("Retry once it is well again.")
+        said.append("Retry what is unanswered once the provider is well again.")
     return said
+
+
+def _unsent(run: Run) -> int:
+    """Prompts that were given up before anything of them was sent."""
+    return sum(
+        call.status in ("cancelled", "not_sent") and all(attempt.sent_ns is None for attempt in call.attempts)
+        for call in run.calls
+    )
 
 
 def _refused_at(run: Run, metrics: Metrics) -> str:

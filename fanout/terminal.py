@@ -15,7 +15,7 @@ from typing import Any, Literal, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fanout.events import Held
+from fanout.events import Held, StopReason
 from fanout.export import json_line, result_json
 from fanout.live import LiveRun
 from fanout.metrics import Metrics, measure
@@ -44,6 +44,16 @@ _HELD: Mapping[Held, str] = {
     "store": "waiting for the store, which cannot be written",
 }
 """What the bar says of a hold; of no free worker it says nothing, that is how it should be."""
+
+
+_STOPPED: dict[StopReason, str] = {
+    "same_failure": "Stopped, because every prompt so far was refused for the same reason: ",
+    "provider_down": "Stopped, because the provider answers with nothing but faults: ",
+    "quota_exhausted": "Stopped, because every further prompt would be refused too: ",
+    "key_refused": "Stopped, because every further prompt would be refused too: ",
+    "model_unknown": "Stopped, because every further prompt would be refused too: ",
+}
+"""Why the failure that stands behind it ended the whole run."""
 
 
 def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO, grace_s: float = 0.0) -> int:
@@ -229,14 +239,24 @@ def _summary(run: Run, metrics: Metrics) -> str:
         "cancelled": metrics.cancelled,
         "not sent": metrics.not_sent,
     }
+    if metrics.cancelled and metrics.not_sent:  # one fate, whether or not it had been sent before
+        counts = {"answered": metrics.answered, "failed": metrics.failed}
+        counts["given up"] = metrics.cancelled + metrics.not_sent
     told = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
     prompts = f"{metrics.calls:,} prompt{'' if metrics.calls == 1 else 's'}"
     said = [f"{prompts} in {_duration(metrics.wall_s)}: {told}."]
     if metrics.overlap is not None:
         said.append(f"Latencies add up to {_duration(metrics.service_s)} (overlap {metrics.overlap:.2g}).")
     if run.stop_error is not None:
-        said.append(str(run.stop_error))
+        said.append(_stopped(run.stop_error.sentence, run.stop_reason))
     return " ".join(said)
+
+
+def _stopped(sentence: str, reason: StopReason | None) -> str:
+    """The failure that ended the run, and that it did."""
+    if reason == "provider_down":  # "send it again" is advice for one call
+        sentence = f"{sentence.partition('. ')[0].rstrip('.')}. Resume once the provider is well again."
+    return f"{_STOPPED.get(reason or 'stopped', '')}{sentence}"
 
 
 def _duration(duration_s: float) -> str:

@@ -117,6 +117,10 @@ def test_profiles_of_the_sandbox_are_accounts_of_their_own() -> None:
     assert account_of("sandbox", sandbox=SandboxProfile()) == standard
     slow = account_of("sandbox", sandbox=SandboxProfile(requests_per_minute=30))
     assert slow.model.startswith("sandbox ")
+    assert (standard.title, slow.title) == (None, "sandbox, 30 RPM")
+    many = SandboxProfile(requests_per_minute=120, tokens_per_minute=60_000, max_in_flight=8, headers=False)
+    assert account_of("sandbox", sandbox=many).title == "sandbox, 120 RPM, 60,000 TPM, 8 in flight, no headers"
+    assert account_of("sandbox", sandbox=SandboxProfile(token_ms=1)).title == "sandbox, no limits"
     assert slow == account_of("sandbox", sandbox=SandboxProfile(requests_per_minute=30))
     assert slow != account_of("sandbox", sandbox=SandboxProfile(requests_per_minute=31))
 

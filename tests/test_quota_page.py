@@ -13,8 +13,9 @@ from streamlit.testing.v1 import AppTest
 from dashboard import house
 from dashboard.palette import contrast, theme
 from dashboard.quota_chart import GAP_NS, LINE_COLOURS, STEP_NS, level_chart, used_by
-from dashboard.quota_page import every_s
-from dashboard.quota_words import account_name, documented, share_words
+from dashboard.quota_page import IDLE_S, every_s, used_and_idle
+from dashboard.quota_words import account_name, documented, others_words, share_words, turns_of
+from dashboard.refusals import explained, runs_words
 from fanout import Batch, Engine
 from fanout.clock import NS_PER_S
 from fanout.errors import QuotaExhausted, RateLimited
@@ -22,12 +23,12 @@ from fanout.quota.caps import Amount, DayCap
 from fanout.quota.limits import Limits
 from fanout.quota.presets import preset_for
 from fanout.quota.report import RateReport
-from fanout.quota.view import LimitView, Sample, Share
+from fanout.quota.view import LimitView, Refused, Sample, Share
 from fanout.settings import Settings
 from fanout.store.ledger import Today
 from tests.hands import HandCaller, WatchedStore
 from tests.runs import BEGAN_NS, make_run
-from tests.test_wording_quota import account, limit
+from tests.test_wording_quota import account, limit, share
 
 MAIN = str(Path(__file__).parent.parent / "dashboard" / "main.py")
 HOSTILE = "![x](http://evil.example/x.png) <img src=http://evil.example/y.png> **bold**"
@@ -148,7 +149,15 @@ def test_an_account_is_named_by_its_model_its_address_and_the_documents_it_follo
     assert account_name(account()) == "openai:x at api.example"
     assert account_name(account(account="sandbox", model="sandbox 1f")) == "sandbox 1f"
     said = documented(account(preset=preset_for("google")))
-    assert said.startswith("Limits requests a minute, input tokens a minute, requests a day. Its answers do not tell")
+    assert said.startswith(
+        "From the preset for Gemini API, where fanout.toml says nothing else: it limits requests a minute, input "
+        "tokens a minute, requests a day, takes what an answer used off the tokens, and lets 6 s of a minute's limit start at "
+        "once; a day ends at midnight, America/Los_Angeles. Its answers do not tell what is left. "
+        "The limits' numbers are not from it."
+    )
+    assert "takes the most that an answer might have had off the tokens" in documented(
+        account(preset=preset_for("openai"))
+    )
     assert said.endswith("Sources: https://ai.google.dev/gemini-api/docs/rate-limits.")
     assert "not known here" in documented(account())
     assert account_name(account(preset=preset_for("groq"))) == "openai:x at api.example, counted as Groq documents it"
@@ -156,10 +165,85 @@ def test_an_account_is_named_by_its_model_its_address_and_the_documents_it_follo
 
 def test_a_share_says_what_a_run_has_and_leaves_out_what_it_has_not() -> None:
     share = Share(run_id="r", weight=1, waiting=0, in_flight=2, requests=1, tokens=1_200)
-    assert share_words(share) == "2 in flight · 1 request sent · 1,200 tokens used"
-    assert share_words(replace(share, in_flight=0, assumed_tokens=268)) == (
+    assert share_words(share, turns=1) == "100 % of the turns · 2 in flight · 1 request sent · 1,200 tokens used"
+    heavy = replace(share, weight=2)
+    assert turns_of((share, heavy, replace(share, in_flight=0))) == 3
+    assert share_words(heavy, turns=3).startswith("67 % of the turns (weight 2) · 2 in flight")
+    assert share_words(replace(share, in_flight=0, assumed_tokens=268), turns=3) == (
         "1 request sent · 1,200 tokens used · up to about 268 more by attempts without an answer"
     )
+
+
+def test_runs_of_others_are_counted_with_their_share_and_not_named() -> None:
+    share = Share(run_id="secret", weight=1, waiting=0, in_flight=2, requests=1, tokens=7)
+    ended = replace(share, run_id="gone", in_flight=0)
+    assert others_words((share, replace(share, run_id="hidden", weight=2), ended), turns=4) == (
+        "3 runs of others · 75 % of the turns (weight 3) · 4 in flight · 3 requests sent · 21 tokens used"
+    )
+    assert others_words((ended,), turns=0) == "1 run of others · 1 request sent · 7 tokens used"
+    assert others_words((), turns=1) is None
+
+
+def test_a_simulated_account_is_named_by_its_limits_and_its_id() -> None:
+    named = account(account="sandbox", model="sandbox 63d8d107", title="sandbox, 120 RPM")
+    assert account_name(named) == "sandbox, 120 RPM (63d8d107)"
+
+
+# Its 429s
+
+
+def refused(second: int, why: str = "The limit of 97 requests a minute was used up.", **changed: object) -> Refused:
+    values: dict[str, object] = {
+        "at_ns": second * NS_PER_S,
+        "run_id": "r",
+        "count": 1,
+        "limit": "requests",
+        "wait_s": 1.0,
+        "why": why,
+        "remedy": "Set a rate.",
+    }
+    return Refused(**{**values, **changed})  # type: ignore[arg-type]
+
+
+def test_refusals_that_are_explained_alike_are_one_row_with_the_last_ones_numbers() -> None:
+    later = "The limit of 1,012.5 requests a minute was used up."
+    other = refused(5, "The limit of 97 tokens a minute was used up.", limit="tokens", wait_s=None)
+    first, second = explained([refused(1), refused(2, later, run_id="s", count=3, wait_s=9.0), refused(3), other])
+    assert (first.limit, first.last_ns, first.longest_s, first.times) == ("tokens", 5 * NS_PER_S, None, 1)
+    assert (second.last_ns, second.why) == (3 * NS_PER_S, refused(3).why)
+    assert (second.times, second.calls, second.longest_s, second.runs) == (3, 5, 9.0, ("r", "s"))
+
+
+def test_the_runs_of_a_429_are_named_only_to_who_may_see_them() -> None:
+    names = {"mine": "run mine"}
+    assert runs_words(("mine",), names.get) == "run mine"
+    assert runs_words(("mine", "secret"), names.get) == "2 runs"
+    assert runs_words(("secret",), names.get) == "another's run"
+
+
+# Accounts that nobody uses
+
+
+def test_accounts_without_a_run_for_a_while_are_folded_away_below_but_never_all_of_them() -> None:
+    at_ns = BEGAN_NS + int(2 * IDLE_S) * NS_PER_S
+    lately = replace(_samples(60)[0], at_ns=at_ns - NS_PER_S)
+    going = account(model="going", at_ns=at_ns, shares=(share("r", 1),))
+    fresh = account(model="fresh", at_ns=at_ns, samples=(lately,))
+    older = account(model="older", at_ns=at_ns, samples=_samples(60))
+    oldest = account(model="oldest", at_ns=at_ns)
+    used, idle = used_and_idle((oldest, older, fresh, going), {})
+    assert [view.model for view in used] == ["going", "fresh"]
+    assert [view.model for view in idle] == ["older", "oldest"]
+    assert [view.model for view in used_and_idle((oldest, older), {})[0]] == ["older"]
+
+
+@pytest.mark.usefixtures("engine")
+def test_the_page_draws_folded_accounts_under_one_heading(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_ns = BEGAN_NS + int(2 * IDLE_S) * NS_PER_S
+    views = tuple(account(model=f"m{place}", at_ns=at_ns, limits=(limit(),)) for place in range(3))
+    monkeypatch.setattr(house.engine(), "quota", lambda: views)
+    (folded,) = _page().expander
+    assert folded.label == "2 accounts without a run for 10 min"
 
 
 # The chart

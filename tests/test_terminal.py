@@ -12,6 +12,7 @@ import pytest
 from fanout import events as ev
 from fanout.batch import Batch
 from fanout.clock import VirtualClock
+from fanout.errors import CallFailed, Rejected, ServerFailed
 from fanout.fold import fold
 from fanout.live import LiveRun, Record
 from fanout.quota.view import AccountView
@@ -102,6 +103,36 @@ def test_a_cap_below_what_one_call_may_need_says_so(capsys: pytest.CaptureFixtur
     live = live_run([*opened(2), reached, ev.HoldChanged(at_ns=3, held_by="cap")], StoppingHands())
     assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 1
     assert "0 of 100 tokens used, and the next call is expected to use 268; 2 of 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("reason", "error", "told"),
+    [
+        (
+            "same_failure",
+            Rejected("The provider answered 400: it refuses the settings. Change them.", status_code=400),
+            "Stopped, because every prompt so far was refused for the same reason: "
+            "The provider answered 400: it refuses the settings. Change them.",
+        ),
+        (
+            "provider_down",
+            ServerFailed("The provider answered 500: it failed inside. Send it again.", status_code=500),
+            "Stopped, because the provider answers with nothing but faults: "
+            "The provider answered 500: it failed inside. Resume once the provider is well again.",
+        ),
+    ],
+)
+def test_a_run_that_its_failures_stopped_says_so(
+    reason: ev.StopReason, error: CallFailed, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone: list[ev.Event] = [ev.Cancelled(at_ns=4, call=1), ev.NotSent(at_ns=4, call=2, reason=reason)]
+    stops = ev.StopAsked(at_ns=4, reason=reason, error=error)
+    end = ev.StretchEnded(at_ns=5, stretch=0, reason=reason)
+    live = live_run([*opened(3), *answered(0), stops, *gone, end], StoppingHands())
+    assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 1
+    said = capsys.readouterr().err
+    assert "1 answered, 2 given up." in said
+    assert said.rstrip().endswith(told)
 
 
 def test_a_days_cap_names_whose_it_is_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -427,9 +427,27 @@ def test_a_provider_that_is_down_stops_the_run_and_can_be_tried_again() -> None:
     run = refused("provider_down", ServerFailed("The provider answered 500.", status_code=500), fails=4)
     assert said(run) == (
         "Stopped, because the provider answers with nothing but faults: the provider answered 500. "
-        "2 prompts were not sent. Retry once it is well again."
+        "2 prompts were not sent. Retry what is unanswered once the provider is well again."
     )
     assert wording.run_state(run) == "Stopped"
+
+
+def test_what_a_stop_left_without_an_answer_has_one_word_and_no_advice_for_one_call() -> None:
+    error = ServerFailed("The provider answered 500: it failed inside. Send it again.", status_code=500)
+    happened = [failed(call, 0, 100, error) for call in range(2)]
+    retrying = ev.Retrying(at_ns=ms(90), call=2, attempt=1, error=error, ready_ns=ms(500), reason="backoff")
+    gone: list[ev.Event] = [
+        ev.Cancelled(at_ns=ms(100), call=2),
+        *(ev.NotSent(at_ns=ms(100), call=call, reason="provider_down") for call in (3, 4, 5)),
+    ]
+    stops = stop(100, "provider_down", error)
+    run = run_of(6, *happened, [*started(2, 0), retrying], stops, gone, end=stopped(100, "provider_down"))
+    assert said(run) == (
+        "Stopped, because the provider answers with nothing but faults: the provider answered 500: it failed inside. "
+        "4 prompts were given up, 3 of them before they were sent. "
+        "Retry what is unanswered once the provider is well again."
+    )
+    assert wording.counts_sentence(run) == "2 failed, 0 of 6 answered, 4 given up"
 
 
 def test_the_same_refusal_of_every_prompt_stops_the_run() -> None:

@@ -82,10 +82,22 @@ def fingerprint(key: str) -> str:
 
 
 def _of_the_sandbox(profile: SandboxProfile | None) -> Account:
-    name = models.SANDBOX
+    name, title = models.SANDBOX, None
     if profile is not None and profile != SandboxProfile():
-        name = f"{name} {fingerprint(profile.encoded())}"
-    return Account(account=models.SANDBOX, model=name, provider=models.SANDBOX)
+        name, title = f"{name} {fingerprint(profile.encoded())}", _titled(profile)
+    return Account(account=models.SANDBOX, model=name, provider=models.SANDBOX, title=title)
+
+
+def _titled(profile: SandboxProfile) -> str:
+    """A simulated account by its limits: sandbox, 120 RPM, no headers."""
+    limits = (
+        (profile.requests_per_minute, "RPM"),
+        (profile.tokens_per_minute, "TPM"),
+        (profile.requests_per_day, "requests a day"),
+        (profile.max_in_flight, "in flight"),
+    )
+    said = [f"{number:,} {unit}" for number, unit in limits if number is not None] or ["no limits"]
+    return ", ".join([models.SANDBOX, *said, *([] if profile.headers else ["no headers"])])
 
 
 def _host(prefix: str) -> str:

@@ -6,7 +6,7 @@ limits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,8 @@ class Account:
     provider: str
     """Who speaks, as its documents know it: openai, anthropic, google, groq, cerebras, mistral, azure; `compatible` for
     a server that is none of these and speaks OpenAI's API; else the model string's prefix."""
+    title: str | None = field(default=None, compare=False)
+    """What it is, where its model's name does not say it: `sandbox, 120 RPM`."""
 
     @property
     def is_local(self) -> bool:

@@ -108,6 +108,7 @@ def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountVie
     return AccountView(
         account=gate.account.account,
         model=gate.account.model,
+        title=gate.account.title,
         at_ns=at_ns,
         preset=gate.preset,
         limits=tuple(limits),

@@ -106,5 +106,7 @@ class AccountView:
     """Whether they share it through a database, also with other hosts, and not through a file of this one."""
     max_weight: int = 1
     """The largest weight that a run may have here."""
+    title: str | None = None
+    """What it is, where its model's name does not say it."""
     own: tuple[LimitView, ...] = ()
     """Where it is one run that looks: the limits which that run asked for itself."""
