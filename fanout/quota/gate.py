@@ -71,6 +71,8 @@ class Reservation:
     """The limits it was taken of."""
     totals: dict[LimitName, int]
     """Of each limit, what had been taken in all once this was."""
+    said: dict[LimitName, tuple[int, int]] = field(default_factory=dict)
+    """Of each limit, what its response left there at most, and when it said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +244,9 @@ class Gate:
         self.in_flight -= 1
         self.heard = True
         self.meters.settle(booked.cost, used, frozenset(booked.names), at_ns, booked_ns=booked.booked_ns)
+        for name, (most, said_ns) in booked.said.items():
+            if said_ns == at_ns:  # it knew what the call was charged: what is given back now was in its number
+                self.meters.known[name].meter.clamp(most, at_ns)
         for name in booked.names:
             known = self.meters.known[name]
             known.elsewhere.ended(booked.order, used.of(name), certain=certain, cost_ns=known.meter.cost_ns(1))
@@ -269,7 +274,11 @@ class Gate:
                 since = known.total - booked.totals.get(name, 0)
                 if reading.remaining is not None:
                     known.elsewhere.said(booked.order, reading.remaining + reading.rounded_to - 1)
-                self.meters.read(name, reading, booked_ns=booked.booked_ns, since=since, alone=alone, at_ns=at_ns)
+                most = self.meters.read(
+                    name, reading, booked_ns=booked.booked_ns, since=since, alone=alone, at_ns=at_ns
+                )
+                if most is not None:
+                    booked.said[name] = most, at_ns
 
     def refused(
         self, booked: Reservation, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]

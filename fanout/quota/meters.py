@@ -164,14 +164,19 @@ class Meters:
         known.source, known.told = source, amount
         return Change(name=name, old=old, new=amount, source=source, why=why)
 
-    def read(self, name: LimitName, reading: Reading, *, booked_ns: int, since: int, alone: bool, at_ns: int) -> None:
-        """A response says what remains. `since`: units booked after its call; `alone`: nothing else is in flight."""
+    def read(
+        self, name: LimitName, reading: Reading, *, booked_ns: int, since: int, alone: bool, at_ns: int
+    ) -> int | None:
+        """A response says what remains. `since`: units booked after its call; `alone`: nothing else is in flight.
+
+        What is there at most, by this reading; None where it does not say.
+        """
         known = self.known[name]
         in_window = None if reading.window_s is None else max(1, int(known.meter.amount * reading.window_s / 60))
         if in_window is not None and not known.fixed_burst and known.meter.capacity > in_window:
             known.meter.set_amount(known.meter.amount, at_ns, capacity=in_window)
         if reading.remaining is None:
-            return
+            return None
         first = known.readings == 0
         known.readings += 1
         known.said_remaining, known.said_ns = reading.remaining, at_ns
@@ -181,13 +186,14 @@ class Meters:
         free = min(told + grown - since, max(told, known.meter.capacity))
         if known.most is not None and known.most < (reading.limit or known.most):
             known.meter.clamp(free, at_ns)  # the settings allow less than the account has: only the smaller counts
-            return
+            return free
         safe = free - SAFETY if name == "requests" and known.meter.capacity > 8 else free
         if in_window is None and not known.fixed_burst and name not in DAILY and free > known.meter.capacity:
             known.meter.set_amount(known.meter.amount, at_ns, capacity=free)
         if (first and known.source == "header") or alone:
             known.meter.raise_to(safe, at_ns)
         known.meter.clamp(safe, at_ns)
+        return safe
 
     def state(self) -> dict[LimitName, KeptLimit]:
         """Every limit, for the other processes."""
