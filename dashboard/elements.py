@@ -25,9 +25,9 @@ def sentence(text: str) -> None:
     st.html(f'<p class="sentence">{html_escape(text)}</p>')
 
 
-def quiet(text: str) -> None:
+def quiet(text: str, *, width: Literal["stretch", "content"] = "stretch") -> None:
     """A line beside the matter."""
-    st.html(f'<p class="quiet">{html_escape(text)}</p>')
+    st.html(f'<p class="quiet">{html_escape(text)}</p>', width=width)
 
 
 def wrong(text: str) -> None:

@@ -96,6 +96,11 @@ def move_words(old: int | None, step: Step) -> str:
     return f"{moved}, {reason_words(step.reason)}"
 
 
+def auto_words(*, wanted: int, now: int) -> str:
+    """The automatic max_workers beside the most that the user allows: auto, up to 40: 23 now."""
+    return f"auto, up to {wanted:,}: {now:,} now"
+
+
 # The gauge
 
 
@@ -138,7 +143,7 @@ def gauge_words(view: LimitView, *, at_ns: int, blocked_until_ns: int | None = N
     blocked = _blocked(at_ns, blocked_until_ns)
     if blocked is not None:
         said = f"{_numbered(view)}: blocked for {blocked} after a 429"
-    elif view.capacity == view.number:
+    elif view.capacity == view.number and view.source != "learnt":
         whose = "This run's own: " if view.source == "run" else ""
         said = f"{whose}{view.free:,} of {_numbered(view, own=False)} free"
     else:
@@ -157,10 +162,10 @@ def provider_said(view: LimitView, *, at_ns: int) -> str:
 
 
 def _numbered(view: LimitView, *, own: bool = True) -> str:
-    """60 RPM; about 97 RPM, learnt."""
+    """60 RPM; About 97 RPM, learnt."""
     whose = "This run's own " if own and view.source == "run" else ""
     if view.source == "learnt":
-        return f"about {view.number:,} {_SHORT[view.name]}, learnt"
+        return f"About {view.number:,} {_SHORT[view.name]}, learnt"
     return f"{whose}{view.number:,} {_SHORT[view.name]}"
 
 

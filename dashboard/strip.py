@@ -12,11 +12,13 @@ import streamlit as st
 from dashboard import door, elements, form_filling, house, session, sharing, starting
 from dashboard.cap_words import go_on_label, waits_for_the_day
 from dashboard.live import Told
+from dashboard.quota_words import auto_words
 from fanout.errors import FanoutError
 from fanout.library import Opened
 from fanout.live import LiveRun
 from fanout.people import may_start
 from fanout.run import Run
+from fanout.stretch import workers_wanted
 
 
 def draw(opened: Opened, run: Run, told: Told) -> None:
@@ -43,7 +45,7 @@ def _drive(opened: Opened, run: Run) -> None:
     """What a run's driver may do with it."""
     if not run.ended:
         if opened.live is not None:
-            _workers(opened.live)
+            _workers(opened.live, run)
             _hold(opened.live, run)
         else:
             elements.quiet("Driven by another process")
@@ -58,19 +60,22 @@ def unanswered(run: Run) -> int:
     return sum(1 for call in run.calls if call.status != "answered")
 
 
-def _workers(live_run: LiveRun) -> None:
-    now = live_run.max_workers
+def _workers(live_run: LiveRun, run: Run) -> None:
+    """Where the user set it, which is the most that the automatic one may choose."""
+    wanted = workers_wanted(run)
     st.slider(
         "max_workers",
         1,
-        max(house.settings().max_workers_ceiling, now),
+        max(house.settings().max_workers_ceiling, wanted),
         # Also as the default: a browser that a second drawing reaches before the first would show 1, and report it.
-        session.adopt("strip_workers", live_run.run_id, now),
+        session.adopt("strip_workers", live_run.run_id, wanted),
         key="strip_workers",
         on_change=_move_workers,
         args=(live_run,),
         width=220,
     )
+    if run.batch.auto_workers and not run.ended:
+        elements.quiet(auto_words(wanted=wanted, now=run.max_workers), width="content")
 
 
 def _move_workers(live_run: LiveRun) -> None:
@@ -80,10 +85,11 @@ def _move_workers(live_run: LiveRun) -> None:
 def _workers_of_next(opened: Opened, run: Run) -> None:
     """The slider of an ended run: where its next stretch will start."""
     if opened.live is not None:
-        _workers(opened.live)
+        _workers(opened.live, run)
         return
-    most = max(house.settings().max_workers_ceiling, run.max_workers)
-    now = session.adopt("strip_workers", run.run_id, run.max_workers)
+    wanted = workers_wanted(run)
+    most = max(house.settings().max_workers_ceiling, wanted)
+    now = session.adopt("strip_workers", run.run_id, wanted)
     st.slider("max_workers", 1, most, now, key="strip_workers", width=220)
 
 
@@ -127,7 +133,7 @@ def _go_on_with(opened: Opened) -> None:
         return  # this click was delivered before
     session.unsay()
     moved = None if opened.live is not None else session.slid("strip_workers")
-    changes = {"max_workers": moved} if moved is not None and moved != run.max_workers else None
+    changes = {"max_workers": moved} if moved is not None and moved != workers_wanted(run) else None
     try:
         starting.resume(door.person(), opened, changes=changes)
         session.await_change(run.version)

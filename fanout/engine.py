@@ -209,7 +209,7 @@ class Engine:
         """Move the run's bound; more or fewer calls start from this moment. An ended run takes it for its retries."""
         with self._lock:
             old = live.max_workers
-            if old == max_workers:
+            if old == max_workers == workers_wanted(live.record.now()):  # the automatic one may be below the wanted
                 return
             stretch = self._runs.going.get(live.run_id)
             if stretch is not None:

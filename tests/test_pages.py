@@ -16,6 +16,7 @@ from fanout.errors import BadInput, ServerFailed
 from fanout.people import LOCAL
 from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings
+from fanout.stretch import workers_wanted
 from tests.hands import HandCaller, WatchedStore
 
 MAIN = str(Path(__file__).parent.parent / "dashboard" / "main.py")
@@ -250,6 +251,23 @@ def test_the_slider_of_a_run_moves_its_bound_and_shows_another_tabs_move(engine:
     live.max_workers = 9
     assert _run(app).slider(key="strip_workers").value == 9
     assert live.max_workers == 9
+
+
+def test_the_slider_of_an_automatic_run_stays_where_the_user_put_it(
+    engine: Engine, caller: HandCaller, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fanout.stretch.AUTO_EVERY_NS", 0)
+    batch = Batch(prompts=["a"] * 9, max_workers=8, auto_workers=True, requests_per_minute=60_000, burst=100)
+    live = engine.start(batch)
+    for place in range(3):
+        caller.taken(place + 1)[place].answer()
+    run = store.await_run(live, lambda run: run.max_workers < 8)
+    app = _open(live.run_id)
+    assert app.slider(key="strip_workers").value == 8
+    assert f"auto, up to 8: {run.max_workers} now" in _said(app)
+    app.slider(key="strip_workers").set_value(run.max_workers)
+    _run(app)
+    assert workers_wanted(live.snapshot()) == run.max_workers
 
 
 def test_pause_continue_and_stop_reach_the_run(engine: Engine, caller: HandCaller, store: WatchedStore) -> None:

@@ -151,8 +151,8 @@ def test_an_account_is_named_by_its_model_its_address_and_the_documents_it_follo
     said = documented(account(preset=preset_for("google")))
     assert said.startswith(
         "From the preset for Gemini API, where fanout.toml says nothing else: it limits requests a minute, input "
-        "tokens a minute, requests a day, takes what an answer used off the tokens, and lets 6 s of a minute's limit start at "
-        "once; a day ends at midnight, America/Los_Angeles. Its answers do not tell what is left. "
+        "tokens a minute, requests a day, takes what an answer used off the tokens, and lets 6 s of a minute's limit "
+        "start at once; a day ends at midnight, America/Los_Angeles. Its answers do not tell what is left. "
         "The limits' numbers are not from it."
     )
     assert "takes the most that an answer might have had off the tokens" in documented(

@@ -137,8 +137,9 @@ def test_a_wait_whose_reason_changed_often_is_summed_up_by_reason() -> None:
         ),
         (
             limit(number=97, source="learnt", capacity=1, free=0, used=1, reserved=0, said_remaining=None),
-            "about 97 RPM, learnt: 0 of 1 free at once",
+            "About 97 RPM, learnt: 0 of 1 free at once",
         ),
+        (limit(source="learnt", reserved=0, said_remaining=None), "About 60 RPM, learnt: 41 of 60 free at once"),
         (limit(name="tokens_per_day", said_remaining=None), "41 of 60 tokens a day free, 3 reserved"),
         (limit(source="run", said_remaining=None), "This run's own: 41 of 60 RPM free, 3 reserved"),
         (

@@ -134,6 +134,24 @@ def test_the_weight_of_a_run_that_shares_its_account_is_moved_while_it_goes_on(
     screen.says(re.compile(r"^Weight moved: 1 to (2 to )?3\.$"))
 
 
+def test_an_automatic_run_shows_the_users_ceiling_apart_from_what_it_chose(browse: Browse, profile: Profile) -> None:
+    screen = browse()
+    screen.set_sandbox(profile(requests_per_minute=240, burst=4))
+    screen.slide("max_workers", 20)
+    screen.more()
+    screen.key("auto_workers").get_by_text("Auto max_workers").click()
+    screen.type_prompts(*(f"Reply: auto {n}" for n in range(60)))
+    screen.run()
+    screen.says(re.compile(r"^auto, up to 20: \d now$"))
+    expect(screen.key("strip_workers").get_by_role("slider")).to_have_value("20")
+    screen.press("Pause")
+    screen.state("Paused")
+    screen.shoot("auto-workers", tall=1300)
+    assert screen.overflow_px() == 0
+    screen.press("Stop")
+    screen.state("Stopped")
+
+
 def test_a_retried_call_that_the_quota_holds_is_not_said_to_back_off(browse: Browse, profile: Profile) -> None:
     screen = browse()
     screen.set_sandbox(profile(requests_per_minute=600, burst=1, headers=False))
