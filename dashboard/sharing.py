@@ -43,18 +43,22 @@ def _choose(row: RunRow) -> None:
     st.radio(
         "Who sees this run",
         list(WORDS),
+        # Also as the default: a browser that draws it before it heard would show the first one, and report it.
+        index=list(WORDS).index(row.visibility),
         format_func=lambda each: WORDS[each],
         key=session_share.CHOICE,
         on_change=_share,
-        args=(row.run_id,),
+        args=(row.run_id, row.visibility),
     )
     if row.visibility == "link":
         st.button("Make a new link", key="new_link", on_click=_renew, args=(row.run_id,))
         elements.quiet("The link before it opens nothing from then on.")
 
 
-def _share(run_id: str) -> None:
-    _set(run_id, session_share.chosen_visibility())
+def _share(run_id: str, before: Visibility) -> None:
+    chosen = session_share.chosen_visibility()
+    if chosen != before:  # another link is made by its own button only
+        _set(run_id, chosen)
 
 
 def _renew(run_id: str) -> None:

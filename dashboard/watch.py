@@ -107,6 +107,8 @@ def _sentences(opened: Opened, run: Run, told: Told, baseline: Watched | None, m
         elements.quiet(twice)
     if not opened.may_drive:
         elements.quiet(f"This run is {opened.row.owner_name}'s: you can look at it, and duplicate it.")
+    if opened.row.imported:
+        elements.quiet(f"Taken in from a file by {opened.row.owner_name}: what it says was not recorded here.")
     if run.batch.model == "sandbox":
         elements.quiet("Simulated: the sandbox on this machine made these answers, no model did.")
     if baseline is None or measured is None:

@@ -13,7 +13,9 @@ from fanout.errors import NotAllowed
 from fanout.events import RunOpened
 from fanout.library import Library
 from fanout.people import LOCAL, Person
+from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings
+from fanout.store import NoSuchRun
 from fanout.store.shelf import Shelf, Wanted
 from fanout.store.sql import SqlStore
 from tests.runs import history
@@ -59,6 +61,24 @@ def test_nobody_measures_anothers_speed_up_by_a_file_that_claims_it(library: Lib
     baseline = library.baseline_of(ANNA, measured)
     assert baseline is not None
     assert baseline.run_id == own
+
+
+def test_a_run_that_begins_shared_by_link_has_one(library: Library) -> None:
+    live = library.start(Batch(prompts=["a"], sandbox=SandboxProfile(first_token_ms=0)), by=ANNA, visibility="link")
+    live.wait(30)
+    token = library.find(ANNA, live.run_id).row.link_token
+    assert token
+    assert library.find(BEN, live.run_id, token=token).row.owner_id == "anna"
+    with pytest.raises(NoSuchRun):
+        library.find(BEN, live.run_id)
+
+
+def test_what_a_deleted_run_spent_and_who_did_what_is_not_taken_over_by_a_file_of_its_id(library: Library) -> None:
+    run_id = put(library, "hers", seed=1)
+    shelf_of(library).rename(ANNA, run_id, "still hers")
+    assert put(library, "his", owner=BEN, seed=1) != run_id, "there is one of this id"
+    library.delete(ANNA, run_id)
+    assert put(library, "his", owner=BEN, seed=1) != run_id, "there was one"
 
 
 def test_a_run_is_handed_on_under_the_name_it_has_now(library: Library) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fanout.archive import export_run
 from fanout.batch import Batch
 from fanout.errors import Rejected
 from fanout.fold import fold
@@ -113,6 +114,19 @@ def test_only_runs_that_the_person_may_see_are_looked_through(database_url: str)
         shared = half(kept, ["shared"], answered=1, by=ANNA)
         kept.shelf.share(ANNA, shared, "team")
         assert finish(kept, again(kept, ["shared"], by=BEN)) == []
+
+
+def test_a_file_that_somebody_took_in_answers_nobody_else(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        text = export_run(kept.stored(half(kept, ["a"], answered=1)))
+        forged = text.replace("first a", "forged a")
+        run_id = kept.library.put_in(BEN, forged)
+        kept.shelf.share(BEN, run_id, "team")
+        assert kept.shelf.find(BEN, run_id).imported
+        assert finish(kept, again(kept, ["a"], by=ANNA)) == ["a"], "sent, although a file says that it was answered"
+        own = again(kept, ["a"], by=BEN)
+        assert finish(kept, own) == []
+        assert outputs(own) == ["forged a"], "it is his own"
 
 
 def test_failures_and_what_was_stopped_are_not_taken(database_url: str) -> None:

@@ -66,6 +66,8 @@ class RunRow:
     bytes: int
     process_id: str | None
     tags: tuple[str, ...] = ()
+    imported: bool = False
+    """Whether it was taken in from a file, of which nobody knows who wrote it."""
 
     @property
     def goes_on(self) -> bool:
@@ -126,6 +128,10 @@ def row_of(run: Run, visibility: Visibility = "private") -> RunRow:
         bytes=0,
         process_id=None,
     )
+
+
+IMPORTED = "imported:"
+"""Before the settings' key of a run that was taken in from a file: its answers are nobody's but the importer's."""
 
 
 def settings_key(batch: Batch) -> str:

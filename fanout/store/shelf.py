@@ -18,9 +18,9 @@ from fanout.errors import BadInput, NotAllowed
 from fanout.people import Person, Visibility, may_drive, may_read
 from fanout.store.database import Database, now_s
 from fanout.store.memory import NoSuchRun
-from fanout.store.rows import RunRow, settings_key
+from fanout.store.rows import IMPORTED, RunRow, settings_key
 from fanout.store.sql import living
-from fanout.store.statements import holds_word, plain, words_of
+from fanout.store.statements import holds_word, new_token, plain, words_of
 from fanout.store.tables import AUDIT, RUN, TAG
 
 Sort = Literal["opened_at", "name", "model", "prompts", "failed", "wall_s", "cost_usd", "overlap", "owner_name"]
@@ -106,11 +106,16 @@ class Shelf:
         return str(found[0])
 
     def alike(self, person: Person, batch: Batch, *, limit: int) -> tuple[str, ...]:
-        """Runs that they may see of the same model under the same settings, the newest first."""
+        """Runs that they may see of the same model under the same settings, the newest first.
+
+        Of runs that were taken in from a file only their own: anybody can write anything into a file.
+        """
+        key = settings_key(batch)
+        own = sa.and_(RUN.c.settings_key == IMPORTED + key, RUN.c.owner_id == person.user_id)
         with self.database.read() as connection:
             found = connection.execute(
                 sa.select(RUN.c.run_id)
-                .where(RUN.c.settings_key == settings_key(batch), _visible(person))
+                .where(sa.or_(RUN.c.settings_key == key, own), _visible(person))
                 .order_by(RUN.c.opened_at.desc())
                 .limit(limit)
             )
@@ -149,7 +154,7 @@ class Shelf:
 
     def share(self, person: Person, run_id: str, visibility: Visibility) -> RunRow:
         """Let these see it. A new link is made whenever it is shared by link; the one before it is withdrawn."""
-        token = secrets.token_urlsafe(24) if visibility == "link" else None
+        token = new_token() if visibility == "link" else None
         self._change(person, run_id, "shared", {"visibility": visibility, "link_token": token}, words=visibility)
         return self.find(person, run_id)
 
@@ -241,7 +246,7 @@ def _row(found: Any, alive: frozenset[str]) -> RunRow:
     values = {name: found[name] for name in _ROW_COLUMNS}
     if values["state"] != "ended" and values["process_id"] not in alive:
         values["state"] = "interrupted"
-    return RunRow(**values)
+    return RunRow(**values, imported=found["settings_key"].startswith(IMPORTED))
 
 
 def _with_tags(connection: sa.Connection, rows: list[RunRow]) -> tuple[RunRow, ...]:

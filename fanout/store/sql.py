@@ -34,7 +34,7 @@ from fanout.store.processes import Process, this_process
 from fanout.store.rows import summarize
 from fanout.store.spending import Spending, sums
 from fanout.store.statements import Statements
-from fanout.store.tables import CHUNK, PROCESS, RUN
+from fanout.store.tables import AUDIT, CHUNK, PROCESS, RUN, SPEND
 from fanout.store.writer import Writer
 
 CLOSING_S = 10.0
@@ -213,13 +213,12 @@ class SqlStore:
         run = fold(events)
         ended = (*events, *closing(run, at_ns=last_stamp_ns(run)))
         with self.database.write() as connection:
-            taken = connection.execute(sa.select(RUN.c.run_id).where(RUN.c.run_id == run.run_id)).first()
             opened = events[0]
             if not isinstance(opened, RunOpened):
                 raise ValueError("the first event of a run is RunOpened")
             opened = replace(
                 opened,
-                run_id=run.run_id if taken is None else secrets.token_hex(8),
+                run_id=secrets.token_hex(8) if _was_here(connection, run.run_id) else run.run_id,
                 user_id=owner.user_id,
                 user_name=owner.name,
             )
@@ -228,7 +227,7 @@ class SqlStore:
                 if connection.execute(measured).scalar() != owner.user_id:
                     opened = replace(opened, baseline_of=None)
             text = write((opened, *ended[1:]))
-            self._statements.open_run(connection, opened, visibility=self._visibility)
+            self._statements.open_run(connection, opened, visibility=self._visibility, imported=True)
             connection.execute(CHUNK.insert(), {"run_id": opened.run_id, "seq": 0, "events": len(ended), "data": text})
             _write_summary(connection, opened.run_id, fold(ended), size=len(text), state=None)
         return opened.run_id
@@ -354,6 +353,14 @@ def _chunks(connection: sa.Connection, run_id: str, *, since: int = 0) -> Iterat
     )
     for seq, data in found:
         yield read(data)[max(0, since - seq) :]
+
+
+def _was_here(connection: sa.Connection, run_id: str) -> bool:
+    """Whether a run of this id is stored, or was: what it spent and who did what stay under its id."""
+    return any(
+        connection.execute(sa.select(column).where(column == run_id).limit(1)).first() is not None
+        for column in (RUN.c.run_id, SPEND.c.run_id, AUDIT.c.run_id)
+    )
 
 
 def _write_summary(

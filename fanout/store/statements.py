@@ -7,6 +7,7 @@ taken over is written.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from fanout.events import RunOpened, StretchOpened
 from fanout.people import Visibility
 from fanout.store.database import Database, now_s
 from fanout.store.processes import Process
-from fanout.store.rows import settings_key
+from fanout.store.rows import IMPORTED, settings_key
 from fanout.store.tables import CHUNK, PROCESS, RUN
 
 MOST_WORDS, MOST_WORD = 20, 200
@@ -73,7 +74,9 @@ class Statements:
         last = sa.select(CHUNK.c.seq + CHUNK.c.events).where(CHUNK.c.run_id == run_id).order_by(CHUNK.c.seq.desc())
         return connection.execute(last.limit(1)).scalar() or 0
 
-    def open_run(self, connection: sa.Connection, opened: RunOpened, *, visibility: Visibility) -> None:
+    def open_run(
+        self, connection: sa.Connection, opened: RunOpened, *, visibility: Visibility, imported: bool = False
+    ) -> None:
         """The row of a new run, driven by this process."""
         batch = opened.batch
         connection.execute(
@@ -83,9 +86,10 @@ class Statements:
                 "owner_id": opened.user_id,
                 "owner_name": plain(opened.user_name),
                 "visibility": visibility,
+                "link_token": new_token() if visibility == "link" else None,
                 "name": None if batch.name is None else plain(batch.name),
                 "model": plain(batch.model),
-                "settings_key": settings_key(batch),
+                "settings_key": f"{IMPORTED if imported else ''}{settings_key(batch)}",
                 "baseline_of": opened.baseline_of,
                 "opened_at": opened.opened_at_s,
                 "state": "opening",
@@ -125,6 +129,11 @@ class Statements:
 
 _OF_ANSWERS = frozenset({"model", "instructions", "temperature", "max_output_tokens", "sandbox"})
 """The settings that `settings_key` is made of."""
+
+
+def new_token() -> str:
+    """Of a link that nobody guesses."""
+    return secrets.token_urlsafe(24)
 
 
 def plain(text: str) -> str:
