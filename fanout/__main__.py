@@ -142,8 +142,10 @@ def resume(
     with _opened(settings) as library:
         found = stored_commands.find(library, run)
         run_id = found.row.run_id
+        if file is not None and found.row.goes_on:
+            raise BadInput("this run still goes on in another process: stop it first, or its prompts are sent twice")
+        stored_commands.say_what_may_be_billed_twice(found.run.snapshot())
         if file is None:
-            stored_commands.say_what_may_be_billed_twice(found.run.snapshot())
             code = _follow(
                 library, lambda: library.resume(LOCAL, run_id, changes=changes), order=results, as_json=as_json
             )

@@ -79,7 +79,7 @@ def list_runs(
     from fanout.terminal import printable
 
     with open_library() as library:
-        found = shelf_of(library).list(LOCAL, Wanted(words=" ".join(words or ()), limit=limit))
+        found = library.list(LOCAL, Wanted(words=" ".join(words or ()), limit=limit))
     for row in found.rows:
         print(json_line(row_json(row)) if as_json else printable(_row_line(row)))
     if found.count > len(found.rows):

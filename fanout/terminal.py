@@ -45,7 +45,8 @@ _HELD: Mapping[Held, str] = {
 }
 """What the bar says of a hold; of no free worker it says nothing, that is how it should be."""
 
-
+KEPT_WITHIN_S = 10.0
+"""How long a process that is to end waits for the store to take what it holds."""
 _STOPPED: dict[StopReason, str] = {
     "same_failure": "Stopped, because every prompt so far was refused for the same reason: ",
     "provider_down": "Stopped, because the provider answers with nothing but faults: ",
@@ -70,7 +71,7 @@ def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO, grace_s: 
         _end_in_order(live, grace_s)
     except BrokenPipeError:  # the reader has gone: nobody wants the rest
         live.cancel()
-        live.wait()
+        live.wait(KEPT_WITHIN_S)
         raise
     run = live.snapshot()
     _print_summary(run, as_json=as_json, out=out)
@@ -102,7 +103,18 @@ def _end_in_order(live: LiveRun, grace_s: float) -> None:
     except KeyboardInterrupt:
         pass
     live.cancel()
-    live.wait()
+    if not live.wait(KEPT_WITHIN_S):
+        _say_what_is_not_kept(live)
+
+
+def _say_what_is_not_kept(live: LiveRun) -> None:
+    """The store cannot be written, and the process is to end all the same."""
+    there, kept = (sum(call.status == "answered" for call in run.calls) for run in (live.record.now(), live.snapshot()))
+    if there > kept:
+        answers = "1 answer is" if there - kept == 1 else f"{there - kept:,} answers are"
+        print(f"{answers} not stored, and lost unless the store comes back now.", file=sys.stderr, flush=True)
+    if live.trouble is not None:
+        print(live.trouble, file=sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:

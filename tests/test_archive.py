@@ -298,6 +298,8 @@ def test_an_event_of_a_newer_version_and_an_unknown_kind_are_refused() -> None:
         ("started", {"lane": 10**12}, "a lane is from 0"),
         ("started", {"lane": True}, "lane of started must be a whole number, got True"),
         ("started", {"at_ns": 10**30}, "at_ns of started must be a whole number"),
+        ("stretch_began", {"at_ns": 2**61}, "its at_ns is long before the event before it, or years after the first"),
+        ("sent", {"at_ns": 2**60}, "its at_ns is long before the event before it, or years after the first"),
         ("started", {"at_ns": 1.5}, "at_ns of started must be a whole number, got 1.5"),
         ("sent", {"attempt": 7}, "attempt 7 of call"),
         ("succeeded", {"output": None}, "output of succeeded must be text, got None"),

@@ -149,6 +149,27 @@ def test_what_is_no_backup_is_refused_and_the_store_stays(
         assert kept.shelf.find(LOCAL, run_id).answered == 1
 
 
+def test_a_store_that_cannot_be_opened_is_moved_aside_for_a_backup_and_for_nothing_else(tmp_path: Path) -> None:
+    url, copy = url_of(tmp_path / "store"), tmp_path / "copy.db"
+    with Kept(url) as kept:
+        run_id = kept.answered(2).run_id
+        back_up(kept.database, copy)
+        path = kept.database.path
+    assert path is not None
+    path.write_bytes(b"\0damaged" * 999)
+    with pytest.raises(BadInput, match="say --yes"):
+        put_back(url, copy, replace=False)
+    no_backup = tmp_path / "no.db"
+    no_backup.write_bytes(b"nothing")
+    with pytest.raises(BadInput, match="no backup"):
+        put_back(url, no_backup, replace=True)
+    assert path.read_bytes().startswith(b"\0damaged"), "it stays where nothing can take its place"
+    put_back(url, copy, replace=True)
+    with Kept(url) as kept:
+        assert kept.shelf.find(LOCAL, run_id).answered == 2
+    assert path.with_name(f"{path.name}.unusable-1").read_bytes().startswith(b"\0damaged")
+
+
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     database = open_database(url_of(tmp_path / "store"))
     (tmp_path / "taken").write_text("mine")

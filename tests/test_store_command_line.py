@@ -219,6 +219,9 @@ def test_a_run_is_stopped_from_another_terminal(warm: Forge, say: Say, data: Pat
     code, out, err = say("resume", run_id)
     assert code == 2
     assert "still goes on in another process" in err
+    code, out, err = say("resume", run_id, slow)
+    assert (code, out) == (2, ""), "another list would send the same prompts beside it"
+    assert "still goes on in another process" in err
     assert say("show", run_id, "--json")[0] == 0
     code, _, err = say("stop", run_id)
     assert (code, err) == (0, "Asked: it starts nothing further from the next second on.\n")

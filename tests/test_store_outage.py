@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from fanout import terminal
 from fanout.batch import Batch
 from fanout.errors import BadInput
 from fanout.fold import fold
@@ -58,6 +59,23 @@ def test_a_full_disk_holds_the_run_which_loses_nothing_and_goes_on(database_url:
         held = [hold.held_by for hold in live.snapshot().holds]
         assert "store" in held
         assert held[-1] != "store"
+
+
+def test_a_command_that_is_to_end_does_not_wait_for_a_lost_store_and_says_what_is_lost(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "KEPT_WITHIN_S", 0.2)
+    with Kept(database_url) as kept:
+        live = kept.start(4, max_workers=2)
+        kept.sent(1)
+        assert kept.store.flush(WAIT_S)
+        with refusing(database_url, words="no space left on device"):
+            kept.sent(0).answer("one")
+            eventually(lambda: live.trouble)
+            terminal._end_in_order(live, 0.0)
+            said = capsys.readouterr().err
+            assert "1 answer is not stored, and lost unless the store comes back now." in said
+            assert "no space left on device" in said
 
 
 def test_a_run_that_could_not_even_be_opened_is_sent_once_it_can(database_url: str) -> None:

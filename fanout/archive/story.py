@@ -9,12 +9,19 @@ from __future__ import annotations
 from fanout import events as ev
 from fanout.archive.expected import MOST_AT_S, RUN_ID
 from fanout.batch import MOST_WEIGHT
+from fanout.clock import NS_PER_S
 from fanout.errors import BadInput
 from fanout.fold import Fold
 from fanout.metrics import measure
 from fanout.run import ENDED
+from fanout.tuning.bounds import bounds
+from fanout.tuning.quota_bound import quota_bound
 
 MOST_LANES = 100_000
+MOST_BACK_NS = 3_600 * NS_PER_S
+"""Events of several threads may be a little out of order, and a clock may have been set."""
+MOST_LONG_NS = 10 * 366 * 24 * 3_600 * NS_PER_S
+"""From a run's first event to its last."""
 
 
 class Story:
@@ -25,10 +32,11 @@ class Story:
         self._calls = len(opened.batch.prompts)
         self._stretches = 0
         self._going = False
+        self._opened_ns = self._last_ns = opened.at_ns
 
     def take(self, event: ev.Event) -> str | None:
         """Take an event in; why it cannot be, where it cannot."""
-        problem = self._problem(event)
+        problem = self._when(event) or self._problem(event)
         if problem is None:
             try:
                 self._fold.add(event)
@@ -41,11 +49,19 @@ class Story:
         run = self._fold.run()
         try:
             measure(run)
+            bounds(run)
+            quota_bound(run, self._last_ns)
             run.results()
             for call in run.calls:
                 run.phases(call)
         except (ArithmeticError, LookupError, TypeError, ValueError) as exc:
             raise BadInput(f"these events tell of no run that can be shown: {exc}") from exc
+
+    def _when(self, event: ev.Event) -> str | None:
+        if not self._last_ns - MOST_BACK_NS <= event.at_ns <= self._opened_ns + MOST_LONG_NS:
+            return "its at_ns is long before the event before it, or years after the first"
+        self._last_ns = max(self._last_ns, event.at_ns)
+        return None
 
     def _problem(self, event: ev.Event) -> str | None:
         match event:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from itertools import count
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from fanout.errors import BadInput
 from fanout.store import migrate
@@ -37,8 +40,14 @@ def back_up(database: Database, file: Path) -> None:
 
 
 def put_back(url: str, file: Path, *, replace: bool) -> None:
-    """Put a copy in the place of the store of this URL. Raises BadInput where it is none, or is in use."""
-    database = open_database(url)
+    """Put a copy in the place of the store of this URL. Raises BadInput where it is none, or is in use.
+
+    A store that cannot be opened (its file is damaged, a newer program wrote it) is moved aside, where it may be.
+    """
+    try:
+        database = open_database(url)
+    except BadInput as exc:
+        database = _moved_aside(url, file, exc, may=replace)
     path = database.path
     if path is None:
         database.close()
@@ -63,6 +72,25 @@ def put_back(url: str, file: Path, *, replace: bool) -> None:
         raise BadInput(f"{file} cannot be restored: {reason_of(exc)}") from exc
     finally:
         database.close()
+
+
+def _moved_aside(url: str, file: Path, why: BadInput, *, may: bool) -> Database:
+    """A new store of this URL; the one that cannot be opened is kept beside it."""
+    path = Path(sa.make_url(url).database or "") if url.startswith("sqlite") else None
+    if path is None or not path.is_file():
+        raise why
+    if not may:
+        raise BadInput(f"{why}. To restore all the same, with this file moved aside, say --yes") from why
+    _check(file)
+    number = next(each for each in count(1) if not path.with_name(f"{path.name}.unusable-{each}").exists())
+    try:
+        for ending in ("", "-wal", "-shm"):
+            part = path.with_name(f"{path.name}{ending}")
+            if part.exists():
+                part.rename(path.with_name(f"{path.name}.unusable-{number}{ending}"))
+    except OSError as exc:
+        raise BadInput(f"{path} cannot be moved aside: {exc.strerror or exc}") from exc
+    return open_database(url)
 
 
 def _check(file: Path) -> None:
