@@ -12,7 +12,19 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard import door, elements, form_filling, house, inputs, live, session, starting, wording
+from dashboard import (
+    door,
+    elements,
+    form_filling,
+    house,
+    inputs,
+    live,
+    session,
+    session_link,
+    session_share,
+    starting,
+    wording,
+)
 from dashboard.expect import Expected
 from dashboard.expect import expected as expected_of
 from dashboard.gantt import component
@@ -225,6 +237,7 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
     """The one primary button, what pressing it will come to, and why it did not work."""
     problem: str | None = None
     batch: Batch | None = None
+    _carry()
     try:
         batch = inputs.batch_from(session.form(), prompts, profile=session.profile(), ceiling=ceiling)
     except BadInput as exc:
@@ -250,14 +263,29 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
         elements.wrong(problem)
 
 
+def _carry() -> None:
+    """Where the form was filled from a run: whether its answers are kept, as when it is gone on with."""
+    came = session_link.came_from()
+    if came is not None:
+        st.toggle(
+            f"Keep the answers of run {came.run_id[:8]}",
+            key=session_link.CARRY,
+            help="A prompt that this run answered is not sent again, wherever it stands in the list now: each of "
+            "several identical ones takes an answer of its own. What has none is sent.",
+            persist_state="session",
+        )
+
+
 def _expected(batch: Batch) -> Expected:
     """What the batch will come to. What is answered already is looked up once for each list and its settings."""
-    library, person = house.library(), door.person()
-    asked = (batch, person.user_id, session.presses())
+    library, person, carried = house.library(), door.person(), session_link.carries()
+    run_id = None if carried is None else carried.run_id
+    asked = (batch, person.user_id, session.presses(), run_id)
     reused = session.kept("answered", asked)
     if reused is None:
         try:
-            reused = library.answered_before(person, batch)
+            token = None if run_id is None else session_share.link_of(run_id)
+            reused = library.answered_before(person, batch, carry_from=run_id, token=token)
         except FanoutError:
             reused = frozenset()  # the store is lost, and the run will say so
         session.keep("answered", asked, reused)
@@ -288,7 +316,10 @@ def _pressed(batch: Batch, expected: Expected, *, waits: bool) -> str | None:
         st.rerun()
     try:
         visibility = session.visibility() if chooses_who_sees() else None
-        started = starting.start(door.person(), batch, visibility=visibility)
+        carried = session_link.carries()
+        run_id = None if carried is None else carried.run_id
+        token = None if run_id is None else session_share.link_of(run_id)
+        started = starting.start(door.person(), batch, visibility=visibility, carry_from=run_id, token=token)
     except FanoutError as exc:
         return str(exc)
     form_filling.forget()

@@ -14,6 +14,9 @@ import streamlit as st
 from dashboard.form_link import FORM, SETTINGS
 from fanout.batch import Batch
 
+CARRY = "carry_answers"
+"""The key of the switch that keeps the answers of the run from which the form was filled."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Came:
@@ -52,6 +55,13 @@ def came_from() -> Came | None:
 def keep(came: Came | None) -> None:
     """The form was filled from this run."""
     st.session_state["_came_from"] = came
+    st.session_state[CARRY] = False
+
+
+def carries() -> Came | None:
+    """The run whose answers are to be kept; None where none's are."""
+    came = came_from()
+    return came if came is not None and st.session_state.get(CARRY) else None
 
 
 def tell(said: Said | None) -> None:

@@ -19,11 +19,22 @@ from fanout.people import Person, Visibility, may_start, may_use_model
 
 
 def start(
-    person: Person, batch: Batch, *, baseline_of: str | None = None, visibility: Visibility | None = None
+    person: Person,
+    batch: Batch,
+    *,
+    baseline_of: str | None = None,
+    visibility: Visibility | None = None,
+    carry_from: str | None = None,
+    token: str | None = None,
 ) -> LiveRun:
-    """Start this batch as this person. `visibility`: who else sees it; None is as usual here."""
+    """Start this batch as this person. `visibility`: who else sees it; None is as usual here.
+
+    `carry_from`: a run whose answers it takes where the prompt is the same; `token`: of the link they came to it by.
+    """
     check(person, batch.model, offered=house.settings().models)
-    return house.library().start(batch, by=person, baseline_of=baseline_of, visibility=visibility)
+    return house.library().start(
+        batch, by=person, baseline_of=baseline_of, visibility=visibility, carry_from=carry_from, token=token
+    )
 
 
 def resume(person: Person, opened: Opened, *, changes: Mapping[str, Any] | None = None) -> LiveRun:

@@ -48,6 +48,8 @@ from fanout.run import Run
 
 ROWS_UP_TO = 100
 """Up to this many calls the chart opens with a row a prompt, above with a lane a worker."""
+WITHDRAWN_S = 5.0
+"""How long an ended run of somebody else may stand on a page after it was withdrawn."""
 A_ROW, A_LANE = "A row a prompt", "A lane a worker"
 
 
@@ -55,16 +57,21 @@ def watch(opened: Opened) -> None:
     """The whole page of one run."""
     run_id = opened.row.run_id
     baseline = house.library().baseline_of(door.person(), run_id)
-    wanted = _period(opened.run.snapshot(), None if baseline is None else baseline.snapshot())
+    wanted = _period(opened, opened.run.snapshot(), None if baseline is None else baseline.snapshot())
     live.poll(lambda: _draw(run_id), every_s=wanted, key=f"watch_{run_id}")
     downloads.draw(opened, chosen=session.chosen(), baseline=baseline)
 
 
-def _period(run: Run, baseline: Run | None) -> float | None:
-    """How often to look: as often as the run or its baseline wants, and until what was asked has happened."""
+def _period(opened: Opened, run: Run, baseline: Run | None) -> float | None:
+    """How often to look: as often as the run or its baseline wants, and until what was asked has happened.
+
+    A run of somebody else may be withdrawn at any time, also once it has ended.
+    """
     periods = [live.period_s(run), None if baseline is None else live.period_s(baseline)]
     if session.awaits_change(run.version):
         periods.append(live.FIRST_S)
+    if door.has_login() and not opened.may_drive:
+        periods.append(WITHDRAWN_S)
     return min((period for period in periods if period is not None), default=None)
 
 
@@ -91,7 +98,7 @@ def _draw(run_id: str) -> float | None:
     opened_call = session.opened_call()
     if opened_call is not None and opened_call < len(run.calls):
         detail.draw(run, run.calls[opened_call], now_ns=now_ns)
-    return _period(run, measured)
+    return _period(opened, run, measured)
 
 
 # The sentence and the chart

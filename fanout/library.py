@@ -155,18 +155,24 @@ class Library:
         if not may_start(by):
             raise NotAllowed("viewers read runs and start none: ask an admin to make you a member")
         self._check_caps(by, by.user_id)
-        reused: dict[int, Known] = {}
-        if carry_from is not None:
-            reused.update(carried(self.find(by, carry_from, token=token).run.snapshot(), batch))
-        if batch.reuse_answers:
-            reused.update(self._answers(by, batch, without=reused))
+        reused = self._known(by, batch, carry_from=carry_from, token=token)
         live = self.engine.start(batch, by=by, visibility=visibility, baseline_of=baseline_of, reused=reused)
         self._audit(by, "started", live.run_id, f"{_prompts(batch)}, {batch.model}")
         return live
 
-    def answered_before(self, person: Person, batch: Batch) -> frozenset[int]:
+    def answered_before(
+        self, person: Person, batch: Batch, *, carry_from: str | None = None, token: str | None = None
+    ) -> frozenset[int]:
         """The prompts, by place, for which `start` would take an answer that is there already."""
-        return frozenset(self._answers(person, batch, without={})) if batch.reuse_answers else frozenset()
+        return frozenset(self._known(person, batch, carry_from=carry_from, token=token))
+
+    def _known(self, by: Person, batch: Batch, *, carry_from: str | None, token: str | None) -> dict[int, Known]:
+        found: dict[int, Known] = {}
+        if carry_from is not None:
+            found.update(carried(self.find(by, carry_from, token=token).run.snapshot(), batch))
+        if batch.reuse_answers:
+            found.update(self._answers(by, batch, without=found))
+        return found
 
     def find(self, person: Person, run_id: str, *, token: str | None = None) -> Opened:
         """One run, for somebody who may see it. `token`: of the link they came with. Raises NoSuchRun."""

@@ -189,6 +189,24 @@ def test_answers_that_are_there_are_counted_before_taken_on_run_and_named_on_the
     assert all(value.startswith(f"run {run.run_id[:8]}, ") for value in named)
 
 
+def test_an_edited_list_goes_on_from_its_run_and_sends_what_has_no_answer() -> None:
+    run = _answered("alpha", "beta", "alpha")
+    app = _press(_open(run=run.run_id), "Edit and run again")
+    app.text_area(key="prompts_text").set_value("gamma\nalpha\nbeta\nalpha\nalpha")
+    app.toggle(key="carry_answers").set_value(True)
+    app.slider(key="max_workers").set_value(3)
+    assert "2 calls, 2 quota slots" in _said(_run(app))
+    assert "3 prompts have answers already, taken without a call." in _said(app)
+    _press(app, "Run")
+    live = house.engine().find(app.query_params["run"])
+    assert live is not None
+    assert live.wait(WAIT_S)
+    origins = [call.origin and (call.origin.run_id, call.origin.call) for call in live.snapshot().calls]
+    assert origins == [None, (run.run_id, 0), (run.run_id, 1), (run.run_id, 2), None], "duplicates stay apart"
+    app = _press(_open(), "Run")
+    assert "carry_answers" not in [toggle.key for toggle in _open().toggle], "there is no run to go on from"
+
+
 def test_identical_prompts_are_one_call_where_that_is_asked() -> None:
     app = _open()
     app.text_area(key="prompts_text").set_value("alpha\nbeta\nalpha\nalpha")

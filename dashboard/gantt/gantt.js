@@ -6,7 +6,7 @@ import { layoutOf, heights, lastTick, tracesOf } from "./figure.js"
 import { find, hitAt, marksOf, nameOf, stepFrom } from "./hit.js"
 import { build } from "./model.js"
 import { Legend } from "./legend.js"
-import { load } from "./load.js"
+import { isLoaded, load } from "./load.js"
 import { paintMoving, paintStill } from "./paint.js"
 import { download, picture } from "./save.js"
 import { element, fill, place, sentence, wordsOf } from "./tip.js"
@@ -144,7 +144,7 @@ class Chart {
     const model = this.next?.model ?? this.model
     this.root.style.setProperty("--fo-height", `${heights(model, (this.next ?? this).viewer.height).total}px`)
     this.waiting = true
-    if (!window.Plotly?.react) return void load().then(() => this.waiting && this.draw(), () => this.failed())
+    if (!isLoaded()) return void load().then(() => this.waiting && this.draw(), () => this.failed())
     if (this.down || !this.root.clientWidth) return
     this.waiting = false
     if (this.next) this.take(this.next)

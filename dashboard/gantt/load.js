@@ -4,10 +4,20 @@ import { element } from "./tip.js"
 
 const ASSETS = new URL(".", import.meta.url)
 let loading = null
+let ready = false
 
 export function load() {
-  loading ??= Promise.all([script("plotly.min.js"), style("gantt.css")]).then(([loaded]) => loaded)
+  loading ??= Promise.all([plotly(), style("gantt.css")]).then(() => void (ready = true))
   return loading
+}
+
+export function isLoaded() {
+  return ready
+}
+
+// A page with another chart has brought Plotly along, but never our style sheet.
+function plotly() {
+  return window.Plotly?.react ? Promise.resolve() : script("plotly.min.js")
 }
 
 function script(name) {

@@ -22,7 +22,7 @@ from dashboard.gantt.component import label
 from dashboard.gantt.figure import CONFIG, gantt, two_runs
 from dashboard.report import parts
 from dashboard.units import counted
-from dashboard.wording import figures, run_sentence, speed_up_sentence
+from dashboard.wording import billed_twice, figures, run_sentence, speed_up_sentence
 from fanout.metrics import measure
 from fanout.run import Run
 
@@ -70,6 +70,9 @@ def _also(run: Run, baseline: Run | None) -> list[str]:
     said = []
     if baseline is not None and baseline.ended:
         said.append(speed_up_sentence(run, baseline))
+    twice = billed_twice(run)
+    if twice is not None:
+        said.append(twice)
     if run.batch.model == "sandbox":
         said.append("Simulated: the sandbox made these answers, no model did.")
     return said

@@ -88,6 +88,8 @@ def test_two_runs_are_compared_and_what_changed_is_marked(browse: Browse, profil
     expect(screen.sentence).to_contain_text("1 only in A.")
     screen.open(f"/compare?a={a}&b={b}")
     expect(screen.sentence).to_contain_text("1 only in B.")
+    # On a page that is opened right here the chart's look comes along too, though other charts brought Plotly before.
+    expect(screen.page.locator(".fo-legend button").first).to_have_css("border-top-width", "0px")
 
 
 def test_an_address_that_names_no_run_gets_a_sentence(browse: Browse) -> None:

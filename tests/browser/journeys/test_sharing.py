@@ -104,6 +104,17 @@ def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
     assert own != run
     expect(ben.page.get_by_role("button", name="Edit and run again")).to_be_visible()
 
+    # What was not chosen is shown as it is, and stays: the usual here is the team
+    ben.press("Share")
+    body = ben.page.get_by_test_id("stPopoverBody")
+    expect(body.get_by_role("radio", name="Everybody who is logged in")).to_be_checked()
+    ben.page.keyboard.press("Escape")
+    ben.quiet()
+    anna.open(f"/?run={own}")
+    anna.counts("1 of 1 answered")
+    anna.open(f"/?run={run}")
+    anna.press("Share")
+
     # A new link: the old one opens nothing, not even where it is open
     ben.open(to_run)
     ben.counts("1 of 2 answered, 1 in flight")
