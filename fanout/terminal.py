@@ -8,6 +8,7 @@ control characters, which a terminal would obey, are shown as what they are.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Literal, TextIO
@@ -45,6 +46,8 @@ _HELD: Mapping[Held, str] = {
 }
 """What the bar says of a hold; of no free worker it says nothing, that is how it should be."""
 
+asked_to_end = threading.Event()
+"""Set with every Ctrl+C: the exception alone is lost where it comes up in a finaliser, and the run would go on."""
 KEPT_WITHIN_S = 10.0
 """How long a process that is to end waits for the store to take what it holds."""
 _STOPPED: dict[StopReason, str] = {
@@ -68,6 +71,7 @@ def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO, grace_s: 
             _print_results(live, progress, order=order, as_json=as_json, out=out)
     except KeyboardInterrupt:
         interrupted = True
+        asked_to_end.clear()
         _end_in_order(live, grace_s)
     except BrokenPipeError:  # the reader has gone: nobody wants the rest
         live.cancel()
@@ -167,7 +171,11 @@ def _completed(live: LiveRun, progress: Progress, bar: Any) -> Iterator[Result]:
     while True:
         ended = live.wait(LOOK_EVERY_S)
         run = live.snapshot()
+        if asked_to_end.is_set():
+            raise KeyboardInterrupt
         if run.version == version:
+            if ended:
+                return
             if _is_at_cap(run):
                 live.cancel()
             continue

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from fanout import events as ev
+from fanout import terminal
 from fanout.batch import Batch
 from fanout.clock import VirtualClock
 from fanout.errors import CallFailed, Rejected, ServerFailed
@@ -43,6 +44,13 @@ class StoppingHands:
         return 0
 
     def quota_of(self, live: LiveRun) -> AccountView | None: ...
+
+
+@pytest.fixture(autouse=True)
+def nobody_asked() -> Iterator[None]:
+    """No test's Ctrl+C is another's."""
+    yield
+    terminal.asked_to_end.clear()
 
 
 def opened(n: int) -> list[ev.Event]:
@@ -181,3 +189,21 @@ def test_the_bar_says_which_limit_a_run_waits_for(held_by: ev.Held | None, words
 def test_the_bar_of_a_run_that_has_ended_waits_for_nothing() -> None:
     ended = ev.StretchEnded(at_ns=6, stretch=0, reason="finished")
     assert held_words(fold([*opened(1), ev.HoldChanged(at_ns=1, held_by="tokens"), *answered(0), ended])) == ""
+
+
+def test_an_interrupt_whose_exception_was_lost_ends_the_run_all_the_same() -> None:
+    """It is lost where it comes up in a finaliser, which Python only prints."""
+    hands = StoppingHands()
+    live = live_run([*opened(2), *answered(0)], hands)
+    terminal.asked_to_end.set()
+    assert follow(live, order="completion", as_json=False, out=io.StringIO()) == terminal.INTERRUPTED
+    assert hands.stopped == ["r"]
+    assert not terminal.asked_to_end.is_set()
+
+
+def test_a_run_that_ends_between_two_looks_is_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = ev.StretchEnded(at_ns=9, stretch=0, reason="finished")
+    live = live_run([*opened(1), *answered(0), over], StoppingHands())
+    looked = iter([False, True])  # it ended after the first look had waited, and before it was looked at
+    monkeypatch.setattr(LiveRun, "wait", lambda *_: next(looked))
+    assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 0
