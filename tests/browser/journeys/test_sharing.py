@@ -15,7 +15,15 @@ from tests.browser.journeys.team import NewSomebody, directory, served_to_a_team
 from tests.browser.serving import KEY, Served
 
 SECRET = "sisal plan"
-GUESSES = ("/?run={}", "/?form={}", "/compare?a={}&b={}", "/compare?b={}", "/?run={}&link=guessed", "/runs?q={}")
+BACK = "To the form and the runs"
+GUESSES = {
+    "/?run={}": BACK,
+    "/?run={}&link=guessed": BACK,
+    "/compare?a={}&b={}": "The address names it as A and B",
+    "/compare?b={}": "The address names it as B",
+    "/runs?q={}": "No run is found",
+}
+"""What somebody may try, and what stands last on the page that they get."""
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +63,14 @@ def _shared(anna: Screen, choice: str) -> list[str]:
     return [text.strip().removeprefix(anna.url) for text in codes.all_inner_texts()]
 
 
-def _said(screen: Screen, run: str) -> str:
-    """What the page says, whichever run it was asked for."""
+def _said(screen: Screen, run: str, last: str = BACK) -> str:
+    """What the page says, down to its last words, whichever run it was asked for."""
+    screen.says(re.compile(re.escape(last)))
     screen.quiet()
     assert SECRET not in screen.page.content()
-    return screen.page.get_by_test_id("stMain").inner_text().replace(run, "RUN").replace(run[:8], "RUN")
+    told = screen.page.locator("p.sentence, p.quiet, p.wrong").all_inner_texts()
+    assert told
+    return " ".join(told).replace(run, "RUN").replace(run[:8], "RUN")
 
 
 def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
@@ -79,9 +90,14 @@ def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
     bens = somebody(team)
     ben = bens.comes_in("ben")
     never = "0123456789abcdef"
-    for path in GUESSES:
-        refused = _said(ben.open(path.format(run, run)), run)
-        assert refused == _said(ben.open(path.format(never, never)), never), path
+    for path, last in GUESSES.items():
+        refused = _said(ben.open(path.format(run, run)), run, last)
+        assert refused == _said(ben.open(path.format(never, never)), never, last), path
+    for run_id in (run, never):
+        expect(ben.open(f"/?form={run_id}").alert).to_have_text(
+            "The link was not followed, and the form is as it was: the run that it names is not known here: "
+            "it may have been deleted, or its link withdrawn."
+        )
 
     # By link: Ben looks, live, and may not drive
     to_run, to_form = _shared(anna, "Whoever is logged in and has the link")
