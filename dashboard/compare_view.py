@@ -44,7 +44,9 @@ def draw_compare() -> None:
     a, b = runs["a"], runs["b"]
     if missing:
         elements.sentence(NOT_KNOWN)
-        elements.quiet(f"The address names it as {' and '.join(side.upper() for side in missing)}: choose another above.")
+        elements.quiet(
+            f"The address names it as {' and '.join(side.upper() for side in missing)}: choose another above."
+        )
     elif a is None or b is None:
         elements.sentence("Choose two runs." if a is None and b is None else "Choose the other run.")
         if len(there) < 2:
