@@ -62,7 +62,7 @@ def unanswered(run: Run) -> int:
 
 def _workers(live_run: LiveRun, run: Run) -> None:
     """Where the user set it, which is the most that the automatic one may choose."""
-    wanted = workers_wanted(run)
+    wanted = workers_wanted(live_run.record.now())  # what was moved is so at once, shown or not yet
     st.slider(
         "max_workers",
         1,
