@@ -125,6 +125,7 @@ class Screen:
     def more(self) -> None:
         """Open what most people leave alone."""
         self.key("more").locator("summary").click()
+        self.page.evaluate(_AT_REST)  # while it opens, what is in it moves away under a click
 
     def number(self, label: str, value: object) -> None:
         """Type a number into its field and leave it."""

@@ -44,11 +44,11 @@ def test_a_batch_travels_in_a_link_and_what_is_answered_is_not_sent_again(
 
     other.type_prompts("Reply: gamma", "Reply: beta", "Reply: alpha", "Reply: gamma")
     other.more()
+    other.says(re.compile("^4 calls, 4 quota slots"))
     other.page.get_by_text("Reuse answers", exact=True).click()
+    other.says(re.compile(r"^2 calls, 2 quota slots.* 2 prompts have answers already, taken without a call\."))
     other.page.get_by_text("Identical prompts once", exact=True).click()
-    other.says(
-        re.compile(r"^1 call, 1 quota slot.* 2 prompts have answers already, taken without a call\. 1 prompt shares")
-    )
+    other.says(re.compile(r"^1 call, 1 quota slot.* 1 prompt shares the call of an identical one\."))
     other.shoot("again-form", tall=1500)
     again = other.run()
     other.state("Done")
