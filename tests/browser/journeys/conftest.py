@@ -23,6 +23,7 @@ from fanout.sandbox.profile import SandboxProfile
 from tests.browser.chromium import FLAGS, chromium_path
 from tests.browser.journeys.provider import Provider
 from tests.browser.journeys.screen import WAIT_MS, WIDE, Screen
+from tests.browser.journeys.team import NewSomebody, directory, served_to_a_team, somebodies
 from tests.browser.serving import KEY, Served, served
 from tests.keys import in_frame
 
@@ -88,6 +89,33 @@ def dashboard(sandbox: Sandbox, provider: Provider, tmp_path_factory: pytest.Tem
         FANOUT_LIMITS='{"sandbox": {"max_weight": 3}}',
     ) as found:
         yield found
+
+
+@pytest.fixture(scope="package")
+def provider_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where people log in."""
+    with directory(tmp_path_factory.mktemp("directory")) as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def team(provider_url: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The dashboard that a team logs in to; members have one model on offer."""
+    with served_to_a_team(
+        tmp_path_factory.mktemp("team"),
+        provider_url,
+        FANOUT_MODELS="openai-chat:echo",
+        OPENAI_BASE_URL=provider.base_url,
+        OPENAI_API_KEY=KEY,
+    ) as found:
+        yield found
+
+
+@pytest.fixture
+def somebody(browser: Browser, shots: Path, provider_url: str) -> Iterator[NewSomebody]:
+    """Makes people with browsers of their own."""
+    with somebodies(browser, shots, provider_url) as make:
+        yield make
 
 
 class Watched:

@@ -61,6 +61,11 @@ class Screen:
             self.page.get_by_test_id("stExpandSidebarButton").click()
         self.page.get_by_role("link", name=name, exact=True).click()
 
+    @property
+    def search_field(self) -> Locator:
+        """Where runs are searched for. Other pages have fields of that name too."""
+        return self.key("history_words").get_by_label("Search")
+
     def key(self, name: str) -> Locator:
         """The element with this key."""
         return self.page.locator(f".st-key-{name}")

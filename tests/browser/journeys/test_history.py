@@ -41,7 +41,7 @@ def _run(screen: Screen, name: str, *prompts: str, model: str | None = None, don
 
 
 def _find(screen: Screen, words: str, rows: int) -> None:
-    screen.page.get_by_label("Search").fill(words)
+    screen.search_field.fill(words)
     expect(_rows(screen)).to_have_count(rows)
 
 
@@ -85,7 +85,7 @@ def test_two_runs_are_found_sorted_named_tagged_compared_and_one_is_deleted(brow
 
     screen.page.reload()
     expect(_names(screen)).to_have_text([f"{mark} alpha", f"{mark} Beta"])
-    expect(screen.page.get_by_label("Search")).to_have_value(mark)
+    expect(screen.search_field).to_have_value(mark)
 
     _pick(screen, f"{mark} Beta")
     screen.press(re.compile("Name and tags"))
@@ -189,7 +189,7 @@ def test_rows_of_runs_that_go_on_refresh_and_what_one_does_stays(
     listed.press("Delete it")
     listed.says(f"No run is found by “{mark}”.")
     listed.press("Show all runs")
-    expect(listed.page.get_by_label("Search")).to_have_value("")
+    expect(listed.search_field).to_have_value("")
     listed.open(f"/?run={run_id}")
     listed.says("This run is not known here.")
 

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from tests.browser.journeys.provider import Provider
 from tests.browser.journeys.team import (
     NewSomebody,
-    directory,
     served_to_a_team,
     shows_nothing_of,
-    somebodies,
 )
 from tests.browser.journeys.test_access import serious
 from tests.browser.serving import KEY, Served, served
-
-
-@pytest.fixture(scope="module")
-def provider_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with directory(tmp_path_factory.mktemp("directory")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def team(provider_url: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served_to_a_team(
-        tmp_path_factory.mktemp("team"),
-        provider_url,
-        FANOUT_MODELS="openai-chat:echo",
-        OPENAI_BASE_URL=provider.base_url,
-        OPENAI_API_KEY=KEY,
-    ) as found:
-        yield found
-
-
-@pytest.fixture
-def somebody(browser: Browser, shots: Path, provider_url: str) -> Iterator[NewSomebody]:
-    with somebodies(browser, shots, provider_url) as make:
-        yield make
 
 
 def test_two_people_come_in_a_foreign_domain_does_not_and_the_link_survives(
@@ -185,7 +158,7 @@ def test_an_admin_reads_who_did_what_and_a_member_is_told_of_no_such_page(team: 
     found = {"audit": serious(boss)}
     boss.shoot("audit")
     boss.go_to("Runs")
-    boss.page.get_by_label("Search").fill("audited run")
+    boss.search_field.fill("audited run")
     expect(boss.page.locator("table.history td.c-who")).to_have_text(["Anna Example"])
     found["runs"] = serious(boss)
     boss.shoot("history-team")
@@ -193,7 +166,7 @@ def test_an_admin_reads_who_did_what_and_a_member_is_told_of_no_such_page(team: 
 
     bens = somebody(team)
     ben = bens.comes_in("ben", "/runs?q=audited+run")
-    expect(ben.page.get_by_label("Search")).to_have_value("audited run")
+    expect(ben.search_field).to_have_value("audited run")
     ben.page.get_by_role("checkbox", name="Select audited run").check()
     ben.says("“audited run” is Anna Example's: you can look at it, and duplicate it.")
     expect(ben.page.get_by_role("button", name="Delete")).to_have_count(0)

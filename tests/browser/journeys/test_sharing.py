@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from tests.browser.journeys.provider import Provider
 from tests.browser.journeys.screen import Screen
-from tests.browser.journeys.team import NewSomebody, directory, served_to_a_team, somebodies
-from tests.browser.serving import KEY, Served
+from tests.browser.journeys.team import NewSomebody
+from tests.browser.serving import Served
 
 SECRET = "sisal plan"
 BACK = "To the form and the runs"
@@ -24,30 +21,6 @@ GUESSES = {
     "/runs?q={}": "No run is found",
 }
 """What somebody may try, and what stands last on the page that they get."""
-
-
-@pytest.fixture(scope="module")
-def provider_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with directory(tmp_path_factory.mktemp("directory")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def team(provider_url: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served_to_a_team(
-        tmp_path_factory.mktemp("team"),
-        provider_url,
-        FANOUT_MODELS="openai-chat:echo",
-        OPENAI_BASE_URL=provider.base_url,
-        OPENAI_API_KEY=KEY,
-    ) as found:
-        yield found
-
-
-@pytest.fixture
-def somebody(browser: Browser, shots: Path, provider_url: str) -> Iterator[NewSomebody]:
-    with somebodies(browser, shots, provider_url) as make:
-        yield make
 
 
 def _shared(anna: Screen, choice: str) -> list[str]:
@@ -108,8 +81,8 @@ def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
     for label in ("Stop", "Pause", "Rename"):
         expect(ben.page.get_by_role("button", name=label, exact=True)).to_have_count(0)
     ben.shoot("shared-with-me")
-    ben.open("/runs")
-    ben.says("No run yet.")  # a link is no listing
+    unlisted = _said(ben.open(f"/runs?q={run}"), run, "No run is found")  # a link is no listing
+    assert unlisted == _said(ben.open(f"/runs?q={never}"), never, "No run is found")
 
     # Into a run of his own
     ben.open(to_form)

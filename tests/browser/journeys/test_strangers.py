@@ -18,9 +18,8 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from dashboard.gantt.assets import address
-from tests.browser.journeys.provider import Provider
-from tests.browser.journeys.team import directory, served_to_a_team, somebodies
-from tests.browser.serving import KEY, UP_WITHIN_S, Served
+from tests.browser.journeys.team import somebodies
+from tests.browser.serving import UP_WITHIN_S, Served
 
 MARK = "zanzibar"
 """Stands in every prompt, and so in every answer."""
@@ -37,21 +36,8 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(
-    browser: Browser, shots: Path, provider: Provider, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("strangers")
-    with (
-        directory(folder) as provider_url,
-        served_to_a_team(
-            folder,
-            provider_url,
-            FANOUT_MODELS="openai-chat:echo",
-            OPENAI_BASE_URL=provider.base_url,
-            OPENAI_API_KEY=KEY,
-        ) as team,
-        somebodies(browser, shots, provider_url) as somebody,
-    ):
+def scene(team: Served, browser: Browser, shots: Path, provider_url: str) -> Iterator[Scene]:
+    with somebodies(browser, shots, provider_url) as somebody:
         anna = somebody(team).comes_in("anna")
         anna.choose_model("openai-chat:echo")
         anna.type_prompts(f"{MARK} one", f"{MARK} two")
