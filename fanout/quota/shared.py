@@ -37,9 +37,8 @@ class Keeper(Protocol):
     over_hosts: bool
     """Whether processes of other hosts reach them too."""
 
-    def begin(self, account: Account, at_ns: int) -> int:
-        """Begin a transaction that excludes every other; this account's gate is used first. Gives the version of all
-        rows: where it is another than the last time, somebody wrote. Raises Unreachable."""
+    def begin(self, account: Account, at_ns: int) -> None:
+        """Begin a transaction that excludes every other; this account's row is read first. Raises Unreachable."""
         ...
 
     def read(self, account: Account) -> str | None:
@@ -84,8 +83,7 @@ class SharedGates:
         self._begun = False
         self._closed = False
         self._changed: dict[int, tuple[Gate, int]] = {}  # by id: the gates of this block and the instant they are of
-        self._fresh: dict[int, int] = {}  # by id of gate: the version of the rows that it knows
-        self._version = 0
+        self._known: dict[int, str | None] = {}  # by id of gate: the row that it agrees with
 
     def __repr__(self) -> str:
         return f"<SharedGates {self._keeper!r}, {'shared' if self.shared else 'alone'}>"
@@ -129,7 +127,7 @@ class SharedGates:
 
     def look(self, gate: Gate, at_ns: int) -> None:
         """Bring the gate up to date."""
-        if self._depth and self._begin(gate, at_ns) and self._fresh.get(id(gate)) != self._version:
+        if self._depth and self._begin(gate, at_ns):
             self._load(gate, at_ns)
 
     # The transaction
@@ -141,7 +139,7 @@ class SharedGates:
         if self._closed or (self._alone_until_ns is not None and at_ns < self._alone_until_ns):
             return False
         try:
-            self._version = self._keeper.begin(gate.account, at_ns)
+            self._keeper.begin(gate.account, at_ns)
             self._begun = True
         except Unreachable as exc:
             self._go_on_alone(exc, at_ns)
@@ -154,7 +152,7 @@ class SharedGates:
     def _load(self, gate: Gate, at_ns: int) -> None:
         try:
             found = self._keeper.read(gate.account)
-            if found is not None:
+            if found is not None and found != self._known.get(id(gate)):
                 row = Row.from_json(found).moved(-self._keeper.offset_ns())
                 restore(gate, row, at_ns, token=self._token, wall_offset_ns=self._wall_offset_ns)
         except ValueError as exc:
@@ -162,21 +160,22 @@ class SharedGates:
         except Unreachable as exc:
             self._go_on_alone(exc, at_ns)
             return
-        self._fresh[id(gate)] = self._version
+        self._known[id(gate)] = found
 
     def _commit(self) -> None:
         changed, self._changed = self._changed, {}
         offset_ns = self._keeper.offset_ns()
-        rows = [
-            (gate.account, row_of(gate, at_ns, token=self._token).moved(offset_ns).as_json())
-            for gate, at_ns in changed.values()
-        ]
+        rows = {
+            key: row_of(gate, at_ns, token=self._token).moved(offset_ns).as_json()
+            for key, (gate, at_ns) in changed.items()
+        }
         try:
-            self._keeper.commit(rows)
+            self._keeper.commit([(changed[key][0].account, row) for key, row in rows.items()])
         except Unreachable as exc:
             self._go_on_alone(exc, max((at_ns for _, at_ns in changed.values()), default=0))
             return
         self._begun = False
+        self._known.update(rows)
         for gate, _ in changed.values():
             gate.meters.told()
 
@@ -190,5 +189,5 @@ class SharedGates:
         """What had begun is undone."""
         self._begun = False
         self._changed.clear()
-        self._fresh.clear()
+        self._known.clear()
         self._keeper.drop()

@@ -40,7 +40,6 @@ class FileKeeper:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
-        self._opened = 0  # connections so far: each counts versions anew
         self._inode: int | None = None
         self._looked_ns: int | None = None
         with suppress(*_LOST):  # the first use tries again, and tells
@@ -49,12 +48,10 @@ class FileKeeper:
     def __repr__(self) -> str:
         return str(self._path)
 
-    def begin(self, account: Account, at_ns: int) -> int:
-        """Take the file's write lock; SQLite tells whether somebody else wrote."""
+    def begin(self, account: Account, at_ns: int) -> None:
+        """Take the file's write lock."""
         try:
-            connection = self._open(at_ns)
-            connection.execute("BEGIN IMMEDIATE")
-            return (self._opened << 32) + int(connection.execute("PRAGMA data_version").fetchone()[0])
+            self._open(at_ns).execute("BEGIN IMMEDIATE")
         except _LOST as exc:
             raise Unreachable(str(exc)) from exc
 
@@ -111,7 +108,6 @@ class FileKeeper:
             connection.close()
             raise
         self._connection = connection
-        self._opened += 1
         return connection
 
     def _inode_now(self) -> int | None:

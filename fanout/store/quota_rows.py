@@ -65,7 +65,6 @@ class QuotaRows:
         self._now_ns = now_ns or MonotonicClock().now_ns
         self._connection: _Bounded | None = None
         self._closed = False
-        self._begun = 0
         self._found: tuple[Account, str | None] | None = None  # the row that was read with the beginning
         self._offset = Offset()
         self.mend()
@@ -100,7 +99,7 @@ class QuotaRows:
         self._closed = True
         self.drop()
 
-    def begin(self, account: Account, at_ns: int) -> int:
+    def begin(self, account: Account, at_ns: int) -> None:
         """Take the lock over all rows, and read this account's."""
         question = (
             "BEGIN; SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint; "
@@ -114,8 +113,6 @@ class QuotaRows:
         answers.nextset()
         answers.nextset()
         self._found = (account, _text(answers))
-        self._begun += 1
-        return self._begun  # whether somebody wrote is not known: all is read again
 
     def read(self, account: Account) -> str | None:
         """The row."""
