@@ -39,6 +39,21 @@ _PHASES: dict[PhaseName, str] = {
     "backoff": "backing off",
 }
 """`turn` and `cap` say what one would ask next: why, and of what."""
+_SHORT: dict[Held, str] = {
+    "workers": "a worker",
+    "requests": "request quota",
+    "tokens": "token quota",
+    "input_tokens": "input token quota",
+    "output_tokens": "output token quota",
+    "requests_per_day": "the day's requests",
+    "tokens_per_day": "the day's tokens",
+    "concurrency": "concurrency limit",
+    "turn": "another run's turn",
+    "penalty": "after a 429",
+    "cap": "the run's cap",
+    "paused": "paused",
+    "store": "the store",
+}
 _HELD: frozenset[str] = frozenset(get_args(Held))
 MOST_CUTS = 4
 """Pieces up to which a wait is told piece by piece."""
@@ -103,6 +118,11 @@ def call_figures(call: Call) -> list[Figure]:
 def phase(name: PhaseName) -> str:
     """A phase of a call's life, in words."""
     return _PHASES[name]
+
+
+def short_hold(name: Held) -> str:
+    """What a wait is for, where there is room for a word or two."""
+    return _SHORT[name]
 
 
 def ms(phase: Phase) -> str:

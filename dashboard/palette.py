@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 MarkStatus = Literal["answered", "running", "retried", "failed", "cancelled"]
-LookName = Literal["first_token", "answered", "running", "retried", "failed", "cancelled", "waiting", "backoff"]
+LookName = Literal[
+    "first_token", "answered", "running", "retried", "failed", "cancelled", "waiting", "quota", "backoff"
+]
 Hatch = Literal["", "x", "/", "-", "\\"]
 
 
@@ -56,6 +58,7 @@ LOOKS: Mapping[LookName, Look] = {
     "failed": Look(word="failed", light="#c0361f", dark="#f0705a", hatch="x"),
     "cancelled": Look(word="cancelled", light="#747c87", dark="#98a1ad", hatch="-"),
     "waiting": Look(word="waiting", light="#e3e7ec", dark="#262d36", hatch="\\"),
+    "quota": Look(word="waiting for quota", light="#ddd5f0", dark="#392f57", hatch="\\"),
     "backoff": Look(word="backing off", light="#f1e3c6", dark="#3a3120", hatch="\\"),
 }
 """In the order of a legend, the tint after what it belongs to."""

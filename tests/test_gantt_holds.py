@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from dashboard.gantt import wire
 from dashboard.gantt.axis import axis_of
 from dashboard.gantt.figure import gantt
-from dashboard.gantt.holds import HELD, MOST_HOLDS, Holds, HoldTable, held_in
+from dashboard.gantt.holds import HELD, MOST_HOLDS, NOTHING, Holds, HoldTable, held_in
 from dashboard.gantt.marks import MarkTable
 from fanout import events as ev
 from fanout.run import Run
@@ -84,13 +84,24 @@ def test_very_many_holds_become_bins_that_keep_what_held_longest() -> None:
     assert sum(parts.values()) == pytest.approx(7.0)
 
 
-def test_the_row_view_sends_the_timeline_and_its_words() -> None:
-    run = make_run(n=40, holds=[(1.0, "requests")], run_id="held")
-    header, columns = wire.unpack(wire.payload(run, rows=True))
-    assert columns["hold_at"].tolist() == [1.0]
-    assert header["held"][columns["hold"][0]] == "waiting for the request quota"
+@pytest.mark.parametrize("rows", [True, False], ids=["rows", "lanes"])
+def test_both_views_send_the_timeline_its_words_and_its_looks(rows: bool) -> None:
+    run = make_run(n=40, holds=[(1.0, "requests"), (2.0, None), (3.0, "paused")], run_id="held")
+    header, columns = wire.unpack(wire.payload(run, rows=rows))
+    assert columns["hold_at"].tolist() == [1.0, 2.0, 3.0]
+    told = [tuple(header[of][code] for of in ("held", "held_short", "held_looks")) for code in columns["hold"]]
+    assert told == [
+        ("waiting for the request quota", "request quota", "quota"),
+        ("waiting for a worker", "", ""),
+        ("paused", "paused", "paused"),
+    ]
     assert header["held"][0] == "waiting for a worker"
-    assert "hold" not in wire.unpack(wire.payload(run, rows=False))[1]
+
+
+def test_a_time_in_which_nothing_was_held_counts_as_waiting_for_a_worker() -> None:
+    held = holds_of(make_run(n=12, max_workers=2, holds=[(1.0, "requests"), (2.0, None)]))
+    assert held.code.tolist()[-1] == NOTHING
+    assert held_in(held, 1.5, 3.0) == pytest.approx({"requests": 0.5, "workers": 1.0})
 
 
 def test_every_move_of_max_workers_says_from_what_to_what_and_by_whom() -> None:
@@ -109,15 +120,15 @@ def test_every_move_of_max_workers_says_from_what_to_what_and_by_whom() -> None:
 def test_the_plain_figure_names_waits_and_moves_on_hover() -> None:
     run = make_run(n=12, max_workers=2, limits=[(2.0, 3)], holds=[(0.0, "requests")])
     figure = gantt(run, rows=True)
-    waits = next(trace for trace in figure.data if trace.name == "waiting")
+    waits = next(trace for trace in figure.data if trace.name == "waiting for quota")
     assert all(text.startswith("waiting for the request quota") for text in waits.customdata)
     line = next(trace for trace in figure.data if trace.name == "max_workers")
     assert "2 to 3, by hand." in line.customdata[1]
 
 
 def test_a_live_wait_ends_now() -> None:
-    run = make_run(n=12, max_workers=2, at_s=1.0, holds=[(0.5, "turn")])
+    run = make_run(n=12, max_workers=2, at_s=1.0, holds=[(0.4, "turn")])
     figure = gantt(run, rows=True, now_ns=now_ns(1.0))
-    waits = next(trace for trace in figure.data if trace.name == "waiting")
-    assert "waiting for its turn: another run shares this account 500 ms" in waits.customdata[-1]
+    waits = next(trace for trace in figure.data if trace.name == "waiting for quota")
+    assert "waiting for its turn: another run shares this account 600 ms" in waits.customdata[-1]
     assert np.isfinite(waits.x).all()

@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dashboard.figures import phase
-from dashboard.gantt.holds import held_in
+from dashboard.gantt.holds import held_in, hold_look
 from dashboard.gantt.marks import Marks
 from dashboard.gantt.waits import WAIT_KINDS
 from dashboard.gantt.wire import HOVER_CHARACTERS, one_line
@@ -24,6 +24,7 @@ from fanout.run import Run
 BAR: Final = 0.85
 """Always given: without a width Plotly derives one for each trace from its own spacing, and a rare failure gets a bar
 three lanes tall."""
+WAIT_LOOKS: Final[tuple[LookName, ...]] = ("waiting", "quota", "backoff")
 SPLIT_UP_TO: Final = 1_500
 """Attempts above which bars are of one colour: so narrow a tint is only noise."""
 
@@ -91,15 +92,16 @@ def _trace(look: LookName, name: str, parts: list[Part], picked: list[Any], *, f
 
 
 def waits_of(part: Part, *, dark: bool) -> list[go.Bar]:
-    """Thin and pale: waiting for a worker or a quota, and backing off."""
+    """Thin and pale: waiting for a worker, for a quota (what held a wait longest names it), and backing off."""
     marks = part.marks
+    ends_s = np.where(np.isnan(marks.wait_to_s), part.now_s, marks.wait_to_s)
+    looks = [_wait_look(part, i, float(end_s)) for i, end_s in enumerate(ends_s)]
     traces = []
-    for code, kind in enumerate(WAIT_KINDS):
-        at = np.flatnonzero(marks.wait_kind == code)
+    for look in WAIT_LOOKS:
+        at = np.array([i for i, each in enumerate(looks) if each == look], np.intp)
         if not len(at):
             continue
-        to_s = np.where(np.isnan(marks.wait_to_s[at]), part.now_s, marks.wait_to_s[at])
-        look: LookName = "backoff" if kind == "backoff" else "waiting"
+        to_s = ends_s[at]
         traces.append(
             go.Bar(
                 orientation="h",
@@ -110,7 +112,7 @@ def waits_of(part: Part, *, dark: bool) -> list[go.Bar]:
                 width=BAR * 0.4,
                 marker=_filled(look, dark=dark),
                 customdata=[
-                    _waited(part, code, begin, end) for begin, end in zip(marks.wait_from_s[at], to_s, strict=True)
+                    _waited(part, look, begin, end) for begin, end in zip(marks.wait_from_s[at], to_s, strict=True)
                 ],
                 hovertemplate="%{customdata}<extra></extra>",
                 legendrank=list(LOOKS).index(look) + 1,
@@ -119,9 +121,16 @@ def waits_of(part: Part, *, dark: bool) -> list[go.Bar]:
     return traces
 
 
-def _waited(part: Part, kind: int, from_s: float, to_s: float) -> str:
+def _wait_look(part: Part, wait: int, end_s: float) -> LookName:
+    if WAIT_KINDS[part.marks.wait_kind[wait]] == "backoff":
+        return "backoff"
+    held = held_in(part.marks.holds, float(part.marks.wait_from_s[wait]), end_s)
+    return "quota" if held and hold_look(max(held, key=held.__getitem__)) == "quota" else "waiting"
+
+
+def _waited(part: Part, look: LookName, from_s: float, to_s: float) -> str:
     """What a wait waited for, and how long for each."""
-    if WAIT_KINDS[kind] == "backoff":
+    if look == "backoff":
         return f"{phase('backoff')} {words_for(to_s - from_s)}"
     held = held_in(part.marks.holds, from_s, to_s)
     return "<br>".join(f"{phase(name)} {words_for(length_s)}" for name, length_s in held.items())
@@ -129,7 +138,7 @@ def _waited(part: Part, kind: int, from_s: float, to_s: float) -> str:
 
 def _filled(look: LookName, *, dark: bool) -> dict[str, Any]:
     page = theme(dark=dark)
-    pale = look in ("waiting", "backoff")
+    pale = look in WAIT_LOOKS
     line = page.outline if look == "first_token" else page.page
     return {
         "color": colour(look, dark=dark),

@@ -1,6 +1,7 @@
 // Model and theme -> what Plotly draws: axes, grid, the in-flight area and its limit. The bars are ours (paint.js).
 
 import { nice } from "./paint.js"
+import { STRIP, hasStrip } from "./strip.js"
 
 const TOP = 22
 const BOTTOM = 30
@@ -9,15 +10,16 @@ const LOWER = 92
 
 export function heights(model, asked = null) {
   const { sections } = model.header
-  if (asked) return { upper: Math.max(60, asked - TOP - BETWEEN - LOWER - BOTTOM), total: asked }
+  const between = BETWEEN + (hasStrip(model) ? STRIP : 0)
+  if (asked) return { upper: Math.max(60, asked - TOP - between - LOWER - BOTTOM), total: asked }
   const main = sections[sections.length - 1]
-  const upper = main.kind === "rows" ? between(main.count * 24, 72, 620) : lanesHeight(main.count)
+  const upper = main.kind === "rows" ? within(main.count * 24, 72, 620) : lanesHeight(main.count)
   const more = sections.length > 1 ? Math.max(34, upper * 0.12) : 0
-  return { upper: upper + more, total: TOP + upper + more + BETWEEN + LOWER + BOTTOM }
+  return { upper: upper + more, total: TOP + upper + more + between + LOWER + BOTTOM }
 }
 
-const between = (value, low, high) => Math.min(high, Math.max(low, value))
-const lanesHeight = (count) => (count > 256 ? 540 : count > 64 ? 460 : between(count * 26, 78, 400))
+const within = (value, low, high) => Math.min(high, Math.max(low, value))
+const lanesHeight = (count) => (count > 256 ? 540 : count > 64 ? 460 : within(count * 26, 78, 400))
 
 // Where the time axis ends: 2 % past the end; while it runs in steps, so that bars grow in a frame that stands still.
 export function lastTick(model, now, narrow) {
@@ -52,7 +54,7 @@ export function layoutOf(model, look, size, memory, until, asked) {
   const inner = total - TOP - BOTTOM
   const most = Math.max(header.max_workers, ...model.col.limit, ...model.col.flight)
   const quiet = { color: look.theme.quiet, size: 11, family: look.font }
-  const left = header.rows ? (size.narrow ? 46 : between(size.width * 0.2, 120, 220)) : header.sections.length > 1 ? 76 : 46
+  const left = header.rows ? (size.narrow ? 46 : within(size.width * 0.2, 120, 220)) : header.sections.length > 1 ? 76 : 46
   return {
     uirevision: header.run,
     width: size.width,

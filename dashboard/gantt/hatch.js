@@ -23,6 +23,7 @@ export function hatchOf(ctx, view, look) {
 
 const strokeOf = (look, view) => {
   if (look === "waiting") return view.dark ? "rgba(152,161,173,.3)" : "rgba(91,101,115,.24)"
+  if (look === "quota") return view.dark ? "rgba(170,150,226,.5)" : "rgba(96,72,160,.34)"
   if (look === "backoff") return view.dark ? "rgba(207,154,60,.7)" : "rgba(168,106,0,.6)"
   return view.dark ? "rgba(15,20,26,.55)" : "rgba(255,255,255,.6)"
 }

@@ -1,13 +1,15 @@
 // Which mark lies under a point, and where the arrow keys lead. Pure: model, view and clock in, a place out.
 
 import { STATUS, endOf, firstFrom, rowAt, sectionOf } from "./model.js"
+import { onStrip } from "./strip.js"
 import { inside, px, rowPixels, timeAt, unitAt } from "./view.js"
 
 const REACH = 3 // pixels beside a bar that still count as on it
 
-// {mark}, {call} (a row, but no bar of it), {step} (the in-flight chart) or null.
+// {mark}, {call} (a row, but no bar of it), {hold} (the strip), {step} (the in-flight chart) or null.
 export function hitAt(model, view, x, y, now) {
   if (inside(view.x, view.y2, x, y)) return { step: timeAt(view, x) }
+  if (onStrip(model, view, x, y)) return { hold: timeAt(view, x) }
   if (y < view.y.at || y > view.y.at + view.y.length || x > view.x.at + view.x.length) return null
   const row = rowAt(model, unitAt(view, y))
   if (row < 0) return null

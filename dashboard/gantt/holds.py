@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.gantt.axis import Axis
+from dashboard.palette import LookName
 from fanout.clock import NS_PER_S
 from fanout.events import Held
 from fanout.run import Run
@@ -24,13 +25,22 @@ HELD: Final[tuple[Held, ...]] = get_args(Held)
 """What a code stands for."""
 MOST_HOLDS: Final = 2_000
 """Changes above which the timeline is bins of equal width, each named after what held longest in it."""
+NOTHING: Final = len(HELD)
+"""The code of a time when no call was ready to start. A wait that lies in it is one for a worker."""
 _CODE: Final = {name: code for code, name in enumerate(HELD)}
 _WORKERS: Final = _CODE["workers"]
 
 
+def hold_look(name: Held) -> LookName | Literal["paused"]:
+    """How a wait for it is drawn: for a limit of the account, or of the run, apart from all others."""
+    if name == "paused":
+        return name
+    return "waiting" if name in ("workers", "cap", "store") else "quota"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Holds:
-    """From each `at_s` on, `code` held the next call; before the first one, workers did."""
+    """From each `at_s` on, `code` (of `HELD`, or `NOTHING`) held the next call; before the first one, workers did."""
 
     at_s: NDArray[np.float64]
     code: NDArray[np.uint8]
@@ -47,7 +57,7 @@ class HoldTable:
         """The timeline of `run`, which is a later snapshot than those before."""
         for hold in run.holds[len(self._at_ns) :]:
             self._at_ns.append(hold.at_ns)
-            self._code.append(_WORKERS if hold.held_by is None else _CODE[hold.held_by])
+            self._code.append(NOTHING if hold.held_by is None else _CODE[hold.held_by])
         at_s = _seconds(axis, np.array(self._at_ns, np.int64))
         code = np.array(self._code, np.uint8)
         return _changes(*((at_s, code) if len(at_s) <= MOST_HOLDS else _binned(at_s, code, last_s)))
@@ -62,7 +72,8 @@ def held_in(holds: Holds, from_s: float, to_s: float) -> Mapping[Held, float]:
     found: dict[Held, float] = {}
     for code, (begins_s, ends_s) in zip(codes, pairwise(edges), strict=True):
         if ends_s > begins_s:
-            found[HELD[code]] = found.get(HELD[code], 0.0) + ends_s - begins_s
+            name = HELD[_WORKERS if code == NOTHING else code]
+            found[name] = found.get(name, 0.0) + ends_s - begins_s
     return found
 
 
@@ -84,9 +95,9 @@ def _binned(
     cuts = np.unique(np.concatenate((edges, at_s)))
     lengths = np.diff(cuts, append=max(last_s, float(cuts[-1])))
     place = np.searchsorted(at_s, cuts, "right") - 1
-    held = np.where(place >= 0, code[np.maximum(place, 0)], _WORKERS)
+    held = np.where(place >= 0, code[np.maximum(place, 0)], NOTHING)
     bins = np.searchsorted(edges, cuts, "right") - 1
-    sums = np.zeros((len(edges), len(HELD)))
+    sums = np.zeros((len(edges), len(HELD) + 1))
     np.add.at(sums, (bins, held), lengths)
     return edges, sums.argmax(axis=1).astype(np.uint8)
 

@@ -13,9 +13,8 @@ export function present(model, view) {
   const { counts, header } = model
   const entries = []
   for (const name of Object.keys(palette.looks)) {
-    if (name === "waiting" || name === "backoff") {
-      const drawn = (name === "waiting" ? counts.anyWait : counts.anyBackoff) && rowPixels(view, 1) >= 3
-      if (drawn) entries.push({ name, total: header.live ? counts[name] || null : null })
+    if (name === "waiting" || name === "quota" || name === "backoff") {
+      if (isDrawn(model, view, name)) entries.push({ name, total: header.live ? counts[name] || null : null })
     } else if (name === "first_token" && isFlat(model, view) && !header.live) {
       continue // no bar shows it at this zoom
     } else if (counts[name]) {
@@ -23,6 +22,13 @@ export function present(model, view) {
     }
   }
   return entries
+}
+
+// Waits lie in rows that are not too thin, and in the strip.
+function isDrawn({ counts, header }, view, name) {
+  const inRows = header.rows && rowPixels(view, 1) >= 3
+  if (name === "backoff") return counts.anyBackoff && inRows
+  return (name === "waiting" ? counts.anyWait && inRows : false) || counts.held[name]
 }
 
 export class Legend {

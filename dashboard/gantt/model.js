@@ -71,7 +71,8 @@ function typical(lengths) {
 }
 
 function counted(model) {
-  const { status, first, row, call_status, wait_kind } = model.col
+  const { header } = model
+  const { status, first, row, call_status, wait_kind, hold } = model.col
   const main = model.sections[model.sections.length - 1].first
   const counts = { first_token: 0, waiting: 0, backoff: 0 }
   for (const name of STATUS) counts[name] = 0
@@ -84,6 +85,8 @@ function counted(model) {
     if (CALL_STATUS[call_status[c]] === "queued") counts.waiting++
     if (CALL_STATUS[call_status[c]] === "backing_off") counts.backoff++
   }
+  counts.held = { waiting: false, quota: false }
+  for (const code of new Set(hold)) counts.held[header.held_looks[code]] = true
   counts.anyWait = Boolean(wait_kind && wait_kind.length)
   counts.anyBackoff = Boolean(wait_kind && wait_kind.includes(1))
   return counts

@@ -5,6 +5,7 @@
 // that a mouse move never redraws the bars.
 
 import { hatchOf } from "./hatch.js"
+import { nameWait, paintStrip, paintWait } from "./strip.js"
 import palette from "./palette.js"
 import { instant, duration } from "./format.js"
 import { STATUS, endOf, firstFrom, rowTop, sectionOf } from "./model.js"
@@ -12,6 +13,7 @@ import { px, py, py2, rowPixels } from "./view.js"
 
 const FLAT_UNDER = 12 // a typical bar narrower than this is drawn in one colour: the tint would only be noise
 const WAIT_HEIGHT = 0.4
+const NAMED_FROM = 16 // a row as tall has room for the name of what its call waits for
 
 export function paintStill(ctx, model, view, texts) {
   start(ctx, view)
@@ -23,6 +25,7 @@ export function paintStill(ctx, model, view, texts) {
   })
   paintLabels(ctx, model, view, texts)
   paintBreaks(ctx, model, view)
+  if (!model.header.live) paintStrip(ctx, model, view, model.header.last_s)
   if (!model.header.live) paintWords(ctx, model, view, [])
   paintLags(ctx, model, view)
 }
@@ -37,6 +40,7 @@ export function paintMoving(ctx, model, view, { now, marked, selected }) {
     for (const mark of selected) outline(ctx, model, view, mark, now, 2)
     if (marked !== null) outline(ctx, model, view, marked, now, 1.5)
   })
+  if (model.header.live) paintStrip(ctx, model, view, now)
   if (model.header.live && model.size) {
     paintTail(ctx, model, view, now)
     paintNow(ctx, view, now)
@@ -141,29 +145,35 @@ function each(rects, draw) {
   for (let k = 0; k < rects.length; k += 4) draw(rects[k], rects[k + 1], rects[k + 2], rects[k + 3])
 }
 
-// Thin, pale, hatched: waiting must not outweigh the work. `open` picks those that still go on.
+// Thin, pale, hatched: waiting must not outweigh the work. In the colour of what held it. `open` picks those that still go on.
 function paintWaits(ctx, model, view, open, now) {
   const { wait_from, wait_for, wait_kind } = model.col
   const shift = sectionOf(model, model.rows - 1).first
-  const kinds = model.header.wait_kinds
+  const backoff = model.header.wait_kinds.indexOf("backoff")
   if (rowPixels(view, 1) < 3) return // a grey triangle would outweigh the thin work beside it
   const brush = new Brush(ctx, view)
+  const named = []
   for (const row of visibleRows(model, view)) {
     if (row < shift) continue
     const place = lying(model, view, row)
     const call = model.callAtRow[row - shift]
     for (let k = model.waits.at[call]; k < model.waits.at[call + 1]; k++) {
       const i = model.waits.index[k]
-      if (Number.isNaN(wait_for[i]) !== open || view.hidden.has(kinds[wait_kind[i]])) continue
+      const backs = wait_kind[i] === backoff
+      if (Number.isNaN(wait_for[i]) !== open || (backs && view.hidden.has("backoff"))) continue
       const until = open ? Math.max(now, wait_from[i]) : wait_from[i] + wait_for[i]
       const left = Math.max(px(view, wait_from[i]), view.x.at)
       const wide = px(view, until) - left - 1
       if (wide <= 0) continue
       const height = Math.max(1, Math.round(place.height * WAIT_HEIGHT))
-      brush.add(kinds[wait_kind[i]], left, place.y + Math.round((place.height - height) / 2), wide, height)
+      const y = place.y + Math.round((place.height - height) / 2)
+      if (backs) brush.add("backoff", left, y, wide, height)
+      else paintWait(ctx, model, view, left, wide, y, height)
+      if (!backs && place.full >= NAMED_FROM) named.push([wait_from[i], until, left, wide, y + height / 2])
     }
   }
-  brush.paint(["waiting", "backoff"])
+  brush.paint(["backoff"])
+  for (const each of named) nameWait(ctx, model, view, ...each)
 }
 
 // In flight: the end stays open and is bright at "now". Before the first token it is as pale as there.

@@ -4,6 +4,7 @@
 import palette from "./palette.js"
 import { count, duration, instant } from "./format.js"
 import { STATUS, endOf, isBaseline, sectionOf } from "./model.js"
+import { heldFor, holdAt, lastUpTo } from "./strip.js"
 
 const CALL_WORDS = {
   queued: "waiting", backing_off: "backing off", not_sent: "not sent", running: "in flight",
@@ -14,6 +15,7 @@ const CALL_STATUS = ["queued", "running", "backing_off", "answered", "failed", "
 export function wordsOf(model, hit, texts, now) {
   if (hit === null) return null
   if (hit.step !== undefined) return stepWords(model, hit.step, now)
+  if (hit.hold !== undefined) return holdWords(model, hit.hold, now)
   if (hit.mark !== undefined) return markWords(model, hit.mark, texts, now)
   return callWords(model, hit.call, texts, now)
 }
@@ -83,30 +85,21 @@ function callWords(model, call, texts, now) {
   return { title: `#${call + 1} ${CALL_WORDS[status] ?? status}`, prompt: promptOf(texts, call), facts, error: "" }
 }
 
-// What a wait waited for, and how long for each: the timeline of holds, cut at the wait's ends (as holds.held_in does).
+// What a wait waited for, and how long for each; in no hold at all it was for a worker.
 function heldIn(model, from, to) {
-  const { hold_at, hold } = model.col
   const lengths = new Map()
-  let k = lastUpTo(hold_at, from)
-  for (let at = from; at < to; k++) {
-    const end = k + 1 < hold_at.length ? Math.min(hold_at[k + 1], to) : to
-    const name = model.header.held[k < 0 ? 0 : hold[k]]
-    lengths.set(name, (lengths.get(name) ?? 0) + end - at)
-    at = end
+  for (const [code, length] of heldFor(model, from, to)) {
+    const name = model.header.held[code]
+    lengths.set(name, (lengths.get(name) ?? 0) + length)
   }
   return [...lengths].map(([name, length]) => [name, duration(length)])
 }
 
-// Place of the last of these ascending times that is not after `at`, or -1.
-function lastUpTo(times, at) {
-  let low = 0
-  let high = times.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (times[middle] <= at) low = middle + 1
-    else high = middle
-  }
-  return low - 1
+function holdWords(model, at, now) {
+  const hold = at <= now ? holdAt(model, at, now) : null
+  if (hold === null) return null
+  const facts = [[hold.words, duration(hold.to - hold.from)], ["since", instant(hold.from)]]
+  return { title: "The next call", prompt: "", facts, error: "" }
 }
 
 function stepWords(model, at, now) {

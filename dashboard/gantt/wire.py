@@ -20,8 +20,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.figures import phase
-from dashboard.gantt.holds import HELD
+from dashboard.figures import phase, short_hold
+from dashboard.gantt.holds import HELD, hold_look
 from dashboard.gantt.marks import Marks, MarkTable, Steps, in_flight
 from dashboard.gantt.waits import WAIT_KINDS
 from dashboard.quota_words import move_words
@@ -101,7 +101,9 @@ def encode(
         "paused": _paused(run, marks),
         "window": _window(marks) if rows and not run.ended and len(run.calls) > WINDOW_ABOVE else None,
         "wait_kinds": list(WAIT_KINDS),
-        "held": [phase(name) for name in HELD],
+        "held": [*map(phase, HELD), phase("workers")],
+        "held_short": [*map(short_hold, HELD), ""],
+        "held_looks": [*map(hold_look, HELD), ""],
         "moves": _moves(run, marks),
     }
     columns = {**_mark_columns(marks, places, baseline), **_call_columns(marks, rows=rows)}
@@ -221,6 +223,8 @@ def _call_columns(marks: Marks, *, rows: bool) -> dict[str, NDArray[Any]]:
         "call_status": marks.call_status,
         "input_tokens": marks.input_tokens,
         "output_tokens": marks.output_tokens,
+        "hold_at": marks.holds.at_s,
+        "hold": marks.holds.code,
     }
     if rows:
         columns |= {
@@ -229,8 +233,6 @@ def _call_columns(marks: Marks, *, rows: bool) -> dict[str, NDArray[Any]]:
             "wait_for": (marks.wait_to_s - marks.wait_from_s).astype(np.float32),
             "wait_call": marks.wait_call.astype(np.uint32),
             "wait_kind": marks.wait_kind,
-            "hold_at": marks.holds.at_s,
-            "hold": marks.holds.code,
         }
     return columns
 
