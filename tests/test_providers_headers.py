@@ -331,7 +331,35 @@ def test_the_limit_that_is_used_up_is_known_by_the_providers_words(
         assert (said.exhausted, said.retry_after_s) == (exhausted, wait_s)
         told = re.search(r"Requested (\d+)", words)
         assert said.requested == (None if told is None else int(told[1]))
-    assert read(status_code=503, body=words).exhausted is None
+    refused = read(status_code=503, body=words)
+    assert (refused.exhausted, refused.readings) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "limit"),
+    [
+        ("on requests per day (RPD): Limit 200, Used 200, Requested 1.", "requests_per_day", 200),
+        ("on tokens per day (TPD): Limit 100000, Used 99880, Requested 502.", "tokens_per_day", 100_000),
+        ("on requests per min (RPM): Limit: 3 / min. Please try again in 20s.", "requests", 3),
+        ("This would exceed your rate limit of 50,000 input tokens per minute.", "input_tokens", 50_000),
+        ("This would exceed your limit of 8,000 output tokens per minute.", "output_tokens", 8_000),
+    ],
+)
+def test_a_limits_number_is_read_from_the_providers_words(words: str, name: LimitName, limit: int) -> None:
+    assert read(status_code=429, body={"error": {"message": words}}).readings == ((name, Reading(limit=limit)),)
+
+
+@pytest.mark.parametrize(
+    "words", ["on requests per min (RPM): Limit 0", "Limit 20 of them", "on concurrent requests: Limit 2, Used 2", ""]
+)
+def test_where_words_name_no_limit_or_no_number_none_is_learnt(words: str) -> None:
+    assert read(status_code=429, body={"error": {"message": words}}).readings == ()
+
+
+def test_a_limits_header_is_believed_before_its_words() -> None:
+    body = {"error": {"message": "on requests per min (RPM): Limit 3, Used 3."}}
+    said = read({"x-ratelimit-limit-requests": "500"}, status_code=429, body=body)
+    assert said.of("requests") == Reading(limit=500)
 
 
 def test_of_a_days_limit_the_words_are_believed_before_the_headers_and_else_the_headers() -> None:

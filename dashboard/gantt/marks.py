@@ -96,7 +96,8 @@ class Marks:
     row: Ints
     errors: tuple[str, ...]
     lanes: int
-    """Lanes to draw: the most max_workers has been, or more where more were used."""
+    """Lanes to draw: the most max_workers has been, or more where more were used. Of a run that sizes itself only those
+    that were used: its ceiling is no plan."""
     last_s: float
     """The last instant that anything is known of."""
     ended: bool
@@ -225,7 +226,7 @@ class MarkTable:
             output_tokens=self._tokens[1].copy(),
             row=self._row(run),
             errors=errors,
-            lanes=max(used, int(max_workers.value.max(initial=run.max_workers))),
+            lanes=max(used, 1 if run.batch.auto_workers else int(max_workers.value.max(initial=run.max_workers))),
             last_s=last_s,
             ended=run.ended,
             axis=axis,

@@ -42,6 +42,8 @@ class Refusal:
     """Of a sentence: `Please try again in 7m12s`."""
     requested: int | None = None
     """Of a sentence: `Requested 1200`, the units that the provider counts for the call."""
+    limit: int | None = None
+    """Of a sentence: `Limit 200`, `limit of 50,000 input tokens per minute`; of the limit that it names."""
     readings: tuple[tuple[LimitName, Reading], ...] = ()
     by_quota_id: bool = False
     """Whether google.rpc.QuotaFailure named the limit, and not a sentence."""
@@ -76,6 +78,7 @@ def refusal_of(body: object, *, now_s: float) -> Refusal:
         delay_s=delay_s,
         words_s=_wait_in_words(words, now_s),
         requested=int(asked[1]) if (asked := _REQUESTED.search(words)) else None,
+        limit=_number_in_words(words),
         readings=tuple((name, reading) for name, reading in named if reading.limit is not None),
         by_quota_id=first is not None,
     )
@@ -150,6 +153,17 @@ def _limit_in_words(words: str) -> LimitName | None:
     if found["unit"] == "request":
         return "requests"
     return "input_tokens" if found["side"] == "input" else "output_tokens" if found["side"] else "tokens"
+
+
+_NUMBER_WORDS = re.compile(
+    r"\bLimit:? (?P<short>\d{1,12})\b|\blimit of (?P<long>\d[\d,]{0,14}) (?:(?:input|output) )?(?:request|token)s? per "
+)
+
+
+def _number_in_words(words: str) -> int | None:
+    """`(RPM): Limit 3, Used 3` -> 3; None where it tells none."""
+    found = _NUMBER_WORDS.search(words)
+    return None if found is None else int((found["short"] or found["long"]).replace(",", "")) or None
 
 
 _REQUESTED = re.compile(r"\b[Rr]equested:? (\d{1,9})\b")

@@ -17,6 +17,7 @@ from typing import Literal
 from fanout.events import LimitName
 from fanout.providers.bodies import refusal_of
 from fanout.providers.numbers import count, milliseconds, span_s
+from fanout.quota.limits import RATES
 from fanout.quota.report import RateReport, Reading
 
 Headers = Mapping[str, str] | Iterable[tuple[bytes, bytes]]
@@ -53,6 +54,8 @@ def report(
     refusal = refusal_of(body, now_s=now_s)
     for name, reading in refusal.readings:
         readings.setdefault(name, reading)
+    if status_code == 429 and refusal.limit is not None and refusal.exhausted in RATES:
+        readings.setdefault(refusal.exhausted, Reading(limit=refusal.limit))
     return RateReport(
         readings=tuple(readings.items()),
         retry_after_s=refusal.best_wait_s(wait_s),

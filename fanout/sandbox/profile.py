@@ -52,7 +52,7 @@ class SandboxProfile:
     max_in_flight: int | None = None
     """Calls in flight above which a further one is refused; None is no limit."""
     headers: bool = True
-    """Whether responses tell of the limits and a 429 says when to come again; its words do either way."""
+    """Whether responses tell of the limits, and a 429 how much they are and when to come again; it always names one."""
     hard_window: bool = False
     """The limits a minute hold for fixed minutes from the account's first request, and do not refill in between."""
     rejected_burn: bool = False

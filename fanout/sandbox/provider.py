@@ -147,7 +147,9 @@ class Exchange:
         if admission.refusal is None:
             return account
         self._provider.tally.add("refused")
-        await self._wire.json(429, refusal_body(admission.refusal, self._model), self._headers)
+        await self._wire.json(
+            429, refusal_body(admission.refusal, self._model, numbers=self._provider.profile.headers), self._headers
+        )
         return None
 
     async def _fail(self, going_wrong: Fault, pace: Latency) -> None:

@@ -50,9 +50,13 @@ def _retry_headers(refusal: Refusal) -> tuple[tuple[bytes, bytes], ...]:
     )
 
 
-def refusal_body(refusal: Refusal, model: str) -> bytes:
-    """The body of a 429, which names the limit."""
-    limit = f"for {model} in the Fanout sandbox on {_NAMES[refusal.resource]}: Limit {refusal.limit}"
+def refusal_body(refusal: Refusal, model: str, *, numbers: bool = True) -> bytes:
+    """The body of a 429, which names the limit and, where `numbers`, says how much it is and when to come again."""
+    limit = f"for {model} in the Fanout sandbox on {_NAMES[refusal.resource]}"
+    if not numbers:
+        size = "Request too large" if refusal.too_large else "Rate limit reached"
+        return error_body(f"{size} {limit}.", kind=_TYPES[refusal.resource], code="rate_limit_exceeded")
+    limit = f"{limit}: Limit {refusal.limit}"
     if refusal.too_large:
         message = (
             f"Request too large {limit}, Requested {refusal.requested}.{_at_once(refusal)}"
