@@ -26,6 +26,22 @@ def cap_sentence(cap: CapState) -> str:
     return f"Paused at its cap: {used}{_next_call(cap)}. Nothing is lost."
 
 
+def held_by_cap(run: Run, cap: CapState) -> str:
+    """The same of this run: where nobody knows what its model costs, no amount explains it."""
+    if not _is_unpriced(run, cap):
+        return cap_sentence(cap)
+    return (
+        f"Paused: it may use {money(cap.allowed)}, and the price of {run.batch.model} is not known, so nobody can "
+        "count what it uses. Nothing is lost."
+    )
+
+
+def _is_unpriced(run: Run, cap: CapState) -> bool:
+    """Whether its own cap in dollars holds it because an answer has no price."""
+    own = cap.of == "run" and cap.cap == "usd"
+    return own and any(c.status == "answered" and c.origin is None and c.cost_usd is None for c in run.calls)
+
+
 def _next_call(cap: CapState) -> str:
     """Why it paused before all was used."""
     if cap.expected is None or cap.used >= cap.allowed:
@@ -65,10 +81,12 @@ def _of_caps(today: Today) -> Iterable[tuple[str, str | None, str]]:
 
 
 def go_on_label(run: Run) -> str:
-    """What Continue allows: as much again as at first, and at least the call that waits."""
+    """What Continue allows: as much again as at first, and at least the call that waits; all without a price."""
     cap = run.cap
     if cap is None or cap.of != "run":
         return "Continue"
+    if _is_unpriced(run, cap):
+        return "Go on without the cap"
     first = run.batch.cap_tokens if cap.cap == "tokens" else run.batch.cap_usd
     most = max(first or 0, cap.expected or 0)
     return f"Go on for another {_amount(cap, most)}" if most else "Continue"

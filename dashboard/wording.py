@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from dashboard.cap_words import cap_sentence, caps_words
+from dashboard.cap_words import caps_words, held_by_cap
 from dashboard.figures import call_figures, figures, ms, phase, phase_rows
 from dashboard.quota_words import bound_sentences, held_words
 from dashboard.reasons import CLOSE, failures, happened, limited_by, told
@@ -223,7 +223,7 @@ def _running(run: Run, metrics: Metrics) -> list[str]:
 
 def _paused(run: Run, metrics: Metrics) -> list[str]:
     if run.cap is not None:
-        return [cap_sentence(run.cap), *failures(run), f"{_counts(metrics)}."]
+        return [held_by_cap(run, run.cap), *failures(run), f"{_counts(metrics)}."]
     return [*failures(run), f"Paused: {_counts(metrics)}."]
 
 

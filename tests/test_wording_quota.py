@@ -343,6 +343,10 @@ def capped(cap: ev.Cap, used: float, allowed: float, **batch: object) -> Run:
     return replace(run, batch=changed)
 
 
+def with_prices(run: Run) -> Run:
+    return replace(run, calls=tuple(replace(c, cost_usd=0.5) if c.status == "answered" else c for c in run.calls))
+
+
 def test_a_run_at_its_cap_says_so_first_and_that_nothing_is_lost() -> None:
     run = capped("tokens", 50_120, 50_000, cap_tokens=50_000)
     assert run.state == "paused"
@@ -364,13 +368,23 @@ def test_a_cap_that_the_next_call_would_exceed_says_what_that_call_is_expected_t
     assert cap_words.cap_sentence(dear).startswith(
         "Paused at its cap: $0.9 of $1.00 used, and the next call is expected to use $1.25."
     )
-    assert cap_words.go_on_label(replace(capped("usd", 0.9, 1.0, cap_usd=1.0), cap=dear)) == "Go on for another $1.25"
+    run = with_prices(replace(capped("usd", 0.9, 1.0, cap_usd=1.0), cap=dear))
+    assert cap_words.go_on_label(run) == "Go on for another $1.25"
 
 
 def test_a_cap_in_dollars() -> None:
-    run = capped("usd", 1.02, 1.0, cap_usd=1.0)
+    run = with_prices(capped("usd", 1.02, 1.0, cap_usd=1.0))
     assert said(run, 1100).startswith("Paused at its cap: $1.02 of $1.00 used. Nothing is lost.")
     assert cap_words.go_on_label(run) == "Go on for another $1.00"
+
+
+def test_a_cap_in_dollars_without_a_price_says_that_nobody_can_count_and_names_no_amount() -> None:
+    run = capped("usd", 0.0, 1.0, cap_usd=1.0)
+    assert said(run, 1100).startswith(
+        "Paused: it may use $1.00, and the price of sandbox is not known, so nobody can count what it uses. "
+        "Nothing is lost."
+    )
+    assert cap_words.go_on_label(run) == "Go on without the cap"
 
 
 def test_a_pause_by_hand_just_continues() -> None:
