@@ -102,6 +102,7 @@ class Library:
                 database,
                 visibility=self._usual,
                 ledger=self._ledger,
+                folder=None if database.is_sqlite else settings.data_dir,
                 hourly=_expiry(settings),
                 each_beat=None if self._quota_rows is None else self._quota_rows.mend,
             )

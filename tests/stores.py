@@ -23,8 +23,8 @@ from fanout.events import Event
 from fanout.library import Library
 from fanout.live import LiveRun
 from fanout.quota.limits import Limits
-from fanout.settings import Settings
-from fanout.store.database import open_database
+from fanout.settings import Settings, read_settings
+from fanout.store.database import Database, open_database
 from fanout.store.shelf import Shelf
 from fanout.store.sql import SqlStore
 from fanout.store.tables import CHUNK, PROCESS
@@ -37,7 +37,7 @@ class Kept:
     def __init__(self, url: str, *, limits: Limits = Limits(), **settings: Any) -> None:  # noqa: B008  # frozen
         self.url = url
         self.database = open_database(url)
-        self.store = SqlStore(self.database)
+        self.store = SqlStore(self.database, folder=folder_of(self.database))
         self.callers: list[HandCaller] = []
         self.engine = Engine(
             store=self.store, caller_for=self._caller, jitter=lambda: 0.0, limits_for=lambda _model: limits
@@ -101,6 +101,11 @@ class Kept:
     def _caller(self, batch: Batch, clock: Clock) -> HandCaller:
         self.callers.append(HandCaller())
         return self.callers[-1]
+
+
+def folder_of(database: Database) -> Path | None:
+    """Where processes of this machine keep what has just started, as `Library` chooses it."""
+    return None if database.is_sqlite else read_settings().data_dir
 
 
 _DEAD: list[Kept] = []

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from fanout.fold import fold
 from fanout.people import Person, Visibility
 from fanout.quota.caps import day_of
 from fanout.run import Run
+from fanout.store import starts
 from fanout.store.database import Database, StoreLost, now_s
 from fanout.store.encoding import moved, read, write
 from fanout.store.interrupted import closing, last_stamp_ns
@@ -53,10 +55,12 @@ class SqlStore:
         visibility: Visibility = "private",
         clock: Clock | None = None,
         ledger: Ledger | None = None,
+        folder: Path | None = None,
         hourly: Callable[[SqlStore], object] | None = None,
         each_beat: Callable[[], None] | None = None,
     ) -> None:
         """`visibility`: of runs whose starter did not say. `ledger`: is told what all processes have spent today.
+        `folder`: of this machine, for what has just started; beside a SQLite file where it is not said.
 
         `hourly` is called at start and once an hour, `each_beat` every second while a run goes on; both in the writer's
         thread.
@@ -66,10 +70,15 @@ class SqlStore:
         self._each_beat = each_beat
         self._visibility = visibility
         self._clock = clock or MonotonicClock()
+        self._folder = folder or (database.path.parent if database.path is not None else None)
         with database.write() as connection:
             self.process = this_process(now_s(connection))
-            _forget_dead(connection)
+            gone = _forget_dead(connection)
             connection.execute(PROCESS.insert(), asdict(self.process))
+        self._starts = None
+        if self._folder is not None:
+            self._starts = starts.Starts(self._folder, self.process.process_id)
+            starts.forget(self._folder, gone)
         self._statements = Statements(database, process=self.process)
         self._spending = Spending(database, self._clock)
         self._writer = Writer(
@@ -77,6 +86,7 @@ class SqlStore:
             self._statements,
             self._spending,
             beat=self._beat,
+            starts=self._starts,
             hourly=None if hourly is None else lambda: hourly(self),
         )
 
@@ -150,6 +160,8 @@ class SqlStore:
             if done:
                 with self.database.write() as connection:  # what it still drove, if anything, is nobody's now
                     connection.execute(PROCESS.delete().where(PROCESS.c.process_id == self.process.process_id))
+        if self._starts is not None and done:
+            self._starts.close()
         self.database.close()
         return done
 
@@ -253,7 +265,8 @@ class SqlStore:
         ).scalar()
         if beat_at is not None:
             died_ns += nanoseconds(beat_at - run.opened_at_s)
-        closed = closing(run, at_ns=died_ns)
+        started = () if self._folder is None else starts.left_by(self._folder, row.process_id, row.run_id)
+        closed = closing(run, at_ns=died_ns, started=started)
         if closed:
             connection.execute(
                 CHUNK.insert(),
@@ -324,13 +337,17 @@ def _processes(connection: sa.Connection) -> list[Process]:
     return [Process(**row) for row in connection.execute(sa.select(PROCESS)).mappings()]
 
 
-def _forget_dead(connection: sa.Connection) -> None:
-    """Rows of processes that have died and drive nothing."""
+def _forget_dead(connection: sa.Connection) -> list[str]:
+    """Delete the rows of processes that have died and drive nothing; gives their names."""
     at_s = now_s(connection)
     # By name: one that has come since is not among those that were asked.
     dead = [each.process_id for each in _processes(connection) if not each.lives(now_s=at_s)]
     drives = sa.exists().where(RUN.c.process_id == PROCESS.c.process_id, RUN.c.state != "ended")
-    connection.execute(PROCESS.delete().where(PROCESS.c.process_id.in_(dead), ~drives))
+    gone = list(
+        connection.execute(sa.select(PROCESS.c.process_id).where(PROCESS.c.process_id.in_(dead), ~drives)).scalars()
+    )
+    connection.execute(PROCESS.delete().where(PROCESS.c.process_id.in_(gone)))
+    return gone
 
 
 def _row(connection: sa.Connection, run_id: str) -> Any:

@@ -28,6 +28,7 @@ from fanout.store.journal import SqlJournal
 from fanout.store.memory import Attached
 from fanout.store.processes import BEAT_S
 from fanout.store.spending import Spending, Spent
+from fanout.store.starts import Starts
 from fanout.store.statements import Statements
 
 GATHER_S = 0.02
@@ -71,6 +72,7 @@ class Writer:
         spending: Spending,
         *,
         beat: Callable[[], None],
+        starts: Starts | None = None,
         hourly: Callable[[], object] | None = None,
     ) -> None:
         """`beat` is called in the writer's thread every second while a run goes on, and after a stretch has ended.
@@ -81,6 +83,7 @@ class Writer:
         self._statements = statements
         self._spending = spending
         self._beat = beat
+        self._starts = starts
         self._hourly = hourly
         self._hour_due_s = float("inf") if hourly is None else 0.0
         self.engine: Attached | None = None
@@ -106,6 +109,8 @@ class Writer:
         """Have these events written."""
         with self._lock:
             self.journals[journal.run_id] = journal
+            if self._starts is not None:
+                self._starts.note(journal.run_id, events, shift_ns=journal.shift_ns)
             self._waiting.append(_Waiting(journal=journal, events=events))
             self._events_waiting += len(events)
             if not self._urgent and not all(type(event) in _RIDES for event in events):
@@ -185,6 +190,8 @@ class Writer:
                     self._urgent = True  # it is tried again, whether or not anything else happens
                 self._events_waiting = sum(len(each.events) for each in self._waiting)
                 self._busy = False
+                if self._starts is not None and not self._waiting:
+                    self._starts.all_committed()
                 self._lock.notify_all()
             self._tell_engine()
             if not kept:

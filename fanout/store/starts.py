@@ -1,0 +1,87 @@
+"""What has just started, kept where a killed process leaves it: a file of each process, ahead of its next commit.
+
+Comes in: `Started` events, as they happen. Goes out: those of a process that has died. A call may have been sent, and
+billed, before the store knew of it: commits are made for many events at once, and no call waits for one. The lines are
+handed to the system and not forced to the disk, so a process that is killed loses none of them; a power cut may.
+
+No trouble with the file is ever trouble for a call: then only the store's own word is left.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from fanout.events import Event, Started
+
+MOST_BYTES = 64 * 1024
+"""Above it the file is emptied, once all that it names is committed."""
+
+
+class Starts:
+    """The file of this process. Not thread-safe: the writer's lock stands over it."""
+
+    def __init__(self, folder: Path, process_id: str) -> None:
+        self._path = file_of(folder, process_id)
+        self._file: int | None = None
+        self._size = 0
+
+    def __repr__(self) -> str:
+        return f"<Starts {self._path}>"
+
+    def note(self, run_id: str, events: Iterable[Event], *, shift_ns: int) -> None:
+        """Before anything is sent: these have started. `shift_ns`: this process's instants minus the run's own."""
+        lines = "".join(
+            f"{run_id} {event.at_ns - shift_ns} {event.call} {event.attempt} {event.lane}\n"
+            for event in events
+            if type(event) is Started
+        )
+        if not lines:
+            return
+        with suppress(OSError):
+            if self._file is None:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._file = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_TRUNC, 0o600)
+            self._size += os.write(self._file, lines.encode())
+
+    def all_committed(self) -> None:
+        """The store has all of them."""
+        if self._file is not None and self._size > MOST_BYTES:
+            with suppress(OSError):
+                os.ftruncate(self._file, 0)
+                self._size = 0
+
+    def close(self) -> None:
+        """The process ends in order."""
+        if self._file is not None:
+            with suppress(OSError):
+                os.close(self._file)
+            self._file = None
+            self._path.unlink(missing_ok=True)
+
+
+def file_of(folder: Path, process_id: str) -> Path:
+    """Where a process keeps them."""
+    return folder / f"starts-{process_id}"
+
+
+def left_by(folder: Path, process_id: str, run_id: str) -> Sequence[Started]:
+    """What a process that has died had started of a run, in order, on the run's own clock."""
+    found = []
+    with suppress(OSError):
+        for line in file_of(folder, process_id).read_text(encoding="ascii", errors="replace").splitlines():
+            name, *numbers = line.split(" ")
+            with suppress(ValueError):  # its last line may be cut off
+                at_ns, call, attempt, lane = map(int, numbers)
+                if name == run_id:
+                    found.append(Started(at_ns=at_ns, call=call, attempt=attempt, lane=lane))
+    return found
+
+
+def forget(folder: Path, process_ids: Iterable[str]) -> None:
+    """Processes that have died, and whose runs are all closed."""
+    for process_id in process_ids:
+        with suppress(OSError):
+            file_of(folder, process_id).unlink(missing_ok=True)
