@@ -169,7 +169,7 @@ function paintWaits(ctx, model, view, open, now) {
       const y = place.y + Math.round((place.height - height) / 2)
       if (backs) brush.add("backoff", left, y, wide, height)
       else paintWait(ctx, model, view, left, wide, y, height)
-      if (!backs && place.full >= NAMED_FROM) named.push([wait_from[i], until, left, wide, y + height / 2])
+      if (!backs && place.full >= NAMED_FROM) named.push([left, wide, y + height / 2])
     }
   }
   brush.paint(["backoff"])

@@ -85,9 +85,18 @@ export function paintWait(ctx, model, view, left, wide, y, height) {
   ctx.drawImage(canvas, first, top, taken, high * dpr, from, y, width, height)
 }
 
-// The name of what a wait waited for longest, where its bar has room for it; on the ground of the page, to be read.
-export function nameWait(ctx, model, view, from, to, left, wide, middle) {
-  const name = longestIn(model, from, to)
+// The names of what a wait waited for, on each of its colours that has room for one.
+export function nameWait(ctx, model, view, left, wide, middle) {
+  for (const { look, from, to } of bandOf(model, view).parts) {
+    const [began, ended] = [Math.max(left, view.x.at + from), Math.min(left + wide, view.x.at + to)]
+    if (look && ended > began) nameHold(ctx, model, view, began, ended - began, middle)
+  }
+}
+
+// What held longest in so many pixels, in a word or two; on the ground of the page, to be read.
+function nameHold(ctx, model, view, left, wide, middle) {
+  if (wide < 8 * PAD) return
+  const name = longestIn(model, timeAt(view, left), timeAt(view, left + wide))
   if (!name) return
   ctx.font = `10.5px ${view.font}`
   const width = ctx.measureText(name).width
@@ -128,8 +137,7 @@ export function paintStrip(ctx, model, view, now) {
       ctx.fillStyle = view.theme.band
       ctx.fillRect(left, top, wide, HEIGHT)
     } else paintWait(ctx, model, view, left, wide, top, HEIGHT)
-    const [began, until] = [timeAt(view, left), timeAt(view, left + wide)]
-    nameWait(ctx, model, view, began, until, left, wide, top + HEIGHT / 2)
+    nameHold(ctx, model, view, left, wide, top + HEIGHT / 2)
   }
 }
 
