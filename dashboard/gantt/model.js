@@ -26,6 +26,7 @@ export function build({ header, columns }) {
     model.callAtRow = inverse(columns.row_of)
     model.waits = byRow(columns.wait_call, header.prompts)
   }
+  model.reused = reused(model)
   model.typical_s = typical(columns.end)
   model.counts = counted(model)
   return model
@@ -53,6 +54,13 @@ function byRow(row, rows) {
   const index = new Uint32Array(row.length)
   for (let i = 0; i < row.length; i++) index[next[row[i]]++] = i
   return { at, index }
+}
+
+// By call: whether it has an answer that was not sent for, and so no bar.
+function reused(model) {
+  const found = Uint8Array.from(model.col.call_status, (status) => CALL_STATUS[status] === "answered")
+  for (let i = 0; i < model.size; i++) if (!isBaseline(model, i)) found[model.col.call[i]] = 0
+  return found
 }
 
 function inverse(row) {

@@ -24,6 +24,7 @@ export function paintStill(ctx, model, view, texts) {
     separate(ctx, model, view)
   })
   paintLabels(ctx, model, view, texts)
+  if (model.header.rows) paintReused(ctx, model, view)
   paintBreaks(ctx, model, view)
   if (!model.header.live) paintStrip(ctx, model, view, model.header.last_s)
   if (!model.header.live) paintWords(ctx, model, view, [])
@@ -245,6 +246,20 @@ function paintLabels(ctx, model, view, texts) {
       else if (every > 1 || view.narrow || !texts) ctx.fillText(`#${call + 1}`, right, y)
       else ctx.fillText(fitted(ctx, `${texts.prefix ? "…" : ""}${texts.lines[call] ?? ""}`, right - 8), right, y)
     }
+  }
+}
+
+// A prompt that has its answer from another call has no bar: words stand in its row.
+function paintReused(ctx, model, view) {
+  const { first } = sectionOf(model, model.rows - 1)
+  ctx.font = `10.5px ${view.font}`
+  ctx.textAlign = "left"
+  ctx.textBaseline = "middle"
+  ctx.fillStyle = view.theme.quiet
+  for (const row of visibleRows(model, view)) {
+    const place = lying(model, view, row)
+    if (row < first || place.full < 12 || !model.reused[model.callAtRow[row - first]]) continue
+    ctx.fillText("reused, not sent", view.x.at + 5, place.y + place.height / 2)
   }
 }
 

@@ -82,7 +82,8 @@ function callWords(model, call, texts, now) {
       else facts.push(...heldIn(model, from, to))
     }
   }
-  return { title: `#${call + 1} ${CALL_WORDS[status] ?? status}`, prompt: promptOf(texts, call), facts, error: "" }
+  const word = model.reused[call] ? "reused, not sent" : (CALL_WORDS[status] ?? status)
+  return { title: `#${call + 1} ${word}`, prompt: promptOf(texts, call), facts, error: "" }
 }
 
 // What a wait waited for, and how long for each; in no hold at all it was for a worker.

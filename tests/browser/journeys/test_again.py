@@ -54,6 +54,12 @@ def test_a_batch_travels_in_a_link_and_what_is_answered_is_not_sent_again(
     other.state("Done")
     other.says("2 answers were there already and were taken without a call. 1 prompt shares the call of an identical")
     other.rows(4)
+    chart = "document.querySelector('.fo-gantt').chart"
+    assert other.page.evaluate(f"[...{chart}.model.reused]") == [0, 1, 1, 1]
+    y = other.page.evaluate(f"(() => {{ const v = {chart}.view; return v.y.at + v.y.length * 0.9 }})()")
+    other.page.locator(".fo-plot").hover(position={"x": 400, "y": y})
+    expect(other.page.locator(".fo-tip")).to_contain_text("reused, not sent")
+    other.shoot("again-run", tall=1300)
     assert sandbox.counts(used)["answered"] == 3
     taken = [cell for cell in other.column("from") if cell.startswith("run ")]
     assert [cell[:12] for cell in taken] == [f"run {run[:8]}"] * 2
