@@ -255,11 +255,15 @@ function paintReused(ctx, model, view) {
   ctx.font = `10.5px ${view.font}`
   ctx.textAlign = "left"
   ctx.textBaseline = "middle"
-  ctx.fillStyle = view.theme.quiet
+  const words = "reused, not sent"
+  const wide = ctx.measureText(words).width + 10
   for (const row of visibleRows(model, view)) {
     const place = lying(model, view, row)
     if (row < first || place.full < 12 || !model.reused[model.callAtRow[row - first]]) continue
-    ctx.fillText("reused, not sent", view.x.at + 5, place.y + place.height / 2)
+    ctx.fillStyle = view.theme.page
+    ctx.fillRect(view.x.at, place.y, wide, place.height)
+    ctx.fillStyle = view.theme.quiet
+    ctx.fillText(words, view.x.at + 5, place.y + place.height / 2)
   }
 }
 

@@ -72,7 +72,7 @@ function tokens(model, call, status) {
 function callWords(model, call, texts, now) {
   const status = CALL_STATUS[model.col.call_status[call]]
   const facts = []
-  if (model.waits) {
+  if (model.waits && !model.reused[call]) {
     for (let k = model.waits.at[call]; k < model.waits.at[call + 1]; k++) {
       const i = model.waits.index[k]
       const open = Number.isNaN(model.col.wait_for[i])
