@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from os.path import commonprefix
 
 from dashboard.units import duration, money, percent
@@ -129,6 +130,14 @@ def moved_on(before: Batch, after: Batch) -> str | None:
         != (was := _value(name, getattr(before, name), before.model))
     ]
     return ", ".join(said) or None
+
+
+def went_on(run: Run) -> Iterator[str]:
+    """A line for each stretch that went on under other settings than the one before it."""
+    for before, after in pairwise(run.stretches):
+        moved = moved_on(before.batch, after.batch)
+        if moved is not None:
+            yield f"{'Resumed' if after.purpose == 'resume' else 'Sent again'} with {moved}."
 
 
 def setting_name(name: str) -> str:

@@ -22,6 +22,7 @@ from dashboard import (
     naming,
     pages,
     results,
+    resume_form,
     session,
     starting,
     strip,
@@ -39,6 +40,7 @@ from dashboard.quota_words import (
     sharing,
     weight_moves,
 )
+from dashboard.settings_words import went_on
 from fanout.errors import FanoutError
 from fanout.library import Opened, Watched
 from fanout.live import LiveRun
@@ -112,6 +114,11 @@ def _sentences(opened: Opened, run: Run, told: Told, baseline: Watched | None, m
     twice = wording.billed_twice(run)
     if twice is not None:
         elements.quiet(twice)
+    for line in went_on(run):
+        elements.quiet(line)
+    if run.ended and opened.may_drive and may_start(door.person()) and resume_form.unanswered(run):
+        plan = resume_form.plan_of(run)
+        (elements.wrong if plan.is_wrong else elements.quiet)(plan.words)
     if not opened.may_drive:
         elements.quiet(f"This run is {opened.row.owner_name}'s: you can look at it, and duplicate it.")
     if opened.row.imported:
@@ -212,7 +219,7 @@ def _actions(opened: Opened, run: Run, baseline: Watched | None) -> None:
     if not run.ended or not may_start(door.person()):
         return
     with st.container(horizontal=True, vertical_alignment="center", key="actions"):
-        if opened.may_drive and run.baseline_of is None and (baseline is not None or not strip.unanswered(run)):
+        if opened.may_drive and run.baseline_of is None and (baseline is not None or not resume_form.unanswered(run)):
             _measure(run, baseline)
         pages.link_to_compare(run.run_id, "Compare with another run")
 
