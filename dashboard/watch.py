@@ -85,12 +85,13 @@ def _draw(run_id: str) -> float | None:
     run, now_ns = opened.run.snapshot(), opened.run.now_ns()
     baseline = house.library().baseline_of(door.person(), run_id)
     measured = None if baseline is None else baseline.snapshot()
-    told = derived.told(run, now_ns=now_ns)
+    trouble = None if run.ended else opened.run.trouble
+    told = derived.told(run, now_ns=now_ns, held=trouble is not None)
     naming.draw_heading(opened)
     strip.draw(opened, run, told)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width="stretch", gap="xxsmall"):
-            _sentences(opened, run, told, baseline, measured)
+            _sentences(opened, run, told, trouble, baseline, measured)
         by_row = _rows_or_lanes(run)
     _quota(opened.live, run)
     _gantt(run, measured, now_ns, by_row=by_row)
@@ -106,8 +107,10 @@ def _draw(run_id: str) -> float | None:
 # The sentence and the chart
 
 
-def _sentences(opened: Opened, run: Run, told: Told, baseline: Watched | None, measured: Run | None) -> None:
-    for problem in (session.said(), opened.run.trouble):
+def _sentences(
+    opened: Opened, run: Run, told: Told, trouble: str | None, baseline: Watched | None, measured: Run | None
+) -> None:
+    for problem in (session.said(), trouble):
         if problem is not None:
             elements.wrong(problem)
     elements.sentence(told.sentence)

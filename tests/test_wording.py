@@ -90,6 +90,12 @@ def test_running_says_what_is_left() -> None:
     assert said(run, 1200) == "2 of 6 answered, 2 in flight, about 1.8 s to go."
 
 
+def test_running_promises_no_time_while_the_store_holds_it() -> None:
+    held: list[ev.Event] = [ev.HoldChanged(at_ns=ms(1100), held_by="store")]
+    run = run_of(6, answered(0, 0, 1000), answered(1, 0, 1000), started(2, 1000), started(3, 1000), held)
+    assert said(run, 1200) == "2 of 6 answered, 2 in flight, waiting for the store, which could not be written."
+
+
 def test_running_says_what_is_wrong_first() -> None:
     run = run_of(6, failed(0, 0, 1000, LIMIT), started(2, 1000))
     assert said(run, 1200) == (
