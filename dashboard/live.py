@@ -17,7 +17,6 @@ import streamlit as st
 
 from dashboard import door, elements, store_words, wording
 from dashboard.figures import Figure
-from dashboard.store_words import lost_sentence
 from dashboard.tables import MOST_ROWS, Cells, Filter, Order, arrange
 from fanout.metrics import measure
 from fanout.run import ENDED, Run
@@ -55,7 +54,7 @@ def poll(draw: Callable[[], float | None], *, every_s: float | None, key: str) -
         try:
             wanted = draw()
         except StoreLost as exc:
-            elements.wrong(lost_sentence(exc))
+            elements.wrong(store_words.lost_sentence(exc))
             return
         if wanted != every_s:
             st.rerun()

@@ -58,7 +58,7 @@ def verb(run: Run) -> str:
 def draw(opened: Opened, run: Run) -> None:
     """The fields, and the button that sends what has no answer."""
     session_resume.adopt(run.run_id, run.batch)
-    fields = st.popover("Other settings", key="resume_settings", on_change="rerun")
+    fields = st.popover("Other settings", key=session_resume.FIELDS, on_change="rerun")
     if fields.open:  # drawn by then: fields of a closed one would miss what they are filled with
         with fields:
             draw_to_go_on(session_resume.UNDER)
@@ -101,6 +101,7 @@ def go_on_with(opened: Opened) -> None:
     try:
         starting.resume(door.person(), opened, changes=asked.changes)
         session.await_change(run.version)
+        session_resume.close()
     except FanoutError as exc:
         session_resume.refuse((run.run_id, asked), str(exc))
 

@@ -16,6 +16,13 @@ from fanout.batch import Batch
 
 UNDER = "resume_"
 """Before the keys of its fields."""
+FIELDS = "resume_settings"
+"""The key of the popover that holds them."""
+
+
+def close() -> None:
+    """The run goes on: the fields are shut when it has ended again. From a callback only."""
+    st.session_state[FIELDS] = False
 
 
 def adopt(run_id: str, batch: Batch) -> None:

@@ -255,7 +255,7 @@ class Library:
         live = self.engine.resume(run_id, changes=changes, by=person)
         if self._reading is not None:
             self._reading.forget(run_id)
-        self._audit(person, "resumed", run_id, None)
+        self._audit(person, "resumed", run_id, ", ".join(changes or ()) or None)
         return live
 
     def today(self, person: Person) -> tuple[Today, Today] | None:
