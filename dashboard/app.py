@@ -23,7 +23,7 @@ from starlette.requests import Request  # noqa: E402
 from starlette.responses import JSONResponse  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
-from dashboard import house  # noqa: E402
+from dashboard import announce, house  # noqa: E402
 from dashboard.door.gate import Gate  # noqa: E402
 from dashboard.door.rules import Policy  # noqa: E402
 from dashboard.door.secrets import check_options, read_policy  # noqa: E402
@@ -39,9 +39,10 @@ def _read() -> tuple[Settings, Policy]:
         settings = read_settings()
         return settings, read_policy(settings)
     except BadInput as exc:
-        raise SystemExit(f"Fanout did not start: {exc}") from None
+        raise announce.refused(exc) from None
 
 
+announce.refuse_in_a_sentence()
 SETTINGS, POLICY = _read()
 DOOR = Door(POLICY)
 set_door(DOOR)
@@ -55,12 +56,18 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, object]]:
     try:
         check_options(POLICY)
         check_address(st.get_option("server.address"), login=POLICY.login is not None, insecure=POLICY.insecure)
-    except BadInput as exc:
-        raise SystemExit(f"Fanout did not start: {exc}") from None
-    try:
         house.open_house(SETTINGS, visibility="private" if POLICY.login is None else "team")
     except BadInput as exc:
-        raise SystemExit(f"Fanout did not start: {exc}") from None
+        raise announce.refused(exc) from None
+    announce.say(
+        announce.answers_at(
+            st.get_option("server.address"),
+            st.get_option("server.port"),
+            base=BASE,
+            https=bool(st.get_option("server.sslCertFile")),
+            origin=None if POLICY.login is None else POLICY.login.origin,
+        )
+    )
     try:
         yield {}
     finally:

@@ -28,7 +28,7 @@ from dashboard import (
 from dashboard.expect import Expected
 from dashboard.expect import expected as expected_of
 from dashboard.gantt import component
-from dashboard.more_form import chooses_who_sees, draw_more
+from dashboard.more_form import chooses_who_sees, draw_more, model_field
 from dashboard.runs_list import SHOWN_WITH_FORM, draw_with_form, every_s
 from dashboard.units import counted
 from fanout import Batch
@@ -201,16 +201,7 @@ def _preview(prompts: Sequence[str]) -> None:
 
 
 def _settings(ceiling: int) -> None:
-    free = door.person().role == "admin"
-    st.selectbox(
-        "Model",
-        _models(),
-        key="model",
-        accept_new_options=free,
-        help="The sandbox, which needs no key and simulates its answers, or "
-        + ("provider:name as pydantic-ai spells it." if free else "one of the models that an admin offers."),
-        persist_state="session",
-    )
+    model_field()
     st.slider(
         "max_workers",
         1,
@@ -221,13 +212,6 @@ def _settings(ceiling: int) -> None:
     )
     with st.expander("More", key="more"):
         draw_more()
-
-
-def _models() -> list[str]:
-    """The sandbox, what the operator offers, and what stands in the field."""
-    offered = ["sandbox", *house.settings().models]
-    chosen = session.form()["model"]
-    return offered if chosen in offered or not chosen else [*offered, chosen]
 
 
 # Run

@@ -32,7 +32,7 @@ def draw(run: Run, call: Call, *, now_ns: int) -> None:
         if call.error is not None:
             _error(call)
         _phases(run, call, now_ns)
-        elements.figures(wording.call_figures(call))
+        elements.figures(wording.call_figures(run, call))
 
 
 def _text(name: str, text: str) -> None:

@@ -6,6 +6,7 @@ built-in export of tables is off: its CSV holds cells that a spreadsheet runs.)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from dashboard import door, house, session_share
 from dashboard.report import report_html
 from dashboard.session import Chosen
 from fanout.archive import export_run
+from fanout.errors import FanoutError
 from fanout.export import chrome_trace, results_csv, results_jsonl
 from fanout.library import Opened, Watched
 from fanout.people import Person
@@ -36,6 +38,24 @@ class _Download:
     mime: str
     write: Callable[[Opened, Asker], str]
     help: str | None = None
+
+
+class RefusalsAreLines(logging.Filter):
+    """Of a download that was refused (its run was withdrawn or deleted, the store is lost) the log gets a line.
+
+    The page says so by itself: the button at once, and within seconds that the run is not known.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record passes; that of a refusal without its traceback."""
+        why = record.exc_info[1].__cause__ if record.exc_info and record.exc_info[1] is not None else None
+        if isinstance(why, FanoutError):
+            record.msg, record.args, record.exc_info = "a download was refused: %s", (str(why),), None
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True
+
+
+logging.getLogger("streamlit.runtime.backend_operation_handler").addFilter(RefusalsAreLines())
 
 
 def draw(opened: Opened, *, chosen: Chosen, baseline: Watched | None) -> None:

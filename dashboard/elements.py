@@ -40,6 +40,16 @@ def caution(text: str) -> None:
     st.html(f'<p class="caution" role="note">{html_escape(text)}</p>')
 
 
+def when_the_server_is_lost() -> None:
+    """Two lines that nobody sees while the page is connected; look.css shows the one that is true, readers hear it."""
+    st.html(
+        '<p class="lost" role="alert">No connection to the server: what you see is its last word. The page goes on by '
+        "itself once it is back. Stored answers are not lost.</p>"
+        '<p class="lost for-good" role="alert">The connection to the server has ended: what you see is its last word. '
+        "Reload the page. Stored answers are not lost.</p>"
+    )
+
+
 def heading(text: str) -> None:
     """The name of a part of the page."""
     st.html(f'<h2 class="heading">{html_escape(text)}</h2>')

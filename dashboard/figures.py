@@ -94,12 +94,18 @@ def figures(run: Run, metrics: Metrics) -> list[Figure]:
         Figure(term="Quota slots", value=count(metrics.attempts), why="One an attempt, however they are sent"),
         Figure(term="Tokens in", value=tokens(metrics.input_tokens), why=_told(metrics.input_tokens)),
         Figure(term="Tokens out", value=tokens(metrics.output_tokens), why=_told(metrics.output_tokens)),
-        _cost(metrics),
+        _cost(run, metrics),
     ]
 
 
-def call_figures(call: Call) -> list[Figure]:
+def why_no_cost(model: str) -> str:
+    """Why nothing is said of what the answers of this model cost."""
+    return "The sandbox costs nothing" if model == "sandbox" else "No price of its answers is known"
+
+
+def call_figures(run: Run, call: Call) -> list[Figure]:
     """What is known of one call."""
+    unpriced = None if call.cost_usd is not None else why_no_cost(run.batch.model)
     return [
         Figure(term="Latency", value=_duration_ns(call.latency_ns), why="Service time: sent to last byte"),
         Figure(term="Experienced", value=_duration_ns(call.experienced_ns), why="Queued to ended"),
@@ -111,7 +117,7 @@ def call_figures(call: Call) -> list[Figure]:
         Figure(term="Attempts", value=count(len(call.attempts))),
         Figure(term="Tokens in", value=tokens(call.usage.input_tokens), why=_told(call.usage.input_tokens)),
         Figure(term="Tokens out", value=tokens(call.usage.output_tokens), why=_told(call.usage.output_tokens)),
-        Figure(term="Cost", value=money(call.cost_usd), why="The price is unknown" if call.cost_usd is None else None),
+        Figure(term="Cost", value=money(call.cost_usd), why=unpriced),
     ]
 
 
@@ -184,9 +190,9 @@ def _spread(term: str, spread: Spread, why: str | None, unknown: str) -> Figure:
     return Figure(term=term, value=f"{duration(spread.p50_s)} / {duration(spread.p95_s)}", why=why)
 
 
-def _cost(metrics: Metrics) -> Figure:
+def _cost(run: Run, metrics: Metrics) -> Figure:
     if metrics.cost_usd is None:
-        return Figure(term="Cost", value=money(None), why="The price is unknown")
+        return Figure(term="Cost", value=money(None), why=why_no_cost(run.batch.model))
     partly = metrics.cost_known_for < metrics.answered
     why = f"Known for {metrics.cost_known_for:,} of {metrics.answered:,} answers" if partly else None
     return Figure(term="Cost", value=money(metrics.cost_usd), why=why)

@@ -20,9 +20,26 @@ from fanout.sandbox.profile import SandboxProfile
 
 ASK_ABOVE_CALLS = 500
 """Above this many calls on a model that costs money, Run is pressed twice."""
+GO_ON = (
+    "model",
+    "timeout_s",
+    "retries",
+    "stream",
+    "auto_workers",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "burst",
+    "cap_tokens",
+    "cap_usd",
+    "identical_once",
+)
+"""The settings under which a run can go on, beside max_workers. Those that stay out of it say what its stored answers
+are answers to; but another model may answer what is left, where one is gone or too slow. Weight moves as it runs."""
 
 
-def batch_from(form: Mapping[str, Any], prompts: Sequence[str], *, profile: SandboxProfile, ceiling: int) -> Batch:
+def batch_from(
+    form: Mapping[str, Any], prompts: Sequence[str], *, profile: SandboxProfile | None, ceiling: int
+) -> Batch:
     """What Run starts. Raises BadInput, with the sentence to show."""
     model = str(form["model"] or "").strip()
     workers = form["max_workers"]
@@ -52,6 +69,11 @@ def batch_from(form: Mapping[str, Any], prompts: Sequence[str], *, profile: Sand
         identical_once=form["identical_once"],
         sandbox=profile if model == "sandbox" else None,
     )
+
+
+def changed(before: Batch, after: Batch) -> dict[str, Any]:
+    """The settings of a run's form that are others than before, by field, as a run goes on under them."""
+    return {name: getattr(after, name) for name in GO_ON if getattr(after, name) != getattr(before, name)}
 
 
 def _given(name: str, value: Any) -> Any:

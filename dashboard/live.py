@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import streamlit as st
 
-from dashboard import door, wording
+from dashboard import door, elements, store_words, wording
 from dashboard.figures import Figure
 from dashboard.tables import MOST_ROWS, Cells, Filter, Order, arrange
 from fanout.metrics import measure
 from fanout.run import ENDED, Run
+from fanout.store.database import StoreLost
 
 FIRST_S = 0.1
 """Until the first answer is on the page: it shows within 300 ms of its arrival."""
@@ -43,13 +44,19 @@ def period_s(run: Run) -> float | None:
 def poll(draw: Callable[[], float | None], *, every_s: float | None, key: str) -> None:
     """Draw now, and again every `every_s` seconds while the page is looked at.
 
-    `draw` gives the period that it wants from now on; where that is another one, the whole page runs again.
+    `draw` gives the period that it wants from now on; where that is another one, the whole page runs again. Where the
+    store is lost meanwhile, that is said in its place until the next time.
     """
 
     def drawn() -> None:
         if not door.is_in():
             st.rerun()  # a login ends while its page is looked at: the page says so, and shows nothing more
-        if draw() != every_s:
+        try:
+            wanted = draw()
+        except StoreLost as exc:
+            elements.wrong(store_words.lost_sentence(exc))
+            return
+        if wanted != every_s:
             st.rerun()
 
     # Streamlit names a fragment by its function's name and its place, not by the key. Without this, a refresh that one
@@ -63,6 +70,8 @@ class Told:
     """What the page says of one version of a run."""
 
     version: int
+    held: bool
+    """Whether the store cannot be written."""
     at_ns: int
     state: str
     counts: str
@@ -100,14 +109,18 @@ class Derived:
         self._runs: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()  # protects the dict of runs; never held while something is made
 
-    def told(self, run: Run, *, now_ns: int) -> Told:
-        """The words and figures of this version; while it goes on and nothing happens, at most 0.2 s old."""
+    def told(self, run: Run, *, now_ns: int, held: bool = False) -> Told:
+        """The words and figures of this version; while it goes on and nothing happens, at most 0.2 s old.
+
+        `held`: whether the store cannot be written, so that a run that goes on waits for it.
+        """
+        held = held and not run.ended
         kept = self._of(run)
         with kept.lock:
             told = kept.told
             fresh = told is not None and (run.ended or now_ns - told.at_ns < TICK_NS)
-            if told is None or told.version != run.version or not fresh:
-                told = kept.told = _tell(run, now_ns)
+            if told is None or (told.version, told.held) != (run.version, held) or not fresh:
+                told = kept.told = _tell(run, now_ns, held=held)
             return told
 
     def rows(self, run: Run, *, order: Order, only: Filter) -> Rows:
@@ -130,14 +143,15 @@ class Derived:
             return kept
 
 
-def _tell(run: Run, now_ns: int) -> Told:
+def _tell(run: Run, now_ns: int, *, held: bool) -> Told:
     metrics = measure(run, now_ns=None if run.ended else now_ns)
     return Told(
         version=run.version,
+        held=held,
         at_ns=now_ns,
-        state=wording.run_state(run),
-        counts=wording.counts_sentence(run, now_ns=now_ns),
-        sentence=wording.run_sentence(run, metrics),
+        state=store_words.STATE if held else wording.run_state(run),
+        counts=store_words.counts(metrics) if held else wording.counts_sentence(run, now_ns=now_ns),
+        sentence=store_words.held_sentence(run, metrics) if held else wording.run_sentence(run, metrics),
         figures=tuple(wording.figures(run, metrics)),
         answered=metrics.answered,
         failed=metrics.failed,

@@ -1,10 +1,13 @@
-"""The settings that most people leave alone: what is asked of the model, the run's own limits, its caps, its name.
+"""The settings as controls: those that most people leave alone, and those under which a run can go on.
 
-Comes in: what `session` remembers of the form. Goes out: its controls; their values are read from `session` by whoever
-starts the run. A field left empty says in its placeholder what then holds.
+Comes in: what `session` remembers of the form, or of a run that is to go on: under other keys, by what stands before
+them. Goes out: controls; their values are read from `session` by whoever starts the run. A field left empty says in its
+placeholder what then holds.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -18,7 +21,8 @@ MOST_USD = 1_000_000.0
 def draw_more() -> None:
     """All of them, one below the other."""
     _answers()
-    _limits()
+    _attempts()
+    _limits(_weight)
     _caps()
     _answers_there()
     st.text_input("Name of the run", key="run_name", persist_state="session")
@@ -33,12 +37,38 @@ def draw_more() -> None:
         )
 
 
+def draw_to_go_on(under: str) -> None:
+    """Those under which a run that has answers can go on: what these answers were given to stays."""
+    model_field(under)
+    _attempts(under)
+    _limits(under=under)
+    _caps(under)
+    _identical_once(under)
+
+
+def model_field(under: str = "") -> None:
+    """The model: any for those who may send to any, else one of those on offer."""
+    free = door.person().role == "admin"
+    offered = ["sandbox", *house.settings().models]
+    chosen = session.form(under)["model"]
+    st.selectbox(
+        "Model",
+        offered if chosen in offered or not chosen else [*offered, chosen],
+        key=f"{under}model",
+        accept_new_options=free,
+        help="The sandbox, which needs no key and simulates its answers, or "
+        + ("provider:name as pydantic-ai spells it." if free else "one of the models that an admin offers."),
+        persist_state="session",
+    )
+
+
 def chooses_who_sees() -> bool:
     """Whether there is anybody from whom a run could be kept."""
     return door.has_login() and house.library().shelf is not None
 
 
 def _answers() -> None:
+    """What an answer depends on."""
     st.text_area(
         "Instructions",
         key="instructions",
@@ -60,16 +90,6 @@ def _answers() -> None:
             placeholder="the model's own",
             persist_state="session",
         )
-        st.number_input(
-            "Timeout, seconds",
-            0.1,
-            MOST_TIMEOUT_S,
-            None,
-            step=1.0,
-            format="%g",
-            key="timeout_s",
-            persist_state="session",
-        )
     with other:
         st.number_input(
             "Max output tokens",
@@ -81,52 +101,74 @@ def _answers() -> None:
             placeholder="the model's own",
             persist_state="session",
         )
-        st.number_input("Retries", 0, MOST_RETRIES, None, step=1, key="retries", persist_state="session")
+
+
+def _attempts(under: str = "") -> None:
+    """How an answer is asked for."""
+    one, other = st.columns(2)
+    with one:
+        st.number_input(
+            "Timeout, seconds",
+            0.1,
+            MOST_TIMEOUT_S,
+            None,
+            step=1.0,
+            format="%g",
+            key=f"{under}timeout_s",
+            persist_state="session",
+        )
+    with other:
+        st.number_input("Retries", 0, MOST_RETRIES, None, step=1, key=f"{under}retries", persist_state="session")
     st.selectbox(
         "Stream the answers",
         list(session.STREAM_CHOICES),
-        key="stream",
+        key=f"{under}stream",
         help="Streaming shows the time to the first token; it costs more of this machine's time a call.",
         persist_state="session",
     )
 
 
-def _limits() -> None:
-    """What this run may use of its account's quota; never more than the account allows."""
+def _limits(beside: Callable[[], None] | None = None, *, under: str = "") -> None:
+    """What this run may use of its account's quota; never more than the account allows. `beside` draws one more."""
     st.toggle(
         "Auto max_workers, up to the slider",
-        key="auto_workers",
+        key=f"{under}auto_workers",
         help="max_workers is then a ceiling: the calls in flight follow what the quota and the latency can use.",
         persist_state="session",
     )
     one, other = st.columns(2)
     with one:
-        _count("Requests a minute", "requests_per_minute", "the account's")
+        _count("Requests a minute", f"{under}requests_per_minute", "the account's")
         _count(
             "Burst",
-            "burst",
+            f"{under}burst",
             "the account's",
             why="Requests that may start at one instant after a quiet while; one second's worth where nothing is set.",
         )
     with other:
-        _count("Tokens a minute", "tokens_per_minute", "the account's", why="Input and output together.")
-        st.number_input(
-            "Weight",
-            1,
-            MOST_WEIGHT,
-            None,
-            step=1,
-            key="weight",
-            help="This run's share beside others on the same account. More than 1 only where fanout.toml allows it.",
-            persist_state="session",
-        )
+        _count("Tokens a minute", f"{under}tokens_per_minute", "the account's", why="Input and output together.")
+        if beside is not None:
+            beside()
 
 
-def _caps() -> None:
+def _weight() -> None:
+    st.number_input(
+        "Weight",
+        1,
+        MOST_WEIGHT,
+        None,
+        step=1,
+        key="weight",
+        help="This run's share beside others on the same account. More than 1 only where fanout.toml allows it.",
+        persist_state="session",
+    )
+
+
+def _caps(under: str = "") -> None:
     """Where the run pauses and asks."""
     one, other = st.columns(2)
     with one:
-        _count("Cap in tokens", "cap_tokens", "no cap", why="The run pauses there and asks; nothing is lost.")
+        _count("Cap in tokens", f"{under}cap_tokens", "no cap", why="The run pauses there and asks; nothing is lost.")
     with other:
         st.number_input(
             "Cap in dollars",
@@ -135,7 +177,7 @@ def _caps() -> None:
             None,
             step=1.0,
             format="%g",
-            key="cap_usd",
+            key=f"{under}cap_usd",
             placeholder="no cap",
             help="The run pauses there and asks; nothing is lost. It needs a model whose price is known.",
             persist_state="session",
@@ -152,9 +194,13 @@ def _answers_there() -> None:
             "no call, no quota slot. Looked for in the runs that you may see; each such row names its run.",
             persist_state="session",
         )
+    _identical_once()
+
+
+def _identical_once(under: str = "") -> None:
     st.toggle(
         "Identical prompts once",
-        key="identical_once",
+        key=f"{under}identical_once",
         help="A prompt that stands in the list several times is sent once, and all of them take its answer.",
         persist_state="session",
     )

@@ -109,9 +109,10 @@ def prepare_form(*, ceiling: int, visibility: Visibility) -> None:
         st.session_state["max_workers"] = ceiling
 
 
-def form() -> Mapping[str, Any]:
-    """The values of the form's controls, by key."""
-    return {key: st.session_state.get(key, first) for key, first in (*_FORM.items(), ("max_workers", FEW_WORKERS))}
+def form(under: str = "") -> Mapping[str, Any]:
+    """The values of the form's controls, by key. `under`: what stands before the keys, where it is not the form's."""
+    firsts = (*_FORM.items(), ("max_workers", FEW_WORKERS))
+    return {key: st.session_state.get(f"{under}{key}", first) for key, first in firsts}
 
 
 def visibility() -> Visibility:
@@ -125,30 +126,31 @@ def fill_form(batch: Batch, *, text: str | None, mode: Mode) -> None:
     put_in_editors(batch.prompts, text=text, mode=mode)
 
 
-def fill_settings(batch: Batch) -> None:
-    """The form's settings as in this batch. From a callback, or before the form is drawn."""
+def fill_settings(batch: Batch, *, under: str = "") -> None:
+    """The form's settings as in this batch, under the same keys as `form`. From a callback, or before it is drawn."""
     stream = next(word for word, value in STREAM_CHOICES.items() if value is batch.stream)
-    st.session_state.update(
-        model=batch.model,
-        instructions=batch.instructions or "",
-        temperature=batch.temperature,
-        max_output_tokens=batch.max_output_tokens,
-        timeout_s=float(batch.timeout_s),
-        retries=batch.retries,
-        stream=stream,
-        run_name=batch.name or "",
-        max_workers=batch.max_workers,
-        auto_workers=batch.auto_workers,
-        requests_per_minute=batch.requests_per_minute,
-        tokens_per_minute=batch.tokens_per_minute,
-        burst=batch.burst,
-        weight=batch.weight,
-        cap_tokens=batch.cap_tokens,
-        cap_usd=None if batch.cap_usd is None else float(batch.cap_usd),
-        reuse_answers=batch.reuse_answers,
-        identical_once=batch.identical_once,
-    )
-    if batch.sandbox is not None:
+    values = {
+        "model": batch.model,
+        "instructions": batch.instructions or "",
+        "temperature": batch.temperature,
+        "max_output_tokens": batch.max_output_tokens,
+        "timeout_s": float(batch.timeout_s),
+        "retries": batch.retries,
+        "stream": stream,
+        "run_name": batch.name or "",
+        "max_workers": batch.max_workers,
+        "auto_workers": batch.auto_workers,
+        "requests_per_minute": batch.requests_per_minute,
+        "tokens_per_minute": batch.tokens_per_minute,
+        "burst": batch.burst,
+        "weight": batch.weight,
+        "cap_tokens": batch.cap_tokens,
+        "cap_usd": None if batch.cap_usd is None else float(batch.cap_usd),
+        "reuse_answers": batch.reuse_answers,
+        "identical_once": batch.identical_once,
+    }
+    st.session_state.update({f"{under}{key}": value for key, value in values.items()})
+    if batch.sandbox is not None and not under:
         put_in_profile_form(batch.sandbox)
 
 

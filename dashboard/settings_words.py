@@ -1,13 +1,14 @@
 """A run's settings in words: their names as the form has them, their values as one would say them.
 
-Comes in: a `Run`, or the settings in which two differ. Goes out: plain text (escape it where it is shown: instructions
-and names were written by people). Knows no page.
+Comes in: a `Run`, the settings in which two differ, or those under which one goes on. Goes out: plain text (escape it
+where it is shown: instructions and names were written by people). Knows no page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from os.path import commonprefix
 
 from dashboard.units import duration, money, percent
@@ -90,28 +91,53 @@ class Told:
 def differing(settings: Iterable[Setting], *, a: Run, b: Run) -> Iterator[Told]:
     """The settings in which two runs differ; long texts from where they part."""
     for each in settings:
-        of_a, of_b = (_value(each.name, value, run) for value, run in ((each.a, a), (each.b, b)))
+        of_a, of_b = (_value(each.name, value, run.batch.model) for value, run in ((each.a, a), (each.b, b)))
         if max(len(of_a), len(of_b)) > MOST_CHARACTERS:
             of_a, of_b = _parted(of_a, of_b)
         yield Told(name=setting_name(each.name), a=of_a, b=of_b)
 
 
 def settings_of(run: Run) -> Iterator[tuple[str, str]]:
-    """A run's settings by name, those left alone out, but never the model and max_workers."""
+    """A run's settings by name, those left alone out, but never the model and max_workers.
+
+    Where it went on under another, all the values it had, in order.
+    """
+    model = run.batch.model
     for field in fields(Batch):
         if field.name in ("prompts", "sandbox"):
             continue
-        value: object = getattr(run.batch, field.name)
-        if field.name == "max_workers":
-            value = _had(run)
-        if field.name in ("model", "max_workers") or value != field.default:
-            yield setting_name(field.name), _value(field.name, value, run)
+        had = run.had(field.name)
+        if field.name in ("model", "max_workers") or had != (field.default,):
+            yield setting_name(field.name), _value(field.name, had, model)
     if run.batch.sandbox is not None:
         for profile_field in fields(SandboxProfile):
             value = getattr(run.batch.sandbox, profile_field.name)
             if value != profile_field.default:
                 name = f"sandbox.{profile_field.name}"
-                yield setting_name(name), _value(name, value, run)
+                yield setting_name(name), _value(name, value, model)
+
+
+def moved_on(before: Batch, after: Batch) -> str | None:
+    """The settings in which a run goes on otherwise: Timeout 2 min instead of 1 min, Retries 5 instead of 2.
+
+    max_workers is none of them: it moves at any time, and the chart shows it.
+    """
+    names = [field.name for field in fields(Batch) if field.name not in ("prompts", "sandbox", "max_workers")]
+    said = [
+        f"{setting_name(name)} {now} instead of {was}"
+        for name in names
+        if (now := _value(name, getattr(after, name), after.model))
+        != (was := _value(name, getattr(before, name), before.model))
+    ]
+    return ", ".join(said) or None
+
+
+def went_on(run: Run) -> Iterator[str]:
+    """A line for each stretch that went on under other settings than the one before it."""
+    for before, after in pairwise(run.stretches):
+        moved = moved_on(before.batch, after.batch)
+        if moved is not None:
+            yield f"{'Resumed' if after.purpose == 'resume' else 'Sent again'} with {moved}."
 
 
 def setting_name(name: str) -> str:
@@ -119,22 +145,14 @@ def setting_name(name: str) -> str:
     return _NAMES.get(name, name)
 
 
-def _had(run: Run) -> tuple[int, ...]:
-    had = [run.batch.max_workers]
-    for step in run.limits:
-        if step.value != had[-1]:
-            had.append(step.value)
-    return tuple(had)
-
-
-def _value(name: str, value: object, run: Run) -> str:
+def _value(name: str, value: object, model: str) -> str:
     short = name.removeprefix("sandbox.")
     if value is None:
-        if name.startswith("sandbox.") and run.batch.model != "sandbox":
+        if name.startswith("sandbox.") and model != "sandbox":
             return "no sandbox"
         return _UNSET.get(name, "no limit")
     if isinstance(value, tuple):
-        return _moved([f"{each:,}" for each in value])
+        return _moved([_value(name, each, model) for each in value])
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):

@@ -39,7 +39,8 @@ def start(
 
 def resume(person: Person, opened: Opened, *, changes: Mapping[str, Any] | None = None) -> LiveRun:
     """Send, as this person, what has no answer, with these settings changed."""
-    check(person, opened.run.snapshot().batch.model, offered=house.settings().models)
+    model = (changes or {}).get("model") or opened.run.snapshot().batch.model
+    check(person, model, offered=house.settings().models)
     return house.library().resume(person, opened.row.run_id, changes=changes)
 
 

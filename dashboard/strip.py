@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import door, elements, form_filling, house, session, sharing, starting
+from dashboard import door, elements, form_filling, house, resume_form, session, sharing
 from dashboard.cap_words import go_on_label, waits_for_the_day
 from dashboard.live import Told
 from dashboard.quota_words import auto_words
@@ -50,14 +50,9 @@ def _drive(opened: Opened, run: Run) -> None:
         else:
             elements.quiet("Driven by another process")
             st.button("Ask it to stop", key="strip_stop", on_click=_ask_to_stop, args=(opened.row.run_id,))
-    elif unanswered(run):
+    elif resume_form.unanswered(run):
         _workers_of_next(opened, run)
-        _again(opened, run)
-
-
-def unanswered(run: Run) -> int:
-    """How many prompts have no answer."""
-    return sum(1 for call in run.calls if call.status != "answered")
+        resume_form.draw(opened, run)
 
 
 def _workers(live_run: LiveRun, run: Run) -> None:
@@ -111,32 +106,6 @@ def _ask_to_stop(run_id: str) -> None:
     try:
         house.library().stop(door.person(), run_id)
         session.say("Asked: the process that drives this run starts nothing further within a second or two.")
-    except FanoutError as exc:
-        session.say(str(exc))
-
-
-def _again(opened: Opened, run: Run) -> None:
-    verb = "Resume" if run.stop_reason == "interrupted" else "Retry"
-    st.button(
-        f"{verb} {unanswered(run):,} unanswered",
-        key="retry_failed",
-        type="primary",
-        on_click=_go_on_with,
-        args=(opened,),
-    )
-
-
-def _go_on_with(opened: Opened) -> None:
-    """Send what has no answer, with max_workers as the slider says."""
-    run = opened.run.snapshot()
-    if not run.ended:
-        return  # this click was delivered before
-    session.unsay()
-    moved = None if opened.live is not None else session.slid("strip_workers")
-    changes = {"max_workers": moved} if moved is not None and moved != workers_wanted(run) else None
-    try:
-        starting.resume(door.person(), opened, changes=changes)
-        session.await_change(run.version)
     except FanoutError as exc:
         session.say(str(exc))
 

@@ -22,6 +22,7 @@ from dashboard import (
     naming,
     pages,
     results,
+    resume_form,
     session,
     starting,
     strip,
@@ -39,6 +40,7 @@ from dashboard.quota_words import (
     sharing,
     weight_moves,
 )
+from dashboard.settings_words import went_on
 from fanout.errors import FanoutError
 from fanout.library import Opened, Watched
 from fanout.live import LiveRun
@@ -83,12 +85,13 @@ def _draw(run_id: str) -> float | None:
     run, now_ns = opened.run.snapshot(), opened.run.now_ns()
     baseline = house.library().baseline_of(door.person(), run_id)
     measured = None if baseline is None else baseline.snapshot()
-    told = derived.told(run, now_ns=now_ns)
+    trouble = None if run.ended else opened.run.trouble
+    told = derived.told(run, now_ns=now_ns, held=trouble is not None)
     naming.draw_heading(opened)
     strip.draw(opened, run, told)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width="stretch", gap="xxsmall"):
-            _sentences(opened, run, told, baseline, measured)
+            _sentences(opened, run, told, trouble, baseline, measured)
         by_row = _rows_or_lanes(run)
     _quota(opened.live, run)
     _gantt(run, measured, now_ns, by_row=by_row)
@@ -104,14 +107,21 @@ def _draw(run_id: str) -> float | None:
 # The sentence and the chart
 
 
-def _sentences(opened: Opened, run: Run, told: Told, baseline: Watched | None, measured: Run | None) -> None:
-    for problem in (session.said(), opened.run.trouble):
+def _sentences(
+    opened: Opened, run: Run, told: Told, trouble: str | None, baseline: Watched | None, measured: Run | None
+) -> None:
+    for problem in (session.said(), trouble):
         if problem is not None:
             elements.wrong(problem)
     elements.sentence(told.sentence)
     twice = wording.billed_twice(run)
     if twice is not None:
         elements.quiet(twice)
+    for line in went_on(run):
+        elements.quiet(line)
+    if run.ended and opened.may_drive and may_start(door.person()) and resume_form.unanswered(run):
+        plan = resume_form.plan_of(run)
+        (elements.wrong if plan.is_wrong else elements.quiet)(plan.words)
     if not opened.may_drive:
         elements.quiet(f"This run is {opened.row.owner_name}'s: you can look at it, and duplicate it.")
     if opened.row.imported:
@@ -212,7 +222,7 @@ def _actions(opened: Opened, run: Run, baseline: Watched | None) -> None:
     if not run.ended or not may_start(door.person()):
         return
     with st.container(horizontal=True, vertical_alignment="center", key="actions"):
-        if opened.may_drive and run.baseline_of is None and (baseline is not None or not strip.unanswered(run)):
+        if opened.may_drive and run.baseline_of is None and (baseline is not None or not resume_form.unanswered(run)):
             _measure(run, baseline)
         pages.link_to_compare(run.run_id, "Compare with another run")
 

@@ -115,14 +115,18 @@ class Batch:
         return values
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
-        """This batch with some settings changed, given as `as_json` writes them. Raises BadInput on any other."""
+        """This batch with some settings changed, given as `as_json` writes them. Raises BadInput on any other.
+
+        With another model than the sandbox, the sandbox's profile goes.
+        """
         if not changes:
             return self
         known = {field.name for field in fields(self)} - {"prompts"}
         for name in changes:
             if name not in known:
                 raise BadInput(f"a run can go on with other settings, but {name!r} is none of them")
-        return self.from_json({**self.as_json(), **changes})
+        profile = {} if changes.get("model", "sandbox") == "sandbox" else {"sandbox": None}
+        return self.from_json({**self.as_json(), **profile, **changes})
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

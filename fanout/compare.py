@@ -26,8 +26,8 @@ Answers = Literal["same", "changed", "only_a", "only_b", "neither"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A setting that differs. `max_workers` is every value it had, in order; a field of the sandbox's profile is named
-    `sandbox.seed`, and None where the run had no sandbox."""
+    """A setting that differs: its value, or a tuple of all it had, in order, where a run went on under another; of
+    `max_workers` always a tuple. A field of the sandbox's profile is named `sandbox.seed`, None without a sandbox."""
 
     name: str
     a: object
@@ -177,10 +177,8 @@ def _settings(a: Run, b: Run) -> Iterator[Setting]:
 
 
 def _setting(run: Run, name: str) -> object:
-    if name != "max_workers":
-        return getattr(run.batch, name)
-    had = [run.batch.max_workers, *(step.value for step in run.limits)]
-    return (had[0], *(now for before, now in pairwise(had) if now != before))
+    had = run.had(name)
+    return had if len(had) > 1 or name == "max_workers" else had[0]
 
 
 def _profiles(a: Batch, b: Batch) -> Iterator[Setting]:

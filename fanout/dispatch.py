@@ -106,8 +106,7 @@ class Dispatch:
 
     def rejoin(self, run: Run, admitted: Admitted, at_ns: int) -> None:
         """The same of a run with a past: what it used counts against its caps."""
-        if run.run_id in self._turns:
-            self.leave(run.run_id)
+        self.leave(run.run_id)
         self.join(run.run_id, run.batch, admitted, at_ns)
         if run.weight != run.batch.weight:
             self._turns[run.run_id].move_weight(min(run.weight, admitted.limits.max_weight), at_ns)
@@ -126,7 +125,9 @@ class Dispatch:
 
     def leave(self, run_id: str) -> None:
         """The run is forgotten."""
-        self._turns.pop(run_id).leave()
+        turns = self._turns.pop(run_id, None)
+        if turns is not None:
+            turns.leave()
 
     def turns(self, run_id: str) -> Turns:
         """The run's turns."""

@@ -138,23 +138,22 @@ class Engine:
         The run may be one of the store's whose process has ended. `changes`: settings that are others from here on, by
         field of `Batch`, as JSON. Raises BadInput, with nothing sent, while it goes on, or where it cannot be.
         """
-        live = self.find(run_id) or self._revive(run_id, by)
+        live = self.find(run_id) or self._revive(run_id)
         self._again(live, changes=changes, by=by)
         return live
 
-    def _revive(self, run_id: str, by: Person) -> LiveRun:
-        """A run of the store becomes one of this engine's."""
+    def _revive(self, run_id: str) -> LiveRun:
+        """A run of the store becomes one of this engine's; its caller and its turns come with its next stretch.
+
+        They are then of the settings asked for: those that it had may be refused by now.
+        """
         claimed = self._store.claim(run_id)
         record = Record.read_back(claimed.events, claimed.journal)
-        run = record.now()
-        caller = self._caller_for(run.batch, self._clock)
-        admitted = self._dispatch.admit(run.batch, by=by, owner_id=run.user_id)
         with self._lock, self._dispatch.together:
             self._check_open()
             if (found := self._runs.find(run_id)) is not None:
                 return found  # somebody else of this process asked at the same time
-            live = self._runs.add(self._live(record), caller)
-            self._dispatch.rejoin(run, admitted, self._clock.now_ns())
+            live = self._runs.add(self._live(record))
             self._forget_oldest()
         return live
 
@@ -282,9 +281,10 @@ class Engine:
         with self._lock:
             self._check_open()
             calls = self._runs.unanswered(live)
+            known = self._runs.callers.get(live.run_id)
         run = live.record.now()
         changed = replace(run, batch=run.batch.changed(changes or {}))
-        caller = self._caller_for(changed.batch, self._clock) if changes else self._runs.callers[live.run_id]
+        caller = self._caller_for(changed.batch, self._clock) if known is None or changes else known
         admitted = self._dispatch.admit(changed.batch, by=by, owner_id=run.user_id)
         if not calls:
             return 0
@@ -292,7 +292,7 @@ class Engine:
         with self._lock, self._dispatch.together:
             self._check_open()
             calls = self._runs.unanswered(live)
-            if changes:
+            if caller is not known:
                 self._runs.callers[live.run_id] = caller
                 self._dispatch.rejoin(changed, admitted, self._clock.now_ns())
             purpose: ev.Purpose = "resume" if run.stop_reason == "interrupted" else "retry"

@@ -147,6 +147,7 @@ class Fold:
                 began_ns=event.at_ns,
                 max_workers=event.max_workers,
                 calls=event.calls,
+                batch=self._batch,
             )
         )
         for index in event.calls:

@@ -256,7 +256,7 @@ class Library:
         live = self.engine.resume(run_id, changes=changes, by=person)
         if self._reading is not None:
             self._reading.forget(run_id)
-        self._audit(person, "resumed", run_id, None)
+        self._audit(person, "resumed", run_id, ", ".join(changes or ()) or None)
         return live
 
     def today(self, person: Person) -> tuple[Today, Today] | None:
@@ -288,14 +288,17 @@ class Library:
             self._reading.forget(run_id)
 
     def baseline_of(self, person: Person, run_id: str) -> Watched | None:
-        """The newest run that measures this one's speed-up, if this person may see it."""
-        for live in self.engine.runs():
-            if live.record.now().baseline_of == run_id and self._sees(person, live):
-                return live
-        if self.shelf is None or self._reading is None:
+        """The newest run that measures this one's speed-up, if this person may see it; none while the store is lost."""
+        try:
+            for live in self.engine.runs():
+                if live.record.now().baseline_of == run_id and self._sees(person, live):
+                    return live
+            if self.shelf is None or self._reading is None:
+                return None
+            row = self.shelf.baseline(person, run_id)
+            return None if row is None else self._reading.run(row.run_id)
+        except StoreLost:
             return None
-        row = self.shelf.baseline(person, run_id)
-        return None if row is None else self._reading.run(row.run_id)
 
     def audited(self, person: Person, *, words: str = "", offset: int = 0, limit: int = 100) -> Told:
         """Who did what, the newest first, for admins. Raises NotAllowed for anybody else."""

@@ -207,9 +207,24 @@ def wall_ns(run: Run, *, now_ns: int | None = None) -> int:
     for stretch in run.stretches:
         ended_ns = stretch.ended_ns
         if ended_ns is None:
-            ended_ns = _last_stamp_ns(run) if now_ns is None else now_ns
+            ended_ns = last_stamp_ns(run) if now_ns is None else now_ns
         total_ns += max(0, ended_ns - stretch.began_ns)
     return total_ns
+
+
+def last_stamp_ns(run: Run) -> int:
+    """The latest instant that the run tells of, on its own clock."""
+    stamps = [run.opened_ns]
+    stamps.extend(stretch.began_ns for stretch in run.stretches[-1:])
+    stamps.extend(stretch.ended_ns for stretch in run.stretches if stretch.ended_ns is not None)
+    for told in (run.limits, run.quota, run.weights, run.holds, run.lags):
+        stamps.extend(each.at_ns for each in told[-1:])
+    for call in run.calls:
+        stamps.extend(call.ended_ns[-1:])
+        for last in call.attempts[-1:]:
+            known = (last.started_ns, last.sent_ns, last.first_token_ns, last.ended_ns)
+            stamps.extend(at_ns for at_ns in known if at_ns is not None)
+    return max(stamps)
 
 
 def percentile(ordered: list[int], share: float) -> int | None:
@@ -302,17 +317,6 @@ def _held(run: Run) -> Iterator[_Held]:
 
 def _one_worker(run: Run) -> bool:
     return all(step.value == 1 for step in run.limits)
-
-
-def _last_stamp_ns(run: Run) -> int:
-    """The latest instant that the run tells of."""
-    stamps = [run.opened_ns, *(step.at_ns for step in run.limits), *(hold.at_ns for hold in run.holds)]
-    for call in run.calls:
-        stamps += call.ended_ns[-1:]
-        if call.attempts:
-            last = call.attempts[-1]
-            stamps += [at_ns for at_ns in (last.started_ns, last.sent_ns, last.first_token_ns, last.ended_ns) if at_ns]
-    return max(stamps)
 
 
 def _retries(call: Call) -> int:

@@ -24,10 +24,11 @@ class Remembered:
     def __len__(self) -> int:
         return len(self._runs)
 
-    def add(self, live: LiveRun, caller: Caller) -> LiveRun:
-        """Remember it."""
+    def add(self, live: LiveRun, caller: Caller | None = None) -> LiveRun:
+        """Remember it; its caller may come with its next stretch."""
         self._runs[live.run_id] = live
-        self.callers[live.run_id] = caller
+        if caller is not None:
+            self.callers[live.run_id] = caller
         return live
 
     def find(self, run_id: str) -> LiveRun | None:
@@ -47,7 +48,7 @@ class Remembered:
         """Whether it was remembered, and did not go on."""
         if run_id in self.going or self._runs.pop(run_id, None) is None:
             return False
-        del self.callers[run_id]
+        self.callers.pop(run_id, None)
         return True
 
     def unanswered(self, live: LiveRun) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Literal
 
 from fanout import events as ev
@@ -133,6 +133,8 @@ class Stretch:
     began_ns: int
     max_workers: int
     calls: tuple[int, ...]
+    batch: Batch
+    """The settings that held in it."""
     ended_ns: int | None = None
     reason: ev.StopReason | None = None
 
@@ -266,6 +268,14 @@ class Run:
     def ended(self) -> bool:
         """Whether nothing is going on."""
         return self.state == "ended"
+
+    def had(self, setting: str) -> tuple[object, ...]:
+        """The values that a setting of its batch had, in order: one, unless the run went on under another."""
+        if setting == "max_workers" and self.limits:
+            values = [step.value for step in self.limits]
+        else:
+            values = [getattr(batch, setting) for batch in (*(each.batch for each in self.stretches), self.batch)]
+        return (values[0], *(now for before, now in pairwise(values) if now != before))
 
     def results(self) -> tuple[Result, ...]:
         """Of every call that has ended, in input order."""

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import re
 import signal
@@ -13,9 +14,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dashboard import announce
 from dashboard.guard import inline_script_hashes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,8 +95,7 @@ def _await_up(port: int) -> None:
 def test_the_command_serves_the_page_on_this_machine_and_ends_when_told(elsewhere: bool, tmp_path: Path) -> None:
     port = _free_port()
     with _started(tmp_path if elsewhere else ROOT, port) as child:
-        said = _until_said(child, f"http://127.0.0.1:{port}")
-        assert "Network URL" not in said
+        assert _until_said(child, str(port)) == f"Fanout answers at http://127.0.0.1:{port}\n"
         _await_up(port)
         health = _get(port, "/health")
         assert (health.status, json.loads(health.body)) == (200, {"status": "ok", "runs_going": 0})
@@ -109,9 +111,42 @@ def test_the_command_serves_the_page_on_this_machine_and_ends_when_told(elsewher
 def test_an_address_that_other_machines_reach_is_refused_at_the_start(tmp_path: Path) -> None:
     with _started(tmp_path, _free_port(), "--server.address", "0.0.0.0") as child:
         said = child.communicate(timeout=UP_WITHIN_S)[0]
-    assert "Fanout did not start: server.address is 0.0.0.0" in said
+    assert said.startswith("Fanout did not start: server.address is 0.0.0.0")
     assert "FANOUT_INSECURE=1" in said
+    assert said.count("\n") == 1, "the sentence is all there is"
     assert child.returncode != 0
+
+
+def test_a_store_that_cannot_be_opened_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "fanout.db").write_text("no database")
+    with _started(tmp_path, _free_port(), FANOUT_DATA_DIR=str(tmp_path)) as child:
+        said = child.communicate(timeout=UP_WITHIN_S)[0]
+    assert re.fullmatch(r"Fanout did not start: the store .*fanout\.db cannot be opened: .*\n", said)
+    assert child.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("address", "more", "says"),
+    [
+        ("127.0.0.1", {}, "http://127.0.0.1:8501"),
+        ("::1", {"base": "/fan"}, "http://[::1]:8501/fan"),
+        (None, {}, "http://localhost:8501, and at every address of this machine"),
+        ("0.0.0.0", {"https": True}, "https://localhost:8501, and at every address of this machine"),
+        ("127.0.0.1", {"origin": "https://fanout.example", "base": "/fan"}, "https://fanout.example/fan"),
+    ],
+)
+def test_the_terminal_says_where_to_open_it(address: str | None, more: dict[str, Any], says: str) -> None:
+    given: dict[str, Any] = {"base": "", "https": False, **more}
+    assert announce.answers_at(address, 8501, **given) == f"Fanout answers at {says}"
+
+
+def test_what_else_the_server_has_to_say_is_said() -> None:
+    quiet = announce.RefusalsAreSentences()
+    other = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "Traceback ...\nZeroDivisionError", (), None)
+    assert quiet.filter(other)
+    assert other.getMessage() == "Traceback ...\nZeroDivisionError"
+    last = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "Application startup failed. Exiting.", (), None)
+    assert quiet.filter(last)
 
 
 def test_secrets_that_cannot_be_read_do_not_open_the_door(tmp_path: Path) -> None:

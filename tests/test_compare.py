@@ -16,7 +16,7 @@ from fanout.clock import seconds
 from fanout.compare import Comparison, Pair, Setting, compare
 from fanout.fold import fold
 from fanout.metrics import measure, wall_ns
-from fanout.run import Run
+from fanout.run import Run, Step, Stretch
 from fanout.sandbox.profile import SandboxProfile
 from tests.runs import history, make_run
 
@@ -43,7 +43,8 @@ def runs(draw: st.DrawFn) -> Run:
 def said(*outputs: str | None, prompts: Sequence[str] | None = None, **batch: Any) -> Run:
     """A run that answered so, None for a failure; a second a call."""
     texts = prompts or [f"p{index}" for index in range(len(outputs))]
-    history_of = list(history(prompts=texts, failing=[at for at, output in enumerate(outputs) if output is None]))
+    failing = [at for at, output in enumerate(outputs) if output is None]
+    history_of = list(history(prompts=texts, failing=failing, max_workers=batch.get("max_workers", 8)))
     opened = history_of[0]
     assert isinstance(opened, ev.RunOpened)
     history_of[0] = replace(opened, batch=replace(opened.batch, **batch))
@@ -51,6 +52,23 @@ def said(*outputs: str | None, prompts: Sequence[str] | None = None, **batch: An
         if isinstance(event, ev.Succeeded):
             history_of[place] = replace(event, output=outputs[event.call] or "")
     return fold(history_of)
+
+
+def went_on(run: Run, changes: dict[str, Any]) -> Run:
+    """The same run after another stretch under these settings, in which nothing was answered."""
+    batch = run.batch.changed(changes)
+    end_ns = max(stretch.ended_ns or 0 for stretch in run.stretches)
+    stretch = Stretch(
+        number=len(run.stretches),
+        purpose="retry",
+        began_ns=end_ns,
+        ended_ns=end_ns,
+        max_workers=batch.max_workers,
+        calls=(),
+        batch=batch,
+    )
+    step = Step(at_ns=end_ns, value=batch.max_workers)
+    return replace(run, batch=batch, stretches=(*run.stretches, stretch), limits=(*run.limits, step))
 
 
 def differ(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, object, object]]:
@@ -219,6 +237,14 @@ def test_the_sandbox_is_told_apart_field_by_field_and_no_profile_is_the_default_
 def test_max_workers_is_every_value_it_had() -> None:
     found = compare(make_run(n=30), make_run(n=30, limits=[(0.5, 12), (1.0, 3)])).settings
     assert found == (Setting(name="max_workers", a=(8,), b=(8, 12, 3)),)
+
+
+def test_a_run_that_went_on_under_other_settings_has_all_it_had() -> None:
+    on = went_on(said("x", None), {"retries": 5, "max_workers": 3})
+    assert compare(said("x", None), on).settings == (
+        Setting(name="max_workers", a=(8,), b=(8, 3)),
+        Setting(name="retries", a=2, b=(2, 5)),
+    )
 
 
 # --- at scale -----------------------------------------------------------------------------------------------------

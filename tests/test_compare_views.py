@@ -12,14 +12,14 @@ from dashboard import palette
 from dashboard.compare_table import Filter, Show, arrange, cells, left_over
 from dashboard.compare_words import numbers, pair_words, phases, signed, verdict
 from dashboard.latency_chart import COLOURS, DASHES, MOST_POINTS, latency_chart
-from dashboard.settings_words import MOST_CHARACTERS, differing, setting_name, settings_of
+from dashboard.settings_words import MOST_CHARACTERS, differing, moved_on, setting_name, settings_of
 from dashboard.units import duration
 from fanout.batch import Batch
 from fanout.compare import Comparison, compare
 from fanout.run import Origin, Run
 from fanout.sandbox.profile import SandboxProfile
 from tests.runs import make_run
-from tests.test_compare import runs, said
+from tests.test_compare import runs, said, went_on
 
 
 def slow_and_fast(n: int = 8, **options: Any) -> Comparison:
@@ -175,6 +175,26 @@ def test_a_run_s_own_settings_leave_out_what_was_left_alone() -> None:
         ("Stream the answers", "yes"),
         ("Sandbox: median time of a further token", "5 ms"),
     ]
+
+
+def test_a_run_that_went_on_under_other_settings_tells_them_in_order() -> None:
+    on = went_on(said("x", None), {"timeout_s": 120.0, "cap_tokens": 500, "max_workers": 3})
+    assert list(settings_of(on)) == [
+        ("Model", "sandbox"),
+        ("max_workers", "8, then 3"),
+        ("Timeout", "1 min, then 2 min"),
+        ("Stream the answers", "yes"),
+        ("Cap in tokens", "no cap, then 500"),
+    ]
+    before, after = (stretch.batch for stretch in on.stretches)
+    assert moved_on(before, after) == "Timeout 2 min instead of 1 min, Cap in tokens 500 instead of no cap"
+    assert moved_on(before, before.changed({"max_workers": 5})) is None
+    ((_, *values),) = [
+        (each.name, each.a, each.b)
+        for each in differing(compare(said("x", None), on).settings, a=on, b=on)
+        if each.name == "Timeout"
+    ]
+    assert values == ["1 min", "1 min, then 2 min"]
 
 
 # --- the table ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit
 
 from dashboard import palette
 
@@ -72,3 +73,12 @@ def test_the_server_is_told_to_stay_on_this_machine_and_to_be_quick() -> None:
     assert CONFIG["client"]["disableDataExport"] is True
     assert CONFIG["client"]["showErrorDetails"] == "none"
     assert CONFIG["browser"]["gatherUsageStats"] is False
+
+
+def test_streamlits_page_still_tells_whether_it_is_connected() -> None:
+    """What look.css goes by: that a page without its server says so stands on an attribute that is not promised."""
+    scripts = (Path(streamlit.__file__).parent / "static" / "static" / "js").glob("index.*.js")
+    (script,) = [text for path in scripts if "data-test-connection-state" in (text := path.read_text(encoding="utf-8"))]
+    assert set(re.findall(r'data-test-connection-state="(\w+)"', CSS)) == {"CONNECTED", "DISCONNECTED_FOREVER"}
+    for state in ("CONNECTED", "DISCONNECTED_FOREVER", "PINGING_SERVER", "CONNECTING"):
+        assert f"=`{state}`" in script, state

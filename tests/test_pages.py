@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import house, strip, watch
+from dashboard import house, resume_form, watch
 from fanout import Batch, Engine
 from fanout.calls import Caller
 from fanout.clock import Clock
@@ -328,7 +328,7 @@ def test_a_click_that_is_delivered_twice_acts_once(engine: Engine, caller: HandC
     retry.click()
     _run(app)
     opened = house.library().find(LOCAL, live.run_id)
-    strip._go_on_with(opened)
+    resume_form.go_on_with(opened)
     assert app.button(key="strip_stop") is not None
     assert len(live.snapshot().stretches) <= 2
     live.cancel()

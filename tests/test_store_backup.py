@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -127,7 +128,7 @@ def _newer(path: Path) -> None:
     ("make", "says"),
     [
         (lambda path: None, "is not there"),
-        (Path.mkdir, "is not there"),
+        (Path.mkdir, "is a folder"),
         (_empty, "no whole backup"),
         (_text, "no backup of a store: file is not a database"),
         (_another_database, "no whole backup"),
@@ -190,3 +191,29 @@ def test_postgresql_is_backed_up_with_its_own_tools(postgres: Postgres, tmp_path
         put_back(url, tmp_path / "copy", replace=True)
     database.close()
     say(url, "SELECT 1")
+
+
+def test_a_backup_for_which_there_is_no_room_leaves_no_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    copy = tmp_path / "copy.db"
+    with Kept(url_of(tmp_path / "store")) as kept:
+        kept.answered()
+        with monkeypatch.context() as patch:
+            patch.setattr("fanout.store.backup.sqlite3.connect", full)
+            with pytest.raises(BadInput, match=r"copy\.db cannot be written: database or disk is full\. Name a file"):
+                back_up(kept.database, copy)
+        assert not copy.exists()
+
+
+def test_a_place_that_may_not_be_written_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", "copy.db")
+
+    with Kept(url_of(tmp_path / "store")) as kept, monkeypatch.context() as patch:
+        patch.setattr("fanout.store.backup.os.open", refuse)
+        with pytest.raises(BadInput, match=r"Permission denied\. Name a file in a folder that you may write to"):
+            back_up(kept.database, tmp_path / "copy.db")

@@ -146,7 +146,10 @@ def test_what_cannot_be_done_is_exit_code_2_and_a_sentence(say: Say, data: Path,
         ("export", run_id, "-", "--format", "nonsense"): "'--format'",
         ("backup", str(tmp_path / "bad")): "is there already",
         ("restore", str(tmp_path / "bad")): "no backup of a store",
-        ("restore", str(tmp_path / "none")): "is not there",
+        ("backup", str(tmp_path)): "is a folder: name a file in it",
+        ("backup", str(tmp_path / "no" / "file")): f"there is no folder {tmp_path / 'no'}. Make it, or name another",
+        ("restore", str(tmp_path / "none")): "is not there: name a file that `backup` wrote",
+        ("restore", str(tmp_path)): "is a folder: name a file that `backup` wrote",
         ("resume", run_id, "--max-workers", "0"): "max_workers must be from 1",
         ("resume", run_id, "--model", "nonsense"): "names no provider",
     }
@@ -155,6 +158,7 @@ def test_what_cannot_be_done_is_exit_code_2_and_a_sentence(say: Say, data: Path,
         assert (code, out) == (2, ""), arguments
         assert says in err
         assert "Traceback" not in err
+        assert "Errno" not in err
 
 
 def test_a_backup_is_restored_after_a_yes(say: Say, data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from fanout.errors import BadInput, Rejected
 from fanout.fold import fold
 from fanout.live import LiveRun
 from fanout.people import LOCAL, Person
+from fanout.quota.limits import Limits
+from fanout.sandbox.profile import SandboxProfile
+from fanout.store.database import url_of
 from tests.hands import WAIT_S
 from tests.stores import Kept, eventually
 
@@ -97,8 +101,6 @@ def test_an_interrupted_run_is_gone_on_with_as_a_resume(database_url: str) -> No
     ],
 )
 def test_another_list_takes_the_answers_of_the_same_texts(tmp_path: Any, new: list[str], sent: list[str]) -> None:
-    from fanout.store.database import url_of
-
     with Kept(url_of(tmp_path)) as kept:
         run_id = half(kept, ["a", "b", "c"], answered=2)
         live = kept.library.start(Batch(prompts=new, max_workers=1), carry_from=run_id)
@@ -137,6 +139,41 @@ def test_other_settings_hold_from_there_on(database_url: str) -> None:
         assert other.store.flush(WAIT_S)
         assert fold(other.stored(run_id)).batch == live.batch
         assert other.shelf.find(LOCAL, run_id).model == "openai-chat:other"
+
+
+def test_each_stretch_says_what_held_in_it(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        run_id = half(kept, ["a", "b"], answered=1)
+    with Kept(database_url) as other:
+        live = other.library.resume(LOCAL, run_id, changes={"timeout_s": 5, "requests_per_minute": 600})
+        finish(other, live)
+        told = [(each.batch.timeout_s, each.batch.requests_per_minute) for each in live.snapshot().stretches]
+        assert told == [(60.0, None), (5, 600)]
+
+
+def test_settings_that_are_refused_by_now_do_not_bind_those_asked_for(tmp_path: Path) -> None:
+    url = url_of(tmp_path)
+    with Kept(url) as kept:
+        run_id = half(kept, ["a", "b"], answered=1, requests_per_minute=90)
+    with Kept(url, limits=Limits(requests_per_minute=60)) as other:
+        with pytest.raises(BadInput, match="requests_per_minute must be at most 60"):
+            other.library.resume(LOCAL, run_id)
+        live = other.library.resume(LOCAL, run_id, changes={"requests_per_minute": 30})
+        assert finish(other, live) == ["b"]
+        assert other.callers[-1].count == 1
+        account = live.quota()
+        assert account is not None
+        assert [limit.number for limit in account.own] == [30]
+
+
+def test_another_model_leaves_the_sandbox_s_profile_behind(tmp_path: Path) -> None:
+    with Kept(url_of(tmp_path)) as kept:
+        run_id = half(kept, ["a", "b"], answered=1, sandbox=SandboxProfile(seed=7))
+        live = kept.library.resume(LOCAL, run_id, changes={"model": "openai-chat:other"})
+        assert finish(kept, live) == ["b"]
+        assert live.batch.sandbox is None
+        with pytest.raises(BadInput, match="goes with the model 'sandbox' only"):
+            live.batch.changed({"sandbox": SandboxProfile().as_json()})
 
 
 def test_a_refused_resume_leaves_the_run_as_it_was(database_url: str) -> None:

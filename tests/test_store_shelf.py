@@ -255,7 +255,7 @@ def test_who_did_what_is_written_down(database_url: str) -> None:
         kept.shelf.tag(ANNA, run_id, ("a", "b"))
         kept.shelf.share(ADMIN, run_id, "team")
         kept.library.stop(ANNA, run_id)
-        kept.library.resume(ANNA, run_id)
+        kept.library.resume(ANNA, run_id, changes={"retries": 1, "timeout_s": 9})
         kept.library.delete(ANNA, run_id)
         assert kept.store.flush(WAIT_S)
         lines = asked(database_url, "SELECT user_id, user_name, action, words FROM audit ORDER BY action")
@@ -263,7 +263,7 @@ def test_who_did_what_is_written_down(database_url: str) -> None:
             ("admin", "Ada", "shared", "team"),
             ("anna", "Anna", "deleted", "hers"),
             ("anna", "Anna", "renamed", "hers"),
-            ("anna", "Anna", "resumed", None),
+            ("anna", "Anna", "resumed", "retries, timeout_s"),
             ("anna", "Anna", "started", "1 prompt, sandbox"),
             ("anna", "Anna", "stopped", None),
             ("anna", "Anna", "tagged", "a, b"),

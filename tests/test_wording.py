@@ -90,6 +90,12 @@ def test_running_says_what_is_left() -> None:
     assert said(run, 1200) == "2 of 6 answered, 2 in flight, about 1.8 s to go."
 
 
+def test_running_promises_no_time_while_the_store_holds_it() -> None:
+    held: list[ev.Event] = [ev.HoldChanged(at_ns=ms(1100), held_by="store")]
+    run = run_of(6, answered(0, 0, 1000), answered(1, 0, 1000), started(2, 1000), started(3, 1000), held)
+    assert said(run, 1200) == "2 of 6 answered, 2 in flight, waiting for the store, which could not be written."
+
+
 def test_running_says_what_is_wrong_first() -> None:
     run = run_of(6, failed(0, 0, 1000, LIMIT), started(2, 1000))
     assert said(run, 1200) == (
@@ -485,7 +491,7 @@ def test_the_figures_of_a_run() -> None:
 
 def test_the_figures_of_a_call() -> None:
     run = side_by_side((0, 1000), (0, 3000))
-    shown = wording.call_figures(run.calls[1])
+    shown = wording.call_figures(run, run.calls[1])
     assert shown[0] == Figure(term="Latency", value="3 s", why="Service time: sent to last byte")
     assert next(figure for figure in shown if figure.term == "Cost").value == UNKNOWN
 
@@ -494,3 +500,11 @@ def test_phases_have_words_and_milliseconds() -> None:
     phase = Phase(name="in_flight", start_ns=0, end_ns=1_234_567_890, attempt=1)
     assert (wording.phase("client"), wording.ms(phase)) == ("this machine", "1,235")
     assert wording.ms(replace(phase, end_ns=250_000)) == "0.2"
+
+
+def test_a_cost_that_is_not_there_says_why() -> None:
+    for model, why in (("sandbox", "The sandbox costs nothing"), ("openai:x", "No price of its answers is known")):
+        run = side_by_side((0, 1000), (0, 3000))
+        run = replace(run, batch=replace(run.batch, model=model))
+        for shown in (wording.figures(run, measure(run)), wording.call_figures(run, run.calls[0])):
+            assert [(each.value, each.why) for each in shown if each.term == "Cost"] == [(UNKNOWN, why)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dashboard.figures import why_no_cost
 from dashboard.rows import row_state, title, when
 from dashboard.safe import cut
 from dashboard.units import UNKNOWN, count, counted, duration, money, number
@@ -108,9 +109,7 @@ def _why_no_overlap(row: RunRow) -> str | None:
 
 
 def _why_no_cost(row: RunRow) -> str | None:
-    if row.cost_usd is not None:
-        return None
-    return "The sandbox costs nothing" if row.model == "sandbox" else "No price of its answers is known"
+    return None if row.cost_usd is not None else why_no_cost(row.model)
 
 
 _COLUMNS = (

@@ -26,17 +26,32 @@ _USE_PG = (
 
 
 def back_up(database: Database, file: Path) -> None:
-    """Write one consistent state of the store into a new file."""
+    """Write one consistent state of the store into a new file. Nothing is left of a file that could not be finished."""
     if database.path is None:
         raise BadInput(_USE_PG)
-    if file.exists():
-        raise BadInput(f"{file} is there already: name another file")
+    _make(file)
     try:
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with closing(sqlite3.connect(database.path)) as source, closing(sqlite3.connect(file)) as target:
             source.backup(target)
     except (OSError, sqlite3.Error) as exc:
-        raise BadInput(f"{file} cannot be written: {reason_of(exc)}") from exc
+        file.unlink(missing_ok=True)
+        raise BadInput(f"{file} cannot be written: {reason_of(exc)}. Name a file where there is room") from exc
+
+
+def _make(file: Path) -> None:
+    """An empty file that only its owner reads."""
+    if file.is_dir():
+        raise BadInput(f"{file} is a folder: name a file in it")
+    if file.exists():
+        raise BadInput(f"{file} is there already: name another file")
+    if not file.parent.is_dir():
+        raise BadInput(f"{file} cannot be written: there is no folder {file.parent}. Make it, or name another file")
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as exc:
+        raise BadInput(
+            f"{file} cannot be written: {reason_of(exc)}. Name a file in a folder that you may write to"
+        ) from exc
 
 
 def put_back(url: str, file: Path, *, replace: bool) -> None:
@@ -54,7 +69,7 @@ def put_back(url: str, file: Path, *, replace: bool) -> None:
         raise BadInput(_USE_PG)
     try:
         if not file.is_file():
-            raise BadInput(f"{file} is not there")
+            raise BadInput(f"{file} is {'a folder' if file.is_dir() else 'not there'}: name a file that `backup` wrote")
         _check(file)
         with database.read() as connection:
             holds_runs = connection.exec_driver_sql("SELECT EXISTS (SELECT 1 FROM run)").scalar()

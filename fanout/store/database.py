@@ -133,6 +133,8 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, StoreLost) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     original = getattr(error, "orig", None) or error
+    if isinstance(original, OSError) and original.strerror:
+        return original.strerror
     first = (str(original).strip() or type(original).__name__).splitlines()[0]
     return first.rstrip(".")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fanout import events as ev
+from fanout.metrics import last_stamp_ns
 from fanout.run import ENDED, Call, Run
 
 
@@ -45,22 +46,6 @@ def closing(run: Run, *, at_ns: int, started: Iterable[ev.Started] = ()) -> tupl
     closed.extend(cancelled)
     closed.append(ev.StretchEnded(at_ns=at_ns, stretch=number, reason="interrupted"))
     return tuple(closed)
-
-
-def last_stamp_ns(run: Run) -> int:
-    """The latest instant of anything in the run, on its own clock."""
-    stamps = [run.opened_ns]
-    stamps.extend(stretch.began_ns for stretch in run.stretches)
-    stamps.extend(stretch.ended_ns for stretch in run.stretches if stretch.ended_ns is not None)
-    stamps.extend(hold.at_ns for hold in run.holds[-1:])
-    stamps.extend(step.at_ns for step in run.limits[-1:])
-    stamps.extend(lag.at_ns for lag in run.lags[-1:])
-    for call in run.calls:
-        for attempt in call.attempts[-1:]:
-            known = (attempt.started_ns, attempt.sent_ns, attempt.first_token_ns, attempt.ended_ns)
-            stamps.extend(at_ns for at_ns in known if at_ns is not None)
-        stamps.extend(call.ended_ns[-1:])
-    return max(stamps)
 
 
 def _unknown(run: Run, started: Iterable[ev.Started]) -> dict[int, ev.Started]:

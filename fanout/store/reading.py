@@ -12,8 +12,8 @@ from collections import OrderedDict
 
 from fanout.clock import nanoseconds
 from fanout.fold import Fold, folded
+from fanout.metrics import last_stamp_ns
 from fanout.run import Run
-from fanout.store.interrupted import last_stamp_ns
 from fanout.store.memory import NoSuchRun
 from fanout.store.sql import SqlStore
 

@@ -22,13 +22,14 @@ from fanout.clock import Clock, MonotonicClock, nanoseconds
 from fanout.errors import BadInput
 from fanout.events import Event, RunOpened
 from fanout.fold import fold
+from fanout.metrics import last_stamp_ns
 from fanout.people import Person, Visibility
 from fanout.quota.caps import day_of
 from fanout.run import Run
 from fanout.store import starts
 from fanout.store.database import Database, StoreLost, now_s
 from fanout.store.encoding import moved, read, write
-from fanout.store.interrupted import closing, last_stamp_ns
+from fanout.store.interrupted import closing
 from fanout.store.journal import SqlJournal
 from fanout.store.ledger import Ledger
 from fanout.store.memory import Attached, Claimed, NoSuchRun

@@ -36,6 +36,7 @@ class Served:
     """A dashboard that answers."""
 
     url: str
+    port: int
     pid: int
     log: Path
     began_s: float
@@ -62,9 +63,9 @@ def environment_of(folder: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def served(folder: Path, **environment: str) -> Iterator[Served]:
-    """Start the command; at the end stop it, by its own process id, and hold it to a clean log."""
-    port = _free_port()
+def served(folder: Path, port: int = 0, /, **environment: str) -> Iterator[Served]:
+    """Start the command; at the end stop it by its own process id, and hold it to a clean log. Port 0: any free one."""
+    port = port or _free_port()
     log = folder / "terminal.log"
     command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
     with log.open("w") as out:
@@ -76,7 +77,7 @@ def served(folder: Path, **environment: str) -> Iterator[Served]:
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-        found = Served(url=f"http://127.0.0.1:{port}", pid=child.pid, log=log, began_s=began_s)
+        found = Served(url=f"http://127.0.0.1:{port}", port=port, pid=child.pid, log=log, began_s=began_s)
         try:
             _await_up(found, child)
             yield found

@@ -31,6 +31,11 @@ SHOTS = Path(__file__).resolve().parents[1] / "shots"
 DEEP_LINK = re.compile(r"/(runs|sandbox|quota|compare|audit)/_stcore/(health|host-config)$")
 """Streamlit's own page looks for its server below the address first, is told 404, and finds it above."""
 
+UNANSWERED = re.compile(
+    "ERR_CONNECTION_|WebSocket connection to|disconnected from server|not responding|No response received"
+)
+"""What Streamlit's own page and the browser say of a server that was killed."""
+
 Browse = Callable[..., Screen]
 
 
@@ -123,6 +128,8 @@ class Watched:
 
     def __init__(self, context: BrowserContext, url: str) -> None:
         self.wrong: list[str] = []
+        self.server_may_be_lost = False
+        """Whether the browser's own complaints that nobody answers are none."""
         self._ours = (f"{url}/", "data:", "blob:")
         self._socket = f"{url.replace('http', 'ws')}/"
         context.on("console", self._console)
@@ -131,6 +138,8 @@ class Watched:
         context.on("page", lambda page: page.on("websocket", self._opened))
 
     def _console(self, message: ConsoleMessage) -> None:
+        if self.server_may_be_lost and UNANSWERED.search(message.text):
+            return
         if message.type == "error" and not DEEP_LINK.search(str(message.location.get("url", ""))):
             self.wrong.append(f"console: {message.text} ({message.location.get('url')})")
 
@@ -161,10 +170,12 @@ def profiles(browser: Browser, shots: Path) -> Iterator[Callable[..., BrowserCon
     """Makes new browser profiles, each watched until the journey ends."""
     opened: list[tuple[BrowserContext, Watched]] = []
 
-    def make(url: str, **options: Any) -> BrowserContext:
+    def make(url: str, *, server_may_be_lost: bool = False, **options: Any) -> BrowserContext:
         context = browser.new_context(**{"viewport": WIDE, "color_scheme": "light", **options})
         context.set_default_timeout(WAIT_MS)
-        opened.append((context, Watched(context, url)))
+        watched = Watched(context, url)
+        watched.server_may_be_lost = server_may_be_lost
+        opened.append((context, watched))
         return context
 
     yield make

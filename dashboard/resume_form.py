@@ -1,0 +1,134 @@
+"""How a run that has ended goes on: with what settings, and what that will come to.
+
+Comes in: a run that was opened for whoever drives it, and what stands in its fields. Goes out: a popover with them
+beside its button, and what is asked of the library: the settings in which the run goes on otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import streamlit as st
+
+from dashboard import door, elements, house, inputs, session, session_resume, starting, wording
+from dashboard.expect import Expected, expected
+from dashboard.more_form import draw_to_go_on
+from dashboard.settings_words import moved_on
+from fanout.batch import Batch
+from fanout.errors import BadInput, FanoutError
+from fanout.library import Opened
+from fanout.run import Run
+from fanout.stretch import workers_wanted
+
+STAYS = (
+    "The answers that are there stay. Instructions, temperature and max output tokens are as they were: "
+    "Edit and run again changes these too."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the button will come to, in a sentence."""
+
+    words: str
+    is_wrong: bool = False
+    """Whether it says why nothing can be sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The settings a run is to go on under, and which of them are others than it had."""
+
+    batch: Batch
+    changes: Mapping[str, Any]
+
+
+def unanswered(run: Run) -> int:
+    """How many prompts have no answer."""
+    return sum(1 for call in run.calls if call.status != "answered")
+
+
+def verb(run: Run) -> str:
+    """What its button says."""
+    return "Resume" if run.stop_reason == "interrupted" else "Retry"
+
+
+def draw(opened: Opened, run: Run) -> None:
+    """The fields, and the button that sends what has no answer."""
+    session_resume.adopt(run.run_id, run.batch)
+    fields = st.popover("Other settings", key=session_resume.FIELDS, on_change="rerun")
+    if fields.open:  # drawn by then: fields of a closed one would miss what they are filled with
+        with fields:
+            draw_to_go_on(session_resume.UNDER)
+            plan = plan_of(run)
+            (elements.caution if plan.is_wrong else elements.quiet)(plan.words)
+            elements.quiet(STAYS)
+    st.button(
+        f"{verb(run)} {unanswered(run):,} unanswered",
+        key="retry_failed",
+        type="primary",
+        on_click=go_on_with,
+        args=(opened,),
+    )
+
+
+def plan_of(run: Run) -> Plan:
+    """What the button will come to; why it sends nothing, where it would not, or where it was pressed and did not."""
+    try:
+        asked = _asked(run)
+    except BadInput as exc:
+        return _refused(run, str(exc))
+    why = session_resume.refusal((run.run_id, asked))
+    if why is not None:
+        return _refused(run, why)
+    words = f"{verb(run)} sends {wording.plan_sentence(asked.batch, _expected(run, asked.batch))}"
+    moved = moved_on(run.batch, asked.batch)
+    return Plan(words=words if moved is None else f"{words} From here on: {moved}.")
+
+
+def go_on_with(opened: Opened) -> None:
+    """Send what has no answer, with max_workers as the slider says and the settings that stand in the fields."""
+    run = opened.run.snapshot()
+    if not run.ended:
+        return  # this click was delivered before
+    session.unsay()
+    try:
+        asked = _asked(run)
+    except BadInput:
+        return  # the plan says so
+    try:
+        starting.resume(door.person(), opened, changes=asked.changes)
+        session.await_change(run.version)
+        session_resume.close()
+    except FanoutError as exc:
+        session_resume.refuse((run.run_id, asked), str(exc))
+
+
+def _expected(run: Run, batch: Batch) -> Expected:
+    """Of the prompts that have no answer."""
+    there = [call.index for call in run.calls if call.status == "answered"]
+    try:
+        runs = house.library().driven(door.person())
+    except FanoutError:
+        runs = ()  # the store is lost: nobody tells how long it takes
+    return replace(expected(batch, runs, reused=there), reused=0)
+
+
+def _refused(run: Run, why: str) -> Plan:
+    return Plan(words=f"{verb(run)} sends nothing: {why.rstrip('.')}.", is_wrong=True)
+
+
+def _asked(run: Run) -> _Asked:
+    """Raises BadInput, with the sentence to show."""
+    wanted = workers_wanted(run)
+    moved = session.slid("strip_workers") or wanted
+    batch = inputs.batch_from(
+        {**session_resume.form(run.run_id, run.batch), "max_workers": moved},
+        run.batch.prompts,
+        profile=run.batch.sandbox,
+        ceiling=max(house.settings().max_workers_ceiling, wanted),
+    )
+    changes = inputs.changed(run.batch, batch)
+    return _Asked(batch=batch, changes=changes if moved == wanted else {**changes, "max_workers": moved})

@@ -1,0 +1,50 @@
+"""What a session remembers of the settings under which a run is to go on: see `session`, whose rules hold here.
+
+Comes in: a run's own settings, and what its fields report. Goes out: the values that stand in them, and why they were
+refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import streamlit as st
+
+from dashboard import session
+from fanout.batch import Batch
+
+UNDER = "resume_"
+"""Before the keys of its fields."""
+FIELDS = "resume_settings"
+"""The key of the popover that holds them."""
+
+
+def close() -> None:
+    """The run goes on: the fields are shut when it has ended again. From a callback only."""
+    st.session_state[FIELDS] = False
+
+
+def adopt(run_id: str, batch: Batch) -> None:
+    """Before the fields are drawn: they begin anew with another run, or once it went on under other settings."""
+    seen = (run_id, batch)
+    if st.session_state.get("_resume_seen") != seen:
+        st.session_state["_resume_seen"] = seen
+        session.fill_settings(batch, under=UNDER)
+
+
+def form(run_id: str, batch: Batch) -> Mapping[str, Any]:
+    """The values of the fields, by the form's keys; the run's own where they were not drawn."""
+    adopt(run_id, batch)
+    return session.form(UNDER)
+
+
+def refuse(asked: object, why: str) -> None:
+    """Why nothing was sent, though it was asked for under these settings."""
+    st.session_state["_resume_refused"] = (asked, why)
+
+
+def refusal(asked: object) -> str | None:
+    """Why these very settings were refused; with others it is over."""
+    found = cast("tuple[object, str] | None", st.session_state.get("_resume_refused"))
+    return found[1] if found is not None and found[0] == asked else None
