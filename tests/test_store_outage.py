@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -16,7 +17,7 @@ from fanout.batch import Batch
 from fanout.errors import BadInput
 from fanout.fold import fold
 from fanout.people import LOCAL
-from fanout.store.database import StoreLost, url_of
+from fanout.store.database import StoreLost, reason_of, url_of
 from tests.hands import WAIT_S
 from tests.postgres import Postgres
 from tests.stores import Kept, eventually, refusing
@@ -239,3 +240,18 @@ def test_a_batch_is_started_while_the_disk_is_full_and_held(database_url: str) -
             assert kept.library.trouble == live.trouble
         kept.sent(0).answer("yes")
         assert live.wait(WAIT_S)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            'connection failed: connection to server at "10.0.0.5", port 5432 failed: Connection refused\n\tIs it up?',
+            "connection failed: Connection refused",
+        ),
+        ('connection to server on socket "/run/pg/.s" failed: No such file', "No such file"),
+        ("server closed the connection unexpectedly", "server closed the connection unexpectedly"),
+    ],
+)
+def test_a_reason_that_pages_show_holds_no_address_of_the_database(said: str, reason: str) -> None:
+    assert reason_of(psycopg.OperationalError(said)) == reason

@@ -8,6 +8,7 @@ cannot be opened is a `BadInput` that says why, without the password of its URL.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -129,14 +130,21 @@ def open_database(url: str) -> Database:
 
 
 def reason_of(error: Exception) -> str:
-    """What a driver says went wrong, in one line, without SQL and parameters: those hold prompts and answers."""
+    """What a driver says went wrong, in one line. Pages show it.
+
+    Without SQL and parameters, which hold prompts and answers, and without the address of the database.
+    """
     if isinstance(error, StoreLost) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     original = getattr(error, "orig", None) or error
     if isinstance(original, OSError) and original.strerror:
         return original.strerror
     first = (str(original).strip() or type(original).__name__).splitlines()[0]
-    return first.rstrip(".")
+    return _ADDRESS.sub("", first).rstrip(".")
+
+
+_ADDRESS = re.compile(r"connection (?:to server )?(?:at|on) (?:(?!failed: ).)*failed: ")
+"""How libpq begins: `connection to server at "10.0.0.5", port 5432 failed: Connection refused`."""
 
 
 def now_s(connection: sa.Connection) -> float:
