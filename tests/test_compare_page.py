@@ -14,8 +14,8 @@ from fanout import Batch, Engine
 from fanout.settings import Settings
 from fanout.store.rows import row_of
 from tests.hands import HandCaller, WatchedStore
+from tests.pages import HOSTILE, draw, go_to, open_page, read
 from tests.runs import make_run
-from tests.test_pages import HOSTILE, MAIN, _run, _said
 
 
 @pytest.fixture
@@ -32,12 +32,7 @@ def engine(caller: HandCaller) -> Iterator[Engine]:
 
 
 def compare_page(**named: str) -> AppTest:
-    app = AppTest.from_file(MAIN, default_timeout=20)
-    _run(app)
-    app.switch_page("app_pages/compare.py")
-    for side, run_id in named.items():
-        app.query_params[side] = run_id
-    return _run(app)
+    return go_to(open_page(), "compare", **named)
 
 
 def answered(engine: Engine, caller: HandCaller, *answers: str, **batch: Any) -> str:
@@ -52,14 +47,14 @@ def answered(engine: Engine, caller: HandCaller, *answers: str, **batch: Any) ->
 @pytest.mark.usefixtures("engine")
 def test_without_runs_it_says_how_to_get_there() -> None:
     app = compare_page()
-    assert "There is nothing to compare yet: it takes two runs." in _said(app)
+    assert "There is nothing to compare yet: it takes two runs." in read(app)
     assert [link.proto.label for link in app.get("page_link")] == ["Start one"]
 
 
 def test_one_run_alone_waits_for_another(engine: Engine, caller: HandCaller) -> None:
     run_id = answered(engine, caller, "x")
     app = compare_page(b=run_id)
-    assert "Choose the other run. There is only one run yet." in _said(app)
+    assert "Choose the other run. There is only one run yet." in read(app)
     assert (app.selectbox(key="compare_a").value, app.selectbox(key="compare_b").value) == (None, run_id)
 
 
@@ -68,15 +63,15 @@ def test_two_chosen_runs_are_compared_and_swapped(engine: Engine, caller: HandCa
     other = answered(engine, caller, "y", "same", retries=4)
     app = compare_page(a=one)
     app.selectbox(key="compare_b").set_value(other)
-    _run(app)
+    draw(app)
     assert (app.query_params["a"], app.query_params["b"]) == (one, other)
-    assert "Of 2 answers, 1 changed and 1 is the same." in _said(app)
-    assert "Retries 2 4" in _said(app)
+    assert "Of 2 answers, 1 changed and 1 is the same." in read(app)
+    assert "Retries 2 4" in read(app)
     assert app.dataframe[0].value["answers"].tolist() == ["≠ changed", "= same"]
     app.button(key="compare_swap").click()
-    _run(app)
+    draw(app)
     assert (app.query_params["a"], app.query_params["b"]) == (other, one)
-    assert "Retries 4 2" in _said(app)
+    assert "Retries 4 2" in read(app)
     assert app.selectbox(key="compare_a").value == other
 
 
@@ -84,11 +79,11 @@ def test_an_unknown_run_and_a_guess_get_the_same_sentence(engine: Engine, caller
     run_id = answered(engine, caller, "x")
     for guess in ("0123456789abcdef", "<b>", "../..", ""):
         app = compare_page(a=run_id, b=guess)
-        assert NOT_KNOWN in _said(app)
-        assert "choose another above" in _said(app)
+        assert NOT_KNOWN in read(app)
+        assert "choose another above" in read(app)
         assert app.selectbox(key="compare_b").value is None
         if guess:
-            assert guess not in _said(app)
+            assert guess not in read(app)
     assert find("0123456789abcdef") is None
 
 
@@ -96,10 +91,10 @@ def test_changed_only_and_the_two_answers_as_text(engine: Engine, caller: HandCa
     one, other = answered(engine, caller, f"{HOSTILE} one", "same"), answered(engine, caller, f"{HOSTILE} two", "same")
     app = compare_page(a=one, b=other)
     app.button_group(key="compare_show").set_value("changed")
-    _run(app)
+    draw(app)
     assert app.dataframe[0].value["answers"].tolist() == ["≠ changed"]
     app.session_state["_pair"] = 0
-    _run(app)
+    draw(app)
     shown = " ".join(element.proto.body for element in app.get("html"))
     assert "<del>one</del>" in shown
     assert "<ins>two</ins>" in shown
@@ -107,15 +102,13 @@ def test_changed_only_and_the_two_answers_as_text(engine: Engine, caller: HandCa
     assert not [text for text in app.markdown if "evil" in text.value]
     assert [code.value for code in app.code] == [HOSTILE]
     app.button(key="close_pair").click()
-    _run(app)
+    draw(app)
     assert not app.code
 
 
 def test_a_finished_run_leads_to_its_comparison(engine: Engine, caller: HandCaller) -> None:
     run_id = answered(engine, caller, "x")
-    app = AppTest.from_file(MAIN, default_timeout=20)
-    app.query_params["run"] = run_id
-    _run(app)
+    app = open_page(run=run_id)
     (link,) = [link.proto for link in app.get("page_link") if "Compare" in link.proto.label]
     assert f"b={run_id}" in link.query_string
 
@@ -131,6 +124,6 @@ def test_ten_thousand_prompts_each_are_compared_at_once(engine: Engine, monkeypa
     monkeypatch.setattr(compare_view, "find", runs.get)
     monkeypatch.setattr(compare_view, "choices", lambda: tuple(choice_of(row_of(run)) for run in runs.values()))
     app = compare_page(a="a" * 16, b="b" * 16)
-    assert "A answered 9,800 of 10,000 prompts" in _said(app)
-    assert "The first 2,000 of 10,000 rows." in _said(app)
+    assert "A answered 9,800 of 10,000 prompts" in read(app)
+    assert "The first 2,000 of 10,000 rows." in read(app)
     assert len(app.dataframe[0].value) == 2_000

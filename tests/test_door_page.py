@@ -1,8 +1,6 @@
 """The door on its pages, through Streamlit's AppTest: who is shown what, asked anew at every drawing."""
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +13,9 @@ from dashboard.door.state import Door, set_door
 from fanout import Batch, Engine
 from fanout.settings import Settings
 from tests.hands import HandCaller
+from tests.pages import draw, labels, open_page, read
 from tests.test_door_rules import ANNA, LOGIN, NOW_S, POLICY
 
-MAIN = str(Path(__file__).parent.parent / "dashboard" / "main.py")
 SECRET = "of a run"
 
 
@@ -64,39 +62,18 @@ def run_id() -> Iterator[str]:
     house.close_house()
 
 
-def _open(run_id: str) -> AppTest:
-    app = AppTest.from_file(MAIN, default_timeout=20)
-    app.query_params["run"] = run_id
-    return _run(app)
-
-
-def _run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def _said(app: AppTest) -> str:
-    html = " ".join(element.proto.body for element in app.get("html"))
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.replace("&#x27;", "'")))
-
-
-def _labels(app: AppTest) -> set[str]:
-    return {button.label for button in app.button}
-
-
 def _shows_the_run(app: AppTest) -> bool:
-    return "of 2 answered" in _said(app)
+    return "of 2 answered" in read(app)
 
 
 @pytest.mark.usefixtures("clock")
 def test_a_stranger_sees_the_login_and_nothing_else(user: User, run_id: str) -> None:
-    app = _open(run_id)
-    assert "Log in to Fanout" in _said(app)
-    assert _labels(app) == {"Log in"}
+    app = open_page(run=run_id)
+    assert "Log in to Fanout" in read(app)
+    assert set(labels(app)) == {"Log in"}
     assert not _shows_the_run(app)
     user.claims = ANNA
-    assert _shows_the_run(_run(app))
+    assert _shows_the_run(draw(app))
 
 
 @pytest.mark.usefixtures("clock")
@@ -112,22 +89,22 @@ def test_whoever_may_not_come_in_is_told_why_and_can_log_out(
     changed: dict[str, Any], sentence: str, user: User, run_id: str
 ) -> None:
     user.claims = {**ANNA, **changed}
-    app = _open(run_id)
-    assert "You are logged in, but you are not allowed in." in _said(app)
-    assert sentence in _said(app)
-    assert _labels(app) == {"Log out"}
+    app = open_page(run=run_id)
+    assert "You are logged in, but you are not allowed in." in read(app)
+    assert sentence in read(app)
+    assert set(labels(app)) == {"Log out"}
     assert not _shows_the_run(app)
 
 
 def test_a_page_that_is_open_stops_showing_runs_when_its_login_ends(user: User, clock: Clock, run_id: str) -> None:
     user.claims = ANNA
-    app = _open(run_id)
+    app = open_page(run=run_id)
     assert _shows_the_run(app)
-    assert {"Duplicate", "Log out"} <= _labels(app)
+    assert {"Duplicate", "Log out"} <= set(labels(app))
     clock.now_s += 12 * 3600
-    _run(app)
-    assert "Your login has ended. Log in again to go on." in _said(app)
-    assert _labels(app) == {"Log in"}
+    draw(app)
+    assert "Your login has ended. Log in again to go on." in read(app)
+    assert set(labels(app)) == {"Log in"}
     assert not _shows_the_run(app)
 
 
@@ -158,19 +135,19 @@ def test_a_refresh_asks_the_door_before_it_draws(user: User, clock: Clock, monke
 @pytest.mark.usefixtures("clock")
 def test_a_viewer_has_no_control_of_a_run(user: User, run_id: str) -> None:
     user.claims = {**ANNA, "email": "vera@audit.org"}
-    app = _open(run_id)
+    app = open_page(run=run_id)
     assert _shows_the_run(app)
-    assert not {"Pause", "Stop", "Edit and run again"} & _labels(app)
+    assert not {"Pause", "Stop", "Edit and run again"} & set(labels(app))
     assert [slider.key for slider in app.slider] == []
 
 
 def test_without_a_login_nothing_is_asked_and_without_safety_every_page_says_so(user: User, run_id: str) -> None:
-    assert _shows_the_run(_open(run_id))
-    assert "No login is set up" not in _said(_open(run_id))
+    assert _shows_the_run(open_page(run=run_id))
+    assert "No login is set up" not in read(open_page(run=run_id))
     set_door(Door(Policy(insecure=True)))
     try:
-        app = _open(run_id)
-        assert "whoever reaches this address reads every run" in _said(app)
+        app = open_page(run=run_id)
+        assert "whoever reaches this address reads every run" in read(app)
         assert _shows_the_run(app)
     finally:
         set_door(Door(Policy()))
@@ -182,8 +159,8 @@ def test_several_providers_are_several_buttons(user: User) -> None:
     login = Login(redirect_uri=LOGIN.redirect_uri, providers=("default", "google", "corp"))
     set_door(Door(Policy(login=login, members=("example.com",))))
     try:
-        app = _run(AppTest.from_file(MAIN, default_timeout=20))
-        assert _labels(app) == {"Log in", "Log in with Google", "Log in with Corp"}
+        app = open_page()
+        assert set(labels(app)) == {"Log in", "Log in with Google", "Log in with Corp"}
     finally:
         set_door(Door(Policy()))
     assert not user.claims

@@ -1,7 +1,6 @@
 """The form, through Streamlit's AppTest: links that fill it, answers that are there already, who sees the run."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -9,19 +8,16 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import door, house
+from dashboard import house
 from fanout.batch import Batch
 from fanout.people import LOCAL, Person
 from fanout.run import Run
 from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings
+from tests.pages import ANNA, BEN, ComeIn, draw, entrance, open_page, press, read
 
-MAIN = str(Path(__file__).parent.parent / "dashboard" / "main.py")
 QUICK = SandboxProfile(first_token_ms=0, token_ms=0)
-ANNA = Person(user_id="anna", name="Anna")
-BEN = Person(user_id="ben", name="Ben")
 WAIT_S = 30
-ComeIn = Callable[[Person], None]
 
 
 @pytest.fixture(autouse=True)
@@ -33,36 +29,7 @@ def opened_house(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def come_in(monkeypatch: pytest.MonkeyPatch) -> ComeIn:
-    """Somebody logs in and looks from now on."""
-
-    def come(person: Person) -> None:
-        monkeypatch.setattr(door, "person", lambda page="": person)
-        monkeypatch.setattr(door, "has_login", lambda: True)
-
-    return come
-
-
-def _open(**query: str) -> AppTest:
-    app = AppTest.from_file(MAIN, default_timeout=20)
-    for name, value in query.items():
-        app.query_params[name] = value
-    return _run(app)
-
-
-def _run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def _said(app: AppTest) -> str:
-    html = " ".join(element.proto.body for element in app.get("html"))
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.replace("&#x27;", "'")))
-
-
-def _press(app: AppTest, label: str) -> AppTest:
-    next(button for button in app.button if button.label == label).click()
-    return _run(app)
+    return entrance(monkeypatch)
 
 
 def _prompts(app: AppTest) -> list[str]:
@@ -84,29 +51,29 @@ def _query(address: str) -> dict[str, str]:
 
 
 def test_a_link_sets_what_it_names_and_leaves_the_list_alone() -> None:
-    app = _open(form="new", max_workers="12", temperature="0.5", instructions="Be short.")
+    app = open_page(form="new", max_workers="12", temperature="0.5", instructions="Be short.")
     assert app.slider(key="max_workers").value == 12
     assert app.number_input(key="temperature").value == 0.5
     assert app.text_area(key="instructions").value == "Be short."
     assert len(_prompts(app)) == 40
-    assert "From a link: max_workers, Instructions and Temperature; the rest as at first." in _said(app)
-    assert "Nothing is sent before you press Run." in _said(app)
+    assert "From a link: max_workers, Instructions and Temperature; the rest as at first." in read(app)
+    assert "Nothing is sent before you press Run." in read(app)
     assert dict(app.query_params) == {}, "what is typed from now on stays"
     app.slider(key="max_workers").set_value(3)
-    assert _run(app).slider(key="max_workers").value == 3
+    assert draw(app).slider(key="max_workers").value == 3
 
 
 def test_a_link_to_a_run_brings_its_prompts_and_settings_and_what_it_names_instead() -> None:
     run = _answered("alpha", "beta", temperature=0.5, retries=4)
-    app = _open(form=run.run_id, max_workers="12", temperature="")
+    app = open_page(form=run.run_id, max_workers="12", temperature="")
     assert _prompts(app) == ["alpha", "beta"]
     assert app.slider(key="max_workers").value == 12
     assert app.number_input(key="temperature").value is None
     assert app.number_input(key="retries").value == 4
     said = f"2 prompts and the settings of run {run.run_id[:8]}, with max_workers and Temperature as the link says"
-    assert said in _said(app)
-    _press(app, "Run")
-    assert "From a link" not in _said(_press(app, "Edit and run again"))
+    assert said in read(app)
+    press(app, "Run")
+    assert "From a link" not in read(press(app, "Edit and run again"))
 
 
 @pytest.mark.parametrize(
@@ -119,51 +86,51 @@ def test_a_link_to_a_run_brings_its_prompts_and_settings_and_what_it_names_inste
     ],
 )
 def test_a_wrong_link_says_why_and_changes_nothing(query: dict[str, str], says: str) -> None:
-    app = _open(**query)
-    assert says in _said(app)
-    assert "The link was not followed, and the form is as it was" in _said(app)
+    app = open_page(**query)
+    assert says in read(app)
+    assert "The link was not followed, and the form is as it was" in read(app)
     assert (app.slider(key="max_workers").value, app.number_input(key="retries").value) == (8, 2)
     assert dict(app.query_params) == {}
 
 
 def test_a_link_that_asks_for_more_workers_than_there_are_gets_those_and_says_so() -> None:
-    app = _open(form="new", max_workers="500")
+    app = open_page(form="new", max_workers="500")
     assert app.slider(key="max_workers").value == 64
-    assert "It asks for max_workers 500; here at most 64 can be had." in _said(app)
+    assert "It asks for max_workers 500; here at most 64 can be had." in read(app)
 
 
 def test_a_link_to_a_run_that_is_somebody_elses_alone_is_as_one_to_none(come_in: ComeIn) -> None:
     live = house.library().start(Batch(prompts=["secret"], sandbox=QUICK), by=ANNA, visibility="private")
     assert live.wait(WAIT_S)
     come_in(BEN)
-    refused = _said(_open(form=live.run_id))
-    assert refused == _said(_open(form="0" * 16))
+    refused = read(open_page(form=live.run_id))
+    assert refused == read(open_page(form="0" * 16))
     assert "secret" not in refused
 
 
 def test_the_forms_own_link_fills_another_form_like_it() -> None:
-    app = _open()
+    app = open_page()
     app.slider(key="max_workers").set_value(12)
     app.toggle(key="identical_once").set_value(True)
-    query = _query(_run(app).code[0].value)
+    query = _query(draw(app).code[0].value)
     assert query == {"form": "new", "max_workers": "12", "identical_once": "yes"}
-    assert "not the prompts" in _said(app)
-    other = _open(**query)
+    assert "not the prompts" in read(app)
+    other = open_page(**query)
     assert (other.slider(key="max_workers").value, other.toggle(key="identical_once").value) == (12, True)
 
 
 def test_the_link_of_a_form_that_came_from_a_run_takes_the_prompts_along_while_they_are_the_same() -> None:
     run = _answered("alpha", "beta", temperature=0.5)
-    app = _press(_open(run=run.run_id), "Edit and run again")
+    app = press(open_page(run=run.run_id), "Edit and run again")
     app.slider(key="max_workers").set_value(12)
-    assert _query(_run(app).code[0].value) == {"form": run.run_id, "max_workers": "12"}
+    assert _query(draw(app).code[0].value) == {"form": run.run_id, "max_workers": "12"}
     app.text_area(key="prompts_text").set_value("gamma")
-    assert _query(_run(app).code[0].value)["form"] == "new"
+    assert _query(draw(app).code[0].value)["form"] == "new"
 
 
 def test_the_link_beside_a_run_opens_the_form_with_it() -> None:
     run = _answered("alpha", "beta")
-    links = [code.value for code in _open(run=run.run_id).code]
+    links = [code.value for code in open_page(run=run.run_id).code]
     assert [_query(link) for link in links[:2]] == [{"run": run.run_id}, {"form": run.run_id}]
 
 
@@ -172,18 +139,18 @@ def test_the_link_beside_a_run_opens_the_form_with_it() -> None:
 
 def test_answers_that_are_there_are_counted_before_taken_on_run_and_named_on_their_rows() -> None:
     run = _answered("alpha", "beta")
-    app = _open(form=run.run_id)
+    app = open_page(form=run.run_id)
     app.text_area(key="prompts_text").set_value("beta\ngamma\nalpha")
     app.toggle(key="reuse_answers").set_value(True)
-    assert "2 prompts have answers already, taken without a call." in _said(_run(app))
-    assert "1 call, 1 quota slot" in _said(app)
-    _press(app, "Run")
+    assert "2 prompts have answers already, taken without a call." in read(draw(app))
+    assert "1 call, 1 quota slot" in read(app)
+    press(app, "Run")
     live = house.engine().find(app.query_params["run"])
     assert live is not None
     assert live.wait(WAIT_S)
     origins = [call.origin and (call.origin.run_id, call.origin.call) for call in live.snapshot().calls]
     assert origins == [(run.run_id, 1), None, (run.run_id, 0)]
-    app = _open(run=live.run_id)
+    app = open_page(run=live.run_id)
     named = [value for value in app.dataframe[0].value["from"] if isinstance(value, str)]
     assert len(named) == 2
     assert all(value.startswith(f"run {run.run_id[:8]}, ") for value in named)
@@ -191,29 +158,29 @@ def test_answers_that_are_there_are_counted_before_taken_on_run_and_named_on_the
 
 def test_an_edited_list_goes_on_from_its_run_and_sends_what_has_no_answer() -> None:
     run = _answered("alpha", "beta", "alpha")
-    app = _press(_open(run=run.run_id), "Edit and run again")
+    app = press(open_page(run=run.run_id), "Edit and run again")
     app.text_area(key="prompts_text").set_value("gamma\nalpha\nbeta\nalpha\nalpha")
     app.toggle(key="carry_answers").set_value(True)
     app.slider(key="max_workers").set_value(3)
-    assert "2 calls, 2 quota slots" in _said(_run(app))
-    assert "3 prompts have answers already, taken without a call." in _said(app)
-    _press(app, "Run")
+    assert "2 calls, 2 quota slots" in read(draw(app))
+    assert "3 prompts have answers already, taken without a call." in read(app)
+    press(app, "Run")
     live = house.engine().find(app.query_params["run"])
     assert live is not None
     assert live.wait(WAIT_S)
     origins = [call.origin and (call.origin.run_id, call.origin.call) for call in live.snapshot().calls]
     assert origins == [None, (run.run_id, 0), (run.run_id, 1), (run.run_id, 2), None], "duplicates stay apart"
-    app = _press(_open(), "Run")
-    assert "carry_answers" not in [toggle.key for toggle in _open().toggle], "there is no run to go on from"
+    app = press(open_page(), "Run")
+    assert "carry_answers" not in [toggle.key for toggle in open_page().toggle], "there is no run to go on from"
 
 
 def test_identical_prompts_are_one_call_where_that_is_asked() -> None:
-    app = _open()
+    app = open_page()
     app.text_area(key="prompts_text").set_value("alpha\nbeta\nalpha\nalpha")
-    assert "4 calls, 4 quota slots" in _said(_run(app))
+    assert "4 calls, 4 quota slots" in read(draw(app))
     app.toggle(key="identical_once").set_value(True)
-    assert "2 calls, 2 quota slots" in _said(_run(app))
-    assert "2 prompts share the call of an identical one." in _said(app)
+    assert "2 calls, 2 quota slots" in read(draw(app))
+    assert "2 prompts share the call of an identical one." in read(app)
 
 
 # Who sees it
@@ -221,16 +188,16 @@ def test_identical_prompts_are_one_call_where_that_is_asked() -> None:
 
 def test_who_sees_the_run_is_chosen_before_it_starts(come_in: ComeIn) -> None:
     come_in(ANNA)
-    app = _open()
+    app = open_page()
     choice = app.selectbox(key="run_visibility")
     assert choice.value == "team", "as usual here"
     choice.set_value("private")
-    _press(_run(app), "Run")
+    press(draw(app), "Run")
     run_id = app.query_params["run"]
     assert house.library().find(ANNA, run_id).row.visibility == "private"
     come_in(BEN)
-    assert "This run is not known here." in _said(_open(run=run_id))
+    assert "This run is not known here." in read(open_page(run=run_id))
 
 
 def test_without_a_login_there_is_nobody_to_keep_it_from() -> None:
-    assert "run_visibility" not in [choice.key for choice in _open().selectbox]
+    assert "run_visibility" not in [choice.key for choice in open_page().selectbox]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import door, house, pages, session_history
+from dashboard import house, pages, session_history
 from dashboard.history import actions
 from fanout.archive import export_run
 from fanout.batch import Batch
@@ -24,16 +23,12 @@ from fanout.store import NoSuchRun
 from fanout.store.rows import RunRow
 from fanout.store.shelf import Shelf
 from fanout.store.sql import SqlStore
+from tests.pages import ANNA, BEN, HOSTILE, ComeIn, draw, entrance, go_to, labels, open_page, press, read
 from tests.runs import history
 
-MAIN = str(Path(__file__).parent.parent / "dashboard" / "main.py")
-HOSTILE = "![x](http://evil.example/x.png) <img src=http://evil.example/y.png> **bold**"
-ANNA = Person(user_id="anna", name="Anna")
-BEN = Person(user_id="ben", name="Ben")
 VERA = Person(user_id="vera", name="Vera", role="viewer")
 SLOW = SandboxProfile(hang_rate=1.0)
 Pick = Callable[..., AppTest]
-ComeIn = Callable[[Person], None]
 
 
 @pytest.fixture(autouse=True)
@@ -63,26 +58,8 @@ def _row(run_id: str) -> RunRow:
     return _shelf().find(LOCAL, run_id)
 
 
-def _open(path: str = "", **query: str) -> AppTest:
-    app = AppTest.from_file(MAIN, default_timeout=20)
-    app.query_params.update(query)
-    return _run(app) if path else _runs(_run(app))
-
-
-def _runs(app: AppTest) -> AppTest:
-    app.switch_page("app_pages/runs.py")
-    return _run(app)
-
-
-def _run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def _said(app: AppTest) -> str:
-    html = " ".join(element.proto.body for element in app.get("html"))
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.replace("&#x27;", "'")))
+def _open() -> AppTest:
+    return go_to(open_page(), "runs")
 
 
 def _table(app: AppTest) -> dict[str, Any]:
@@ -95,14 +72,6 @@ def _titles(app: AppTest) -> list[str]:
     return [row["title"] for row in _table(app)["rows"]]
 
 
-def _button(app: AppTest, label: str) -> Any:
-    return next(button for button in app.button if button.label == label)
-
-
-def _labels(app: AppTest) -> list[str]:
-    return [button.label for button in app.button]
-
-
 @pytest.fixture
 def pick(monkeypatch: pytest.MonkeyPatch) -> Pick:
     """Select runs as the table does: AppTest cannot press in a component."""
@@ -111,7 +80,7 @@ def pick(monkeypatch: pytest.MonkeyPatch) -> Pick:
     def choose(app: AppTest, *run_ids: str) -> AppTest:
         chosen.clear()
         chosen.update(run_ids)
-        return _run(app)
+        return draw(app)
 
     monkeypatch.setattr(session_history, "picked", lambda rows: tuple(row for row in rows if row.run_id in chosen))
     return choose
@@ -119,18 +88,12 @@ def pick(monkeypatch: pytest.MonkeyPatch) -> Pick:
 
 @pytest.fixture
 def come_in(monkeypatch: pytest.MonkeyPatch) -> ComeIn:
-    """Look at the pages as this person, where people log in."""
-
-    def come(person: Person) -> None:
-        monkeypatch.setattr(door, "person", lambda page="": person)
-        monkeypatch.setattr(door, "has_login", lambda: True)
-
-    return come
+    return entrance(monkeypatch)
 
 
 def test_a_newcomer_is_told_that_there_is_no_run_and_where_to_start_one() -> None:
     app = _open()
-    assert "No run yet." in _said(app)
+    assert "No run yet." in read(app)
     assert [link.proto.label for link in app.get("page_link")] == ["Start one"]
 
 
@@ -158,12 +121,12 @@ def test_the_address_says_which_runs_in_which_order() -> None:
     assert _titles(app) == ["gamma ray", "alpha", "Beta"]
     app.text_input(key="history_words").set_value("a")
     app.query_params["sort"] = "name"
-    assert _titles(_run(app)) == ["alpha", "Beta", "gamma ray"]
+    assert _titles(draw(app)) == ["alpha", "Beta", "gamma ray"]
     assert app.query_params["q"] == "a"
     app.text_input(key="history_words").set_value("ray")
-    assert _titles(_run(app)) == ["gamma ray"]
+    assert _titles(draw(app)) == ["gamma ray"]
     app.query_params["q"] = "beta"
-    assert _titles(_run(app)) == ["Beta"]
+    assert _titles(draw(app)) == ["Beta"]
     assert app.text_input(key="history_words").value == "beta"
     head = next(column for column in _table(app)["columns"] if column["key"] == "name")
     assert (head["sorted"], head["next"]) == ("ascending", "-name")
@@ -176,14 +139,14 @@ def test_an_address_that_says_nonsense_shows_the_first_page(name: str, value: st
     _put("one")
     app = _open()
     app.query_params[name] = value
-    assert _titles(_run(app)) == ["one"]
+    assert _titles(draw(app)) == ["one"]
 
 
 def test_a_page_behind_the_end_is_the_last_one() -> None:
     _put("one")
     app = _open()
     app.query_params["page"] = "7"
-    assert _titles(_run(app)) == ["one"]
+    assert _titles(draw(app)) == ["one"]
     assert "page" not in app.query_params
 
 
@@ -192,9 +155,9 @@ def test_nothing_found_says_so_and_leads_back() -> None:
     app = _open()
     app.text_input(key="history_words").set_value("nowhere")
     app.button_group(key="history_show").set_value("failures")
-    assert "No run is found by “nowhere” under “With failures”." in _said(_run(app))
-    _button(app, "Show all runs").click()
-    assert _titles(_run(app)) == ["one"]
+    assert "No run is found by “nowhere” under “With failures”." in read(draw(app))
+    press(app, "Show all runs")
+    assert _titles(app) == ["one"]
     assert (app.text_input(key="history_words").value, app.query_params) == ("", {})
 
 
@@ -203,9 +166,9 @@ def test_only_the_page_that_is_shown_is_read() -> None:
         _put(f"run {seed}", seed=seed)
     app = _open()
     assert len(_titles(app)) == session_history.ROWS
-    assert "1 to 50 of 60 runs" in _said(app)
+    assert "1 to 50 of 60 runs" in read(app)
     app.query_params["page"] = "2"
-    assert _titles(_run(app)) == [f"run {seed}" for seed in range(9, -1, -1)]
+    assert _titles(draw(app)) == [f"run {seed}" for seed in range(9, -1, -1)]
 
 
 def test_one_run_is_named_and_tagged(pick: Pick) -> None:
@@ -213,8 +176,7 @@ def test_one_run_is_named_and_tagged(pick: Pick) -> None:
     app = pick(_open(), run_id)
     app.text_input(key="naming_name_1").set_value("after")
     app.multiselect(key="naming_tags_1").set_value(["new", HOSTILE[:40]])
-    _button(app, "Save").click()
-    _run(app)
+    press(app, "Save")
     assert (_row(run_id).name, set(_row(run_id).tags)) == ("after", {"new", HOSTILE[:40]})
     assert _titles(app) == ["after"]
 
@@ -223,8 +185,8 @@ def test_a_tag_that_cannot_be_says_why(pick: Pick) -> None:
     run_id = _put("one")
     app = pick(_open(), run_id)
     app.multiselect(key="naming_tags_1").set_value(["x" * 51])
-    _button(app, "Save").click()
-    assert "A tag may have 50 characters, this one has 51" in _said(_run(app))
+    press(app, "Save")
+    assert "A tag may have 50 characters, this one has 51" in read(app)
     assert _row(run_id).tags == ()
 
 
@@ -234,8 +196,7 @@ def test_several_are_tagged_together(pick: Pick) -> None:
     app = pick(_open(), *runs)
     app.multiselect(key="tagging_add").set_value(["new"])
     app.multiselect(key="tagging_remove").set_value(["old"])
-    _button(app, "Save on 2 runs").click()
-    _run(app)
+    press(app, "Save on 2 runs")
     assert [set(_row(run_id).tags) for run_id in runs] == [{"kept", "new"}, {"new"}]
 
 
@@ -249,15 +210,13 @@ def test_two_are_compared_the_older_one_as_a(pick: Pick) -> None:
 def test_runs_are_deleted_at_the_second_press(pick: Pick) -> None:
     runs = [_put("one", seed=1), _put("two", seed=2), _put("kept", seed=3)]
     app = pick(_open(), *runs[:2])
-    _button(app, "Delete 2").click()
-    _run(app)
-    assert "Delete these 2 runs? 4 prompts, every answer and the timeline will be gone for everybody" in _said(app)
+    press(app, "Delete 2")
+    assert "Delete these 2 runs? 4 prompts, every answer and the timeline will be gone for everybody" in read(app)
     assert len(_titles(app)) == 3
-    _button(app, "Keep them").click()
-    _run(app)
-    _button(app, "Delete 2").click()
-    _button(_run(app), "Delete 2 runs").click()
-    assert _titles(_run(app)) == ["kept"]
+    press(app, "Keep them")
+    press(app, "Delete 2")
+    press(app, "Delete 2 runs")
+    assert _titles(app) == ["kept"]
     for run_id in runs[:2]:
         with pytest.raises(NoSuchRun):
             _row(run_id)
@@ -278,9 +237,9 @@ def test_a_run_that_goes_on_is_not_deleted(pick: Pick) -> None:
         house.engine()._store.flush(10)  # type: ignore[union-attr,unused-ignore]
         app = pick(_open(), live.run_id)
         assert _table(app)["rows"][0]["tone"] == "going"
-        _button(app, "Delete").click()
-        assert "“going” still goes on: open it and stop it first." in _said(_run(app))
-        assert "Delete it" not in _labels(app)
+        press(app, "Delete")
+        assert "“going” still goes on: open it and stop it first." in read(app)
+        assert "Delete it" not in labels(app)
     finally:
         live.cancel()
 
@@ -289,9 +248,9 @@ def test_others_runs_are_for_looking(pick: Pick, come_in: ComeIn) -> None:
     run_id = _put("hers", owner=ANNA)
     come_in(BEN)
     app = pick(_open(), run_id)
-    assert "“hers” is Anna's: you can look at it, and duplicate it." in _said(app)
-    assert {"Delete", "Save"}.isdisjoint(_labels(app))
-    assert "Duplicate" in _labels(app)
+    assert "“hers” is Anna's: you can look at it, and duplicate it." in read(app)
+    assert {"Delete", "Save"}.isdisjoint(labels(app))
+    assert "Duplicate" in labels(app)
     actions._delete((_row(run_id),))
     assert _row(run_id).name == "hers"
 
@@ -300,7 +259,7 @@ def test_a_viewer_looks_and_compares_only(pick: Pick, come_in: ComeIn) -> None:
     run_id = _put("hers", owner=ANNA)
     come_in(VERA)
     app = pick(_open(), run_id)
-    assert {"Delete", "Save", "Duplicate"}.isdisjoint(_labels(app))
+    assert {"Delete", "Save", "Duplicate"}.isdisjoint(labels(app))
     assert not app.get("file_uploader")
     assert "Compare with another run" in [link.proto.label for link in app.get("page_link")]
 
@@ -309,7 +268,7 @@ def test_nobody_sees_what_is_anothers_alone(come_in: ComeIn) -> None:
     run_id = _put("hers", owner=ANNA)
     _shelf().share(ANNA, run_id, "link")
     come_in(BEN)
-    assert "No run yet." in _said(_open())
+    assert "No run yet." in read(_open())
     come_in(ANNA)
     found = _table(_open())
     assert [row["title"] for row in found["rows"]] == ["hers"]
@@ -321,8 +280,7 @@ def test_nobody_sees_what_is_anothers_alone(come_in: ComeIn) -> None:
 def test_duplicating_fills_the_form_in(pick: Pick) -> None:
     run_id = _put("again")
     app = pick(_open(), run_id)
-    _button(app, "Duplicate").click()
-    _run(app)
+    press(app, "Duplicate")
     assert app.text_input(key="run_name").value == "again"
     assert len((app.text_area(key="prompts_text").value or "").splitlines()) == 2
 
@@ -331,10 +289,10 @@ def test_a_run_file_is_taken_in_once_and_opens() -> None:
     events = history(n=3, max_workers=2, run_id="elsewhere")
     app = _open()
     app.file_uploader(key="import_file_0").set_value(("run.jsonl", export_run(events).encode(), "application/jsonl"))
-    _run(app)
+    draw(app)
     assert app.query_params["run"] == "elsewhere"
-    assert "3 prompts" in _said(app)
-    _run(app)
+    assert "3 prompts" in read(app)
+    draw(app)
     assert house.library().newest(LOCAL, 10)[0].run_id == "elsewhere"
     assert len(house.library().newest(LOCAL, 10)) == 1
 
@@ -346,7 +304,7 @@ def test_a_run_file_is_taken_in_once_and_opens() -> None:
 def test_any_other_file_says_what_is_wrong(content: bytes, said: str) -> None:
     app = _open()
     app.file_uploader(key="import_file_0").set_value(("run.jsonl", content, "application/jsonl"))
-    assert said in _said(_run(app))
+    assert said in read(draw(app))
     assert house.library().newest(LOCAL, 10) == ()
 
 
@@ -355,16 +313,15 @@ def test_the_name_and_the_tags_stand_over_the_run_for_all_and_are_changed_by_som
     _shelf().tag(ANNA, run_id, ("**tag**",))
     for person, may in ((ANNA, True), (BEN, False)):
         come_in(person)
-        app = _open("/", run=run_id)
+        app = open_page(run=run_id)
         body = next(each.proto.body for each in app.get("html") if "<h1" in each.proto.body)
         assert "<img" not in body
         assert "**tag**" in body
-        assert ("Save" in _labels(app)) is may
+        assert ("Save" in labels(app)) is may
     come_in(ANNA)
-    app = _open("/", run=run_id)
+    app = open_page(run=run_id)
     app.text_input(key="naming_name_1").set_value("plain")
-    _button(app, "Save").click()
-    _run(app)
+    press(app, "Save")
     assert _row(run_id).name == "plain"
 
 
@@ -375,14 +332,13 @@ def test_admins_of_a_team_read_who_did_what(come_in: ComeIn) -> None:
     run_id = _put("one", owner=ANNA)
     _shelf().rename(ANNA, run_id, HOSTILE)
     come_in(BOSS)
-    app = _open("/")
-    app.switch_page("app_pages/audit.py")
-    said = next(each.proto.body for each in _run(app).get("html") if "<table" in each.proto.body)
+    app = go_to(open_page(), "audit")
+    said = next(each.proto.body for each in app.get("html") if "<table" in each.proto.body)
     assert "renamed" in said
     assert "&lt;img" in said
     assert "<img" not in said
     app.text_input(key="audit_words").set_value("deleted")
-    assert "Nothing is found." in _said(_run(app))
+    assert "Nothing is found." in read(draw(app))
 
 
 @pytest.mark.parametrize("person", [ANNA, VERA])
@@ -393,14 +349,13 @@ def test_nobody_else_is_shown_the_audit(person: Person, come_in: ComeIn, monkeyp
     monkeypatch.setattr(
         pages, "all_pages", lambda *, with_audit: with_all(with_audit=True)
     )  # it was left in by mistake
-    app = _open("/")
-    app.switch_page("app_pages/audit.py")
-    said = _said(_run(app))
+    app = go_to(open_page(), "audit")
+    said = read(app)
     assert "There is no such page here." in said
     assert "a secret name" not in said
 
 
 def test_who_sits_at_the_machine_alone_has_no_audit() -> None:
-    app = _open("/")
+    app = open_page()
     with pytest.raises(Exception, match="audit"):
         app.switch_page("app_pages/audit.py").run()

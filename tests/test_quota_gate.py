@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from random import Random
 
 import pytest
@@ -15,7 +14,7 @@ from fanout.quota.estimate import Cost
 from fanout.quota.gate import Gate, Reservation
 from fanout.quota.limits import Limits
 from fanout.quota.report import RateReport, Reading
-from tests.test_quota_laws import ONE, WORDS, book_next, gate, said, served
+from tests.gates import ONE, WORDS, book_next, gate, most_within, said, served
 
 
 def send(made: Gate, report: RateReport, at_ns: int = 0) -> None:
@@ -23,16 +22,6 @@ def send(made: Gate, report: RateReport, at_ns: int = 0) -> None:
     booked = made.book("run", ONE, at_ns)
     made.observe(booked, report, at_ns)
     made.settle(booked, ONE, at_ns)
-
-
-def most_in_a_minute(starts: list[int]) -> int:
-    window, most = deque[int](), 0
-    for at_ns in starts:
-        window.append(at_ns)
-        while window[0] <= at_ns - NS_PER_MINUTE:
-            window.popleft()
-        most = max(most, len(window))
-    return most
 
 
 @pytest.mark.parametrize(
@@ -44,12 +33,12 @@ def most_in_a_minute(starts: list[int]) -> int:
 def test_never_exceed_holds_for_a_limit_that_a_response_tells(limits: Limits, known: str, limit: int) -> None:
     made = gate(limits)
     send(made, said(limit - 1, limit=limit))
-    at_ns, starts = 0, [0]
+    at_ns, taken = 0, [(0, 1)]
     for _ in range(3 * limit):
         booked, at_ns = book_next(made, "run", ONE, at_ns)
         made.settle(booked, ONE, at_ns)
-        starts.append(at_ns)
-    assert most_in_a_minute(starts) <= limit
+        taken.append((at_ns, 1))
+    assert most_within(NS_PER_MINUTE, taken) <= limit
     assert made.meters.amount("requests") == limit
 
 

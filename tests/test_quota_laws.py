@@ -14,34 +14,13 @@ from fanout.events import Usage
 from fanout.quota.account import Account
 from fanout.quota.bucket import NS_PER_MINUTE, Bucket, Day
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Gate, Reservation
+from fanout.quota.gate import Reservation
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
 from fanout.quota.refusals import words_for
 from fanout.quota.report import RateReport, Reading
 from fanout.quota.turns import Turns
-
-ONE = Cost(input_tokens=10, output_tokens=10)
-WORDS = ("why", "remedy")
-
-
-def gate(limits: Limits = Limits(), *runs: str) -> Gate:  # noqa: B008  # frozen
-    made = Gates(wall_offset_ns=0).at(Account(account="a", model="m", provider="p"), limits, 0)
-    for run_id in runs or ("run",):
-        made.join(run_id, weight=1)
-    return made
-
-
-def book_next(made: Gate, run_id: str, cost: Cost, at_ns: int) -> tuple[Reservation, int]:
-    """Ask until the call may start, and book it; the reservation and its instant."""
-    while True:
-        made.new_round()
-        hold = made.ask(run_id, cost, at_ns)
-        if hold is None:
-            return made.book(run_id, cost, at_ns), at_ns
-        assert hold.until_ns is not None
-        assert hold.until_ns > at_ns
-        at_ns = hold.until_ns
+from tests.gates import ONE, WORDS, book_next, gate, most_within, said, served
 
 
 @given(
@@ -53,16 +32,14 @@ def book_next(made: Gate, run_id: str, cost: Cost, at_ns: int) -> tuple[Reservat
 def test_no_window_holds_more_than_the_burst_and_what_the_rate_gives(
     per_minute: int, capacity: int, pauses: list[int], window_s: int
 ) -> None:
-    bucket, at_ns, taken = Bucket(amount=per_minute, capacity=capacity, at_ns=0), 0, list[int]()
+    bucket, at_ns, taken = Bucket(amount=per_minute, capacity=capacity, at_ns=0), 0, list[tuple[int, int]]()
     for pause_ns in pauses:
         at_ns += pause_ns
         at_ns += bucket.wait_ns(1, at_ns)
         bucket.take(1, at_ns)
-        taken.append(at_ns)
+        taken.append((at_ns, 1))
     window_ns = window_s * NS_PER_S
-    for place, since_ns in enumerate(taken):
-        inside = sum(since_ns <= each < since_ns + window_ns for each in taken[place:])
-        assert inside <= capacity + per_minute * window_ns // NS_PER_MINUTE + 1
+    assert most_within(window_ns, taken) <= capacity + per_minute * window_ns // NS_PER_MINUTE + 1
 
 
 @given(limit=st.integers(1, 10_000), header=st.integers(1, 10_000))
@@ -80,17 +57,12 @@ def test_never_exceed_shows_the_number_that_was_told(limit: int, header: int) ->
 @given(limit=st.integers(1, 400))
 def test_never_exceed_lets_no_minute_hold_more_than_the_limit(limit: int) -> None:
     made = gate(Limits(requests_per_minute=limit, never_exceed=True))
-    at_ns, taken = 0, list[int]()
+    at_ns, taken = 0, list[tuple[int, int]]()
     for _ in range(min(3 * limit, 600)):
         booked, at_ns = book_next(made, "run", ONE, at_ns)
         made.settle(booked, ONE, at_ns)
-        taken.append(at_ns)
-    worst = deque[int]()
-    for each in taken:
-        worst.append(each)
-        while worst[0] <= each - NS_PER_MINUTE:
-            worst.popleft()
-        assert len(worst) <= limit
+        taken.append((at_ns, 1))
+    assert most_within(NS_PER_MINUTE, taken) <= limit
 
 
 @settings(max_examples=60, deadline=None)
@@ -114,8 +86,7 @@ def test_never_exceed_holds_for_tokens_however_large_a_call_is(
         for ended in [each for each in flying if each[0] <= at_ns]:
             flying.remove(ended)
             made.settle(ended[1], Cost(output_tokens=ended[2]), at_ns)
-    for place, (since_ns, _) in enumerate(taken):
-        assert sum(used for when_ns, used in taken[place:] if when_ns < since_ns + NS_PER_MINUTE) <= limit
+    assert most_within(NS_PER_MINUTE, taken) <= limit
 
 
 @given(used=st.lists(st.tuples(st.integers(0, 400), st.integers(0, NS_PER_S)), min_size=1, max_size=30))
@@ -153,28 +124,6 @@ def test_a_day_ends_at_midnight_of_its_zone() -> None:
     assert day.wait_ns(1, 0) == 8 * 3600 * NS_PER_S  # 1970-01-01 00:00 UTC is four in the afternoon there
     assert day.wait_ns(1, 8 * 3600 * NS_PER_S) == 0
     assert day.free(8 * 3600 * NS_PER_S) == 2
-
-
-def served(made: Gate, wants: dict[str, int], *, until_ns: int, from_ns: int = 0) -> dict[str, list[int]]:
-    """Everybody asks in the order of the tags, until the time is over: when each run's calls started."""
-    found: dict[str, list[int]] = {run_id: [] for run_id in wants}
-    at_ns = from_ns
-    while at_ns < until_ns and any(len(found[run_id]) < want for run_id, want in wants.items()):
-        made.new_round()
-        holds = []
-        line = [run_id for run_id, want in wants.items() if len(found[run_id]) < want]
-        while line:
-            run_id = min(line, key=made.tag)
-            hold = made.ask(run_id, ONE, at_ns)
-            if hold is None:
-                made.settle(made.book(run_id, ONE, at_ns), ONE, at_ns)
-                found[run_id].append(at_ns)
-                line = [one for one in line if len(found[one]) < wants[one]]
-            else:
-                holds.append(hold.until_ns or at_ns + 1)
-                line.remove(run_id)
-        at_ns = min(holds, default=at_ns + 1)
-    return found
 
 
 def test_a_short_run_beside_a_long_one_gets_every_second_slot() -> None:
@@ -240,10 +189,6 @@ def test_a_429_holds_every_run_of_the_account() -> None:
         assert (hold.held_by, hold.until_ns) == ("penalty", 3 * NS_PER_S)
     (refusal,) = made.refusals
     assert (refusal.count, refusal.why, refusal.remedy) == (1, *WORDS)
-
-
-def said(remaining: int, limit: int = 600) -> RateReport:
-    return RateReport(readings=(("requests", Reading(limit=limit, remaining=remaining)),))
 
 
 def test_the_first_response_teaches_the_limit_and_counts_what_is_in_flight() -> None:

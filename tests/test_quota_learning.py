@@ -21,7 +21,7 @@ from fanout.quota.learning import (
     LearntRate,
 )
 from fanout.quota.report import RateReport
-from tests.test_quota_laws import ONE, WORDS, gate
+from tests.gates import ONE, WORDS, gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -27,11 +25,9 @@ from fanout.quota.view import LimitView, Refused, Sample, Share
 from fanout.settings import Settings
 from fanout.store.ledger import Today
 from tests.hands import HandCaller, WatchedStore
+from tests.pages import HOSTILE, go_to, open_page, read
 from tests.runs import BEGAN_NS, make_run
 from tests.test_wording_quota import account, limit, share
-
-MAIN = str(Path(__file__).parent.parent / "dashboard" / "main.py")
-HOSTILE = "![x](http://evil.example/x.png) <img src=http://evil.example/y.png> **bold**"
 
 
 @pytest.fixture
@@ -54,17 +50,7 @@ def engine(caller: HandCaller, store: WatchedStore) -> Iterator[Engine]:
 
 
 def _page() -> AppTest:
-    app = AppTest.from_file(MAIN, default_timeout=20)
-    app.run()
-    app.switch_page("app_pages/quota.py")
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def _said(app: AppTest) -> str:
-    html = " ".join(element.proto.body for element in app.get("html"))
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.replace("&#x27;", "'")))
+    return go_to(open_page(), "quota")
 
 
 # The page
@@ -73,14 +59,14 @@ def _said(app: AppTest) -> str:
 @pytest.mark.usefixtures("engine")
 def test_before_anything_was_sent_it_says_what_will_stand_here() -> None:
     app = _page()
-    assert "No account has been used yet." in _said(app)
+    assert "No account has been used yet." in read(app)
     assert [link.proto.label for link in app.get("page_link")] == ["Start a run"]
 
 
 def test_an_account_shows_its_limits_with_their_source_and_leads_to_the_runs_that_share_it(engine: Engine) -> None:
     live = engine.start(Batch(prompts=["a", "b", "c"], model="openai:x", name="mine"))
     app = _page()
-    assert "60 requests a minute from fanout.toml" in _said(app)
+    assert "60 requests a minute from fanout.toml" in read(app)
     (link,) = app.get("page_link")
     assert f"run={live.run_id}" in link.proto.query_string
     assert link.proto.label.startswith("**mine** · ")
@@ -89,13 +75,13 @@ def test_an_account_shows_its_limits_with_their_source_and_leads_to_the_runs_tha
 def test_what_was_used_today_is_said_whether_or_not_an_account_was_used(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "today (UTC)" not in _said(_page())
+    assert "today (UTC)" not in read(_page())
     today = Today(cap=DayCap(usd_a_day=5), used=Amount(usd=1.25), in_flight=Amount())
     nothing = Today(cap=DayCap(), used=Amount(), in_flight=Amount())
     monkeypatch.setattr(house.library(), "today", lambda _person: (today, nothing))
-    assert "You used $1.25 of $5.00 today (UTC)." in _said(_page())
+    assert "You used $1.25 of $5.00 today (UTC)." in read(_page())
     engine.start(Batch(prompts=["a"], model="openai:x"))
-    assert "You used $1.25 of $5.00 today (UTC)." in _said(_page())
+    assert "You used $1.25 of $5.00 today (UTC)." in read(_page())
 
 
 def test_a_429_is_listed_with_its_remedy(engine: Engine, caller: HandCaller, store: WatchedStore) -> None:
@@ -103,7 +89,7 @@ def test_a_429_is_listed_with_its_remedy(engine: Engine, caller: HandCaller, sto
     caller.taken(1)[0].fail(RateLimited("The provider answered 429.", status_code=429, retry_after_s=2.0))
     store.await_run(live, lambda run: run.ended)
     (refused,) = engine.quota()[0].refusals
-    said = _said(_page())
+    said = read(_page())
     assert "429s, and what would have avoided them" in said
     assert refused.why in said
     assert refused.remedy in said
@@ -118,7 +104,7 @@ def test_a_429_of_the_day_is_listed_and_its_limit_is_named(
     store.await_run(live, lambda run: run.ended)
     (view,) = engine.quota()
     monkeypatch.setattr(house.engine(), "quota", lambda: (replace(view, limits=()),))
-    said = _said(_page())
+    said = read(_page())
     assert "No limit known by its number. The provider has refused by its limit of requests a day." in said
     assert "The limit of requests a day was used up" in said
 

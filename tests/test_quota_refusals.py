@@ -12,7 +12,7 @@ from fanout.quota.gate import Gate
 from fanout.quota.limits import Limits
 from fanout.quota.refusals import day_is_over, words_for
 from fanout.quota.report import RateReport, Reading
-from tests.test_quota_laws import gate
+from tests.gates import gate
 
 RESERVED = Cost(input_tokens=20, output_tokens=80)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,67 +13,18 @@ from hypothesis import strategies as st
 from fanout.batch import Batch
 from fanout.clock import NS_PER_MS, NS_PER_S
 from fanout.engine import Engine
-from fanout.quota.account import Account
 from fanout.quota.bucket import NS_PER_MINUTE, Bucket
 from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Gate, Reservation
-from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
 from fanout.quota.report import RateReport, Reading
 from fanout.quota.rows import LEASE_GRACE_NS, Row
 from fanout.quota.shared import TRY_AGAIN_NS, SharedGates
-from fanout.quota.shared_file import SharedFile
-from fanout.quota.view import AccountView
+from tests.gates import ACCOUNT, ONE, most_within
 from tests.hands import HandCaller
+from tests.processes import TIMEOUT_NS, Process, processes
 
-ONE = Cost(input_tokens=10, output_tokens=10)
 DAY_NS = 24 * 3600 * NS_PER_S
-TIMEOUT_NS = 30 * NS_PER_S
-
-
-class Process:
-    """What one process has: its own gate, its own connection to the file, one run."""
-
-    def __init__(self, path: Path, limits: Limits, *, run_id: str, weight: int = 1, wall_offset_ns: int = 0) -> None:
-        self.file = SharedFile(path, wall_offset_ns=wall_offset_ns)
-        account = Account(account="a", model="m", provider="p")
-        self.gate: Gate = Gates(wall_offset_ns=wall_offset_ns, together=self.file).at(account, limits, 0)
-        self.run_id = run_id
-        self.gate.join(run_id, weight=weight)
-        self.gate.lease(run_id, TIMEOUT_NS)
-
-    def try_start(self, at_ns: int, cost: Cost = ONE) -> Reservation | Hold:
-        """One transaction: ask, and book where nothing holds it."""
-        with self.file:
-            self.gate.new_round()
-            return self.gate.ask(self.run_id, cost, at_ns) or self.gate.book(self.run_id, cost, at_ns)
-
-    def start(self, at_ns: int, cost: Cost = ONE) -> Reservation:
-        started = self.try_start(at_ns, cost)
-        assert isinstance(started, Reservation)
-        return started
-
-    def settle(self, booked: Reservation, used: Cost, at_ns: int) -> None:
-        with self.file:
-            self.gate.settle(booked, used, at_ns)
-
-    def view(self, at_ns: int) -> AccountView:
-        with self.file:
-            return view_of(self.gate, waiting={}, at_ns=at_ns)
-
-
-@contextmanager
-def processes(count: int, limits: Limits, *, weights: tuple[int, ...] = ()) -> Iterator[tuple[Process, ...]]:
-    """So many on one new file."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        made = []
-        for place in range(count):
-            weight = weights[place] if weights else 1
-            one = Process(Path(folder) / "deep" / "quota.sqlite", limits, run_id=f"run {place}", weight=weight)
-            stack.callback(one.file.close)
-            made.append(one)
-        yield tuple(made)
 
 
 @settings(max_examples=40, deadline=None)
@@ -89,18 +38,16 @@ def test_processes_together_stay_in_the_burst_and_the_rate(
     per_minute: int, burst: int, steps: list[tuple[int, int]], window_s: int
 ) -> None:
     with processes(3, Limits(requests_per_minute=per_minute, burst=burst)) as made:
-        at_ns, taken = 0, list[int]()
+        at_ns, taken = 0, list[tuple[int, int]]()
         for place, pause_ns in steps:
             at_ns += pause_ns
             for _ in range(burst + 1):
                 started = made[place].try_start(at_ns)
                 if isinstance(started, Hold):
                     break
-                taken.append(at_ns)
+                taken.append((at_ns, 1))
     window_ns = window_s * NS_PER_S
-    for place, since_ns in enumerate(taken):
-        inside = sum(since_ns <= each < since_ns + window_ns for each in taken[place:])
-        assert inside <= burst + per_minute * window_ns // NS_PER_MINUTE + 1
+    assert most_within(window_ns, taken) <= burst + per_minute * window_ns // NS_PER_MINUTE + 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -301,7 +248,7 @@ def test_an_engine_shares_what_its_runs_take(tmp_path: Path) -> None:
     with Engine(
         caller_for=lambda batch, clock: caller,
         limits_for=lambda _: Limits(requests_per_day=10),
-        account_for=lambda _: Account(account="a", model="m", provider="p"),
+        account_for=lambda _: ACCOUNT,
         quota_file=tmp_path / "q",
     ) as engine:
         live = engine.start(Batch(prompts=["one", "two"]))
@@ -327,7 +274,7 @@ def test_a_calls_end_and_the_next_ones_start_are_one_transaction(
     monkeypatch.setattr(SharedGates, "_commit", counted)
     with Engine(
         caller_for=lambda batch, clock: caller,
-        account_for=lambda _: Account(account="a", model="m", provider="p"),
+        account_for=lambda _: ACCOUNT,
         quota_file=tmp_path / "q",
     ) as engine:
         live = engine.start(Batch(prompts=["prompt"] * 20, max_workers=1))

@@ -18,7 +18,7 @@ from fanout.quota.limits import Limits
 from fanout.quota.report import RateReport
 from fanout.quota.turns import Turns
 from fanout.schedule import Schedule, Start
-from tests.test_quota_laws import gate
+from tests.gates import gate
 
 FEW = Usage(input_tokens=10, output_tokens=10)
 

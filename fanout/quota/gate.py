@@ -26,7 +26,7 @@ from fanout.quota.limits import MOST, Limits, Source
 from fanout.quota.meters import DAILY, Change, Meters
 from fanout.quota.presets import Preset
 from fanout.quota.report import RateReport
-from fanout.quota.together import AGAIN_LEAST_NS, AGAIN_NS, CONTENDS_MOST_NS, CONTENDS_NS, LEAD_NS, Others, Together
+from fanout.quota.together import AGAIN_LEAST_NS, AGAIN_NS, LEAD_NS, Others, Together, contends_until_ns
 from fanout.quota.view import Refused, Sample
 
 NOTHING_KNOWN_NS = 1_000_000
@@ -168,8 +168,8 @@ class Gate:
         hold = self._hold(run_id, cost, at_ns)
         if hold is not None and self.together is not None:
             sharer = self.runs[run_id]
-            again_ns = at_ns + AGAIN_NS if hold.until_ns is None else hold.until_ns
-            sharer.seen_ns, sharer.contends_until_ns = at_ns, min(again_ns, at_ns + CONTENDS_MOST_NS) + CONTENDS_NS
+            until_ns = contends_until_ns(hold.until_ns, at_ns)
+            sharer.seen_ns, sharer.contends_until_ns = at_ns, 0 if hold.held_by in DAILY else until_ns
         return hold
 
     def _hold(self, run_id: str, cost: Cost, at_ns: int) -> Hold | None:

@@ -122,11 +122,13 @@ class Meters:
             known = self.known[name]
             was, came = reserved.of(name), used.of(name)
             known.reserved -= was
+            if isinstance(known.meter, Day) and known.meter.began_after(booked_ns, at_ns):
+                continue  # its day is over: it gives nothing back to this one, nor takes more of it
             known.total += came - was
             if came < was:
                 if isinstance(known.meter, Strict):
                     known.meter.give_of(was - came, booked_ns, at_ns)
-                elif not (isinstance(known.meter, Day) and known.meter.began_after(booked_ns, at_ns)):
+                else:
                     known.meter.give(was - came, at_ns)
             elif came > was:
                 known.meter.take(came - was, at_ns)

@@ -31,7 +31,7 @@ class Contender(NamedTuple):
     tag: int
     weight: int
     contends_until_ns: int
-    """Its last call was held, and it asks again before this; 0 where it was not."""
+    """Its last call was held, and it asks again before this; 0 where it was not, or waits for midnight."""
     seen_ns: int
 
 
@@ -40,6 +40,12 @@ class Lease(NamedTuple):
 
     calls: int
     until_ns: int
+
+
+def contends_until_ns(until_ns: int | None, at_ns: int) -> int:
+    """How long a run contends whose call was held at `at_ns`. `until_ns`: as its `Hold` says."""
+    again_ns = at_ns + AGAIN_NS if until_ns is None else until_ns
+    return min(again_ns, at_ns + CONTENDS_MOST_NS) + CONTENDS_NS
 
 
 @dataclass(slots=True, kw_only=True)
