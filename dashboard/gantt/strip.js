@@ -39,7 +39,7 @@ function bandOf(model, view) {
     ctx.fillStyle = hatch
     ctx.fillRect(from, 0, to - from, HATCHED)
   }
-  const band = { key, canvas, parts }
+  const band = { key, canvas, parts, waits: asWaits(parts) }
   bands.set(model, band)
   return band
 }
@@ -72,6 +72,17 @@ function partsOf(model, view) {
   return parts
 }
 
+// The same as a wait has it: time in which nothing was held is time for a worker.
+function asWaits(parts) {
+  const waits = []
+  for (const { look, from, to } of parts) {
+    const last = waits[waits.length - 1]
+    if (last?.look === (look || 1)) last.to = to
+    else waits.push({ look: look || 1, from, to })
+  }
+  return waits
+}
+
 // A piece of the band at a wait's place: between two x of the plot, so high.
 export function paintWait(ctx, model, view, left, wide, y, height) {
   const { canvas } = bandOf(model, view)
@@ -87,9 +98,9 @@ export function paintWait(ctx, model, view, left, wide, y, height) {
 
 // The names of what a wait waited for, on each of its colours that has room for one.
 export function nameWait(ctx, model, view, left, wide, middle) {
-  for (const { look, from, to } of bandOf(model, view).parts) {
+  for (const { from, to } of bandOf(model, view).waits) {
     const [began, ended] = [Math.max(left, view.x.at + from), Math.min(left + wide, view.x.at + to)]
-    if (look && ended > began) nameHold(ctx, model, view, began, ended - began, middle)
+    if (ended > began) nameHold(ctx, model, view, began, ended - began, middle)
   }
 }
 
