@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import door
+from dashboard import door, house
+from fanout import Batch, Engine
+from fanout.calls import Caller
+from fanout.clock import Clock
+from fanout.errors import BadInput
 from fanout.people import Person
+from fanout.settings import Settings
+from tests.hands import HandCaller, WatchedStore
 
 HOSTILE = "![x](http://evil.example/x.png) <img src=http://evil.example/y.png> **bold**"
 ANNA = Person(user_id="anna", name="Anna")
@@ -66,3 +73,21 @@ def entrance(patch: pytest.MonkeyPatch) -> ComeIn:
         patch.setattr(door, "has_login", lambda: True)
 
     return come_in
+
+
+@contextmanager
+def house_by_hand(caller: HandCaller, store: WatchedStore) -> Iterator[Engine]:
+    """The house over an engine whose calls a test answers by hand; models named `wrong` are refused."""
+
+    def caller_for(batch: Batch, _: Clock) -> Caller:
+        if batch.model == "wrong":
+            raise BadInput("there is no model of this name: choose another")
+        return caller
+
+    settings = Settings(grace_s=0, models=("openai:x", "wrong"), max_workers_ceiling=64)
+    opened = Engine(caller_for=caller_for, store=store)
+    house.open_house(settings, engine=opened, prepare=False)
+    try:
+        yield opened
+    finally:
+        house.close_house()

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
-import gc
 import itertools
-import subprocess
 import sys
-import textwrap
 import threading
-import weakref
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from fanout.executor import Executor
 
-ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_S = 30.0
 """Only ever means failure."""
-
-
-class Value:
-    """Something that can be weakly referred to."""
-
-    def method(self) -> Value:
-        return Value()
-
-    def failing(self) -> None:
-        raise LookupError("gone")
 
 
 @pytest.fixture
@@ -332,130 +316,3 @@ def test_no_more_calls_run_at_once_than_there_are_workers() -> None:
 def test_a_worker_may_submit_to_its_own_pool() -> None:
     with Executor(2) as pool:
         assert pool.submit(lambda: pool.submit(pow, 2, 5).result(PATIENCE_S)).result(PATIENCE_S) == 32
-
-
-def test_nothing_of_a_call_is_kept_when_it_has_ended() -> None:
-    with Executor(1) as pool:
-        value = Value()
-        gone: list[weakref.ref[object]] = [weakref.ref(value)]
-        future = pool.submit(value.method)
-        other = pool.submit(lambda argument: None, value)
-        gone.append(weakref.ref(future.result()))
-        gone.append(weakref.ref(future))
-        other.result()
-        pool.submit(int).result()  # the worker has let go of the call before
-        del value, future, other
-        assert pool.run.calls[1].output == "None"
-        assert [ref() for ref in gone] == [None, None, None]
-
-
-def test_an_exception_that_is_kept_keeps_no_argument_alive() -> None:
-    def fail(**_: object) -> None:
-        raise LookupError("kept")
-
-    value = Value()
-    gone = weakref.ref(value)
-    with Executor(1) as pool:
-        error = pool.submit(fail, value=value).exception()
-    del value
-    frames = []
-    trace = error.__traceback__ if error else None
-    while trace is not None:
-        frames.append(trace.tb_frame)
-        trace = trace.tb_next
-    ours = [frame for frame in frames if frame.f_code.co_name == "_recorded"]
-    assert len(ours) == 1
-    assert set(ours[0].f_locals) <= {"result", "returned_ns"}
-    del frames, ours, trace, error
-    gc.collect()
-    assert gone() is None
-
-
-def test_a_failed_future_dies_without_the_garbage_collector() -> None:
-    gc.disable()
-    try:
-        with Executor(1) as pool:
-            future = pool.submit(Value().failing)
-            gone = weakref.ref(future)
-            assert isinstance(future.exception(), LookupError)
-            pool.submit(int).result()
-            del future
-            assert gone() is None
-    finally:
-        gc.enable()
-
-
-def test_a_pool_that_is_forgotten_ends_its_threads() -> None:
-    pool = Executor(2)
-    answers = pool.map(abs, range(-5, 5))
-    threads = list(pool._threads)
-    del pool
-    for thread in threads:
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
-    assert list(answers) == [5, 4, 3, 2, 1, 0, 1, 2, 3, 4]
-
-
-def script(text: str) -> str:
-    """What a Python of its own prints; it must end well and say nothing on stderr."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(text)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=True,
-    )
-    assert done.stderr == ""
-    return done.stdout
-
-
-def test_calls_that_are_queued_at_the_end_of_the_program_still_run() -> None:
-    assert (
-        script("""
-        from fanout.executor import Executor
-        import time
-        pool = Executor(1)
-        pool.submit(time.sleep, 0.05)
-        pool.submit(print, "apple")
-    """)
-        == "apple\n"
-    )
-
-
-def test_nothing_can_be_submitted_while_the_program_ends() -> None:
-    assert (
-        script("""
-        import atexit
-        from fanout.executor import Executor
-        @atexit.register
-        def late():
-            try:
-                pool.submit(id, None)
-            except RuntimeError as exc:
-                print(exc)
-        pool = Executor(1)
-        pool.submit(id, 42).result()
-    """)
-        == "cannot schedule new futures after shutdown\n"
-    )
-
-
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="there is no fork here")
-def test_a_pool_works_in_a_forked_child() -> None:
-    assert (
-        script("""
-        import os, sys, warnings
-        warnings.simplefilter("ignore")
-        from fanout.executor import Executor
-        pool = Executor(1)
-        pool.submit(id, 42).result()
-        pid = os.fork()
-        if pid == 0:
-            with Executor(1) as child:
-                print(child.submit(pow, 2, 5).result(), flush=True)
-            os._exit(0)
-        os.waitpid(pid, 0)
-    """)
-        == "32\n"
-    )

@@ -24,10 +24,10 @@ from fanout.quota.report import RateReport
 from fanout.quota.view import LimitView, Refused, Sample, Share
 from fanout.settings import Settings
 from fanout.store.ledger import Today
+from tests.accounts import account, limit, share
 from tests.hands import HandCaller, WatchedStore
 from tests.pages import HOSTILE, go_to, open_page, read
 from tests.runs import BEGAN_NS, make_run
-from tests.test_wording_quota import account, limit, share
 
 
 @pytest.fixture
