@@ -287,12 +287,12 @@ def test_a_calls_end_and_the_next_ones_start_are_one_transaction(
 def _read(path: Path) -> str:
     connection = sqlite3.connect(path)
     try:
-        return str(connection.execute("SELECT state FROM gates_1").fetchone()[0])
+        return str(connection.execute("SELECT state FROM gates_2").fetchone()[0])
     finally:
         connection.close()
 
 
 def _write(path: Path, text: str) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("UPDATE gates_1 SET state = ?", (text,))
+    connection.execute("UPDATE gates_2 SET state = ?", (text,))
     connection.close()

@@ -162,10 +162,11 @@ class Bucket:
 
 
 class Strict(Bucket):
-    """A bucket beside a window of `limit` that nothing may exceed, not even a cost above the bucket's capacity.
+    """A bucket beside a window of `limit` that nothing may exceed.
 
-    What a bucket lets pass in a window ends above `limit` only where such a cost has just been taken: it waits until
-    what was taken in the window before leaves room. One above `limit` itself waits until nothing was taken at all.
+    A bucket alone lets more pass where a cost is above its capacity, and where something comes back that has grown back
+    already: a cost waits until what was taken in the window before leaves room too. One above `limit` itself waits
+    until nothing was taken at all.
     """
 
     __slots__ = ("_in_window", "_taken", "limit")
@@ -177,9 +178,9 @@ class Strict(Bucket):
         self._in_window = 0
 
     def wait_ns(self, cost: int, at_ns: int) -> int:
-        """As a bucket's; a cost above its capacity waits for the window too."""
+        """As a bucket's, and until the window has room."""
         wait_ns = super().wait_ns(cost, at_ns)
-        if cost <= self.capacity_:
+        if cost <= 0:
             return wait_ns
         self._forget(at_ns)
         over = self._in_window + cost - self.limit
@@ -209,12 +210,15 @@ class Strict(Bucket):
                 self._in_window -= part
                 cost -= part
 
-    def restore(self, state: MeterState, *, shift_ns: int = 0) -> None:
-        """As a bucket's; what another process took meanwhile counts as taken at that instant."""
+    def restore(self, state: MeterState, *, shift_ns: int = 0, taken: int = 0) -> None:
+        """As a bucket's; what other processes have `taken` meanwhile counts as taken at the last instant of it.
+
+        What the level fell by, where that is more: another process may know of more than it took.
+        """
         at_ns = max(self.at_ns, state.instant_ns - shift_ns)
         before = self.free(at_ns)
         super().restore(state, shift_ns=shift_ns)
-        self._note(max(0, before - self.free(at_ns)), at_ns)
+        self._note(max(taken, before - self.free(at_ns)), at_ns)
 
     def _note(self, cost: int, at_ns: int) -> None:
         self._forget(at_ns)

@@ -345,8 +345,7 @@ class Gate:
             units = booked.cost.of(name)
             known.reserved += units
             if source != "learnt":  # taken of the provider's, so taken of ours
-                known.meter.take(units, at_ns)
-                known.total += units
+                known.take(units, at_ns)
             booked.totals[name] = known.total
 
     def _take_over_learnt(self, at_ns: int, *, why: str) -> None:

@@ -45,6 +45,7 @@ class KeptLimit(NamedTuple):
     amount: int
     capacity: int
     total: int
+    taken: int
     readings: int
     level: int
     instant_ns: int
@@ -68,12 +69,22 @@ class Known:
     """Taken so far, settled; only differences of it mean something."""
     shared_total: int = 0
     """`total` when it was last the same for all processes: what is above it, they do not know of yet."""
+    taken: int = 0
+    """Taken so far, whatever was given back; only differences of it mean something."""
+    shared_taken: int = 0
+    """`taken` when it was last the same for all processes."""
     reserved: int = 0
     said_remaining: int | None = None
     said_ns: int | None = None
     readings: int = 0
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     """What somebody else uses of it."""
+
+    def take(self, units: int, at_ns: int) -> None:
+        """Take so much off it."""
+        self.meter.take(units, at_ns)
+        self.total += units
+        self.taken += units
 
 
 class Meters:
@@ -112,8 +123,7 @@ class Meters:
         """Take `cost` off every limit, as reserved."""
         for name, known in self.known.items():
             units = cost.of(name)
-            known.meter.take(units, at_ns)
-            known.total += units
+            known.take(units, at_ns)
             known.reserved += units
 
     def settle(self, reserved: Cost, used: Cost, names: frozenset[LimitName], at_ns: int, *, booked_ns: int) -> None:
@@ -132,6 +142,7 @@ class Meters:
                     known.meter.give(was - came, at_ns)
             elif came > was:
                 known.meter.take(came - was, at_ns)
+                known.taken += came - was
 
     def cost_ns(self, cost: Cost) -> int:
         """The time that the scarcest limit takes to grow `cost` back: dominant-resource fairness counts in it."""
@@ -205,6 +216,7 @@ class Meters:
                 known.meter.amount,
                 known.meter.capacity,
                 known.total,
+                known.taken,
                 known.readings,
                 *known.meter.state(),
             )
@@ -214,7 +226,7 @@ class Meters:
     def told(self) -> None:
         """The other processes know of all that was taken."""
         for known in self.known.values():
-            known.shared_total = known.total
+            known.shared_total, known.shared_taken = known.total, known.taken
 
     def restore(self, name: LimitName, kept: KeptLimit, *, shift_ns: int, at_ns: int) -> Change | None:
         """Go on with this limit where another process stopped; what became of its number, None where nothing did.
@@ -236,7 +248,12 @@ class Meters:
             capacity = None if known.fixed_burst else kept.capacity
             known.meter.set_amount(kept.amount, at_ns, capacity=capacity)
             known.source = kept.source
-        known.meter.restore(MeterState(kept.level, kept.instant_ns), shift_ns=shift_ns)
+        state = MeterState(kept.level, kept.instant_ns)
+        if isinstance(known.meter, Strict):
+            known.meter.restore(state, shift_ns=shift_ns, taken=max(0, kept.taken - known.shared_taken))
+        else:
+            known.meter.restore(state, shift_ns=shift_ns)
+        known.shared_taken, known.taken = kept.taken, kept.taken + known.taken - known.shared_taken
         known.readings = max(known.readings, kept.readings)
         known.shared_total, known.total = kept.total, kept.total + unshared
         if unshared:

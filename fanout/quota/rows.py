@@ -17,7 +17,7 @@ from fanout.quota.limits import RATES, Source
 from fanout.quota.meters import DAILY, KeptLimit
 from fanout.quota.together import Contender, Lease
 
-FORMAT = 1
+FORMAT = 2
 """Of the row: another version of the product that writes another one keeps it elsewhere."""
 REBOOT_NS = NS_PER_S
 """A row from so far in the future was written before the host started again; from less, by a process that was later."""
