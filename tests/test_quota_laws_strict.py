@@ -31,7 +31,7 @@ def settles(process: int, at_ms: int, share: float) -> tuple[int, int, int, bool
 
 
 @example(count=2, steps=[*(asks(1, 4_000, 50) for _ in range(15)), asks(0, 0, 900)])
-@example(count=2, steps=[asks(1, 0, 20), *(asks(0, 3_400, 50) for _ in range(17)), asks(1, 1_000, 900)])
+@example(count=2, steps=[asks(1, 0, 20), *(asks(0, 3_400, 50) for _ in range(17)), asks(1, 4_000, 900)])
 @example(
     count=1,
     steps=[
