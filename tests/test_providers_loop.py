@@ -73,16 +73,18 @@ def test_cancel_resolves_the_future_at_once_and_ends_the_task(loop: LoopThread) 
 
 
 def test_cancel_before_the_start_runs_nothing(loop: LoopThread) -> None:
-    held = threading.Event()
+    blocks, held = threading.Event(), threading.Event()
     ran: list[str] = []
 
     async def hold() -> None:
+        blocks.set()
         held.wait(WAIT_S)  # blocks the loop, so that the next coroutine cannot have started
 
     async def late() -> None:
         ran.append("late")
 
     first = loop.submit(hold())
+    assert blocks.wait(WAIT_S)
     second = loop.submit(late())
     assert second.cancel()
     held.set()
