@@ -18,6 +18,10 @@ BASE_S = 0.5
 """Longest wait after the first failure, in seconds; doubles with each further one."""
 CAP_S = 30.0
 """Longest wait that we choose ourselves, in seconds."""
+GETS_ON_NS = 90 * NS_PER_S
+"""A run gets on for so long after an answer: no limit of a minute is used up for longer."""
+MOST_EPISODES = 5
+"""Episodes of 429s that lengthen the wait: to 8 s at most, so that a minute's end is not missed by much."""
 LONGEST_RETRY_AFTER_S = 24 * 3600.0
 """A provider's wish beyond a day is taken as a day: the user can stop the run at any moment."""
 
@@ -40,17 +44,20 @@ class GiveUp:
     """Whether every further call would fail alike."""
 
 
-def verdict(error: CallFailed, *, at_ns: int, counted: int, retries: int, jitter: float) -> Again | GiveUp:
+def verdict(
+    error: CallFailed, *, at_ns: int, counted: int, retries: int, jitter: float, episodes: int = 0
+) -> Again | GiveUp:
     """What becomes of a call whose attempt failed at `at_ns` with `error`.
 
     `counted` is how many of its attempts have failed in this stretch, this one included, without those that
-    `is_free` forgives; `retries` how many further attempts the user allows; `jitter` a draw from [0, 1).
+    `is_free` forgives; `retries` how many further attempts the user allows; `jitter` a draw from [0, 1). `episodes` of
+    429s without an answer between them make the wait longer as failures of its own do.
     """
     if error.stops_run:
         return GiveUp(stops_run=True)
     if not error.retryable or retries == 0 or counted > retries:
         return GiveUp(stops_run=False)
-    wait_s = backoff_s(counted, jitter=jitter)
+    wait_s = backoff_s(max(counted, min(episodes, MOST_EPISODES)), jitter=jitter)
     asked_s = error.retry_after_s
     if asked_s is not None and asked_s > 0:
         wait_s = max(wait_s, min(asked_s, LONGEST_RETRY_AFTER_S))
@@ -61,14 +68,48 @@ def verdict(error: CallFailed, *, at_ns: int, counted: int, retries: int, jitter
     )
 
 
-def is_free(error: CallFailed, *, refused_before_ns: int, last_answer_ns: int | None) -> bool:
+def is_free(error: CallFailed, *, refused_before_ns: int, last_answer_ns: int | None, at_ns: int) -> bool:
     """Whether a failure does not count against `retries`: a 429 while the run gets on.
 
     A 429 says "later", not "no": as long as any call of the run was answered since this one was last refused (or first
-    started, `refused_before_ns`), waiting works, and a prompt is not given up for it. Where nothing is answered in
-    between, a 429 counts like any other failure, so a provider that only refuses ends the run.
+    started, `refused_before_ns`), waiting works, and a prompt is not given up for it. Nor is it while the last answer
+    is younger than `GETS_ON_NS`: a provider that counts whole minutes may refuse all for one. Where nothing is answered
+    for longer, a 429 counts like any other failure, so a provider that only refuses ends the run.
     """
-    return isinstance(error, RateLimited) and last_answer_ns is not None and last_answer_ns > refused_before_ns
+    if not isinstance(error, RateLimited) or last_answer_ns is None:
+        return False
+    return last_answer_ns > refused_before_ns or at_ns - last_answer_ns < GETS_ON_NS
+
+
+class Refusals:
+    """Which failures of one stretch do not count, and its 429s since the last answer as episodes.
+
+    What was in flight together is refused together: that is one episode.
+    """
+
+    def __init__(self) -> None:
+        self.episodes = 0
+        self._episode_ns = 0
+        self._failed_ns: dict[int, int] = {}  # when a call last failed, by call
+        self._last_answer_ns: int | None = None
+
+    def __contains__(self, call: int) -> bool:
+        """Whether this call has ever failed."""
+        return call in self._failed_ns
+
+    def answered(self, at_ns: int) -> None:
+        """Waiting works."""
+        self.episodes = 0
+        self._last_answer_ns = at_ns
+
+    def forgives(self, call: int, error: CallFailed, *, started_ns: int, at_ns: int) -> bool:
+        """A call that had started at `started_ns` failed: whether that counts against nothing (`is_free`)."""
+        before_ns = self._failed_ns.get(call, started_ns)
+        self._failed_ns[call] = at_ns
+        if isinstance(error, RateLimited):
+            self.episodes += self.episodes == 0 or started_ns >= self._episode_ns
+            self._episode_ns = at_ns
+        return is_free(error, refused_before_ns=before_ns, last_answer_ns=self._last_answer_ns, at_ns=at_ns)
 
 
 def backoff_s(failures: int, *, jitter: float) -> float:

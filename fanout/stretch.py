@@ -105,8 +105,7 @@ class OpenStretch:
         self._number = len(live.record.now().stretches)
         self._jitter = jitter
         self._failures: dict[int, int] = {}  # those that count against retries, by call
-        self._refused_ns: dict[int, int] = {}  # when a call last failed, by call
-        self._last_answer_ns: int | None = None
+        self._refusals = retry.Refusals()
         self._streak = retry.Streak()
         self._budget = retry.RetryBudget()
         self._sized_ns = 0
@@ -187,7 +186,7 @@ class OpenStretch:
         self.stop_reason = reason
         happened: list[ev.Event] = [ev.StopAsked(at_ns=at_ns, reason=reason, error=error)]
         for call in self.schedule.stop():
-            if reason in _BY_HAND or call in self._refused_ns:
+            if reason in _BY_HAND or call in self._refusals:
                 happened.append(ev.Cancelled(at_ns=at_ns, call=call))
             else:
                 happened.append(ev.NotSent(at_ns=at_ns, call=call, reason=reason))
@@ -200,7 +199,7 @@ class OpenStretch:
         self.live.record.add(ev.StretchEnded(at_ns=at_ns, stretch=self._number, reason=reason))
 
     def _answered(self, start: Start, reply: Reply, at_ns: int) -> None:
-        self._last_answer_ns = at_ns
+        self._refusals.answered(at_ns)
         self._streak.answered()
         self.schedule.only_again = False
         self._budget.answered()
@@ -292,9 +291,7 @@ class OpenStretch:
 
     def _verdict(self, call: int, error: CallFailed, at_ns: int) -> retry.Again | retry.GiveUp:
         started_ns = self.live.record.call(call).attempts[-1].started_ns
-        before_ns = self._refused_ns.get(call, started_ns)
-        self._refused_ns[call] = at_ns
-        if not retry.is_free(error, refused_before_ns=before_ns, last_answer_ns=self._last_answer_ns):
+        if not self._refusals.forgives(call, error, started_ns=started_ns, at_ns=at_ns):
             self._failures[call] = self._failures.get(call, 0) + 1
         return retry.verdict(
             error,
@@ -302,6 +299,7 @@ class OpenStretch:
             counted=self._failures.get(call, 0),
             retries=self.live.batch.retries,
             jitter=self._jitter(),
+            episodes=self._refusals.episodes,
         )
 
     # Identical prompts

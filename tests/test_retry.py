@@ -27,9 +27,11 @@ from fanout.retry import (
     CALLS_IN_A_ROW,
     CAP_S,
     FAULTS_IN_A_ROW,
+    GETS_ON_NS,
     SAME_REFUSALS,
     Again,
     GiveUp,
+    Refusals,
     RetryBudget,
     Streak,
     backoff_s,
@@ -70,11 +72,36 @@ def test_a_retry_after_that_asks_nothing_is_a_plain_backoff(nonsense: float) -> 
 
 
 def test_a_429_is_free_only_while_the_run_gets_on() -> None:
-    later = RateLimited("later")
-    assert is_free(later, refused_before_ns=10, last_answer_ns=11)
-    assert not is_free(later, refused_before_ns=10, last_answer_ns=9)
-    assert not is_free(later, refused_before_ns=10, last_answer_ns=None)
-    assert not is_free(ServerFailed("x"), refused_before_ns=10, last_answer_ns=11)
+    later, long_after = RateLimited("later"), GETS_ON_NS + 20
+    assert is_free(later, refused_before_ns=10, last_answer_ns=11, at_ns=long_after)
+    assert not is_free(later, refused_before_ns=10, last_answer_ns=9, at_ns=long_after)
+    assert is_free(later, refused_before_ns=10, last_answer_ns=9, at_ns=GETS_ON_NS)
+    assert not is_free(later, refused_before_ns=10, last_answer_ns=None, at_ns=12)
+    assert not is_free(ServerFailed("x"), refused_before_ns=10, last_answer_ns=11, at_ns=12)
+
+
+def test_what_is_refused_together_is_one_episode_and_an_answer_ends_them() -> None:
+    refusals = Refusals()
+    for call in range(8):
+        assert not refusals.forgives(call, RateLimited("x"), started_ns=0, at_ns=100)
+    assert refusals.episodes == 1
+    refusals.forgives(8, RateLimited("x"), started_ns=200, at_ns=300)
+    refusals.forgives(9, ServerFailed("x"), started_ns=400, at_ns=500)
+    assert refusals.episodes == 2
+    refusals.answered(600)
+    assert refusals.episodes == 0
+    assert refusals.forgives(8, RateLimited("x"), started_ns=700, at_ns=800)
+    assert 9 in refusals
+    assert 10 not in refusals
+
+
+def test_episodes_of_429s_lengthen_the_wait_up_to_some_seconds() -> None:
+    waits = []
+    for episodes in (0, 1, 3, 50):
+        decided = verdict(RateLimited("x"), at_ns=0, counted=0, retries=2, jitter=1.0, episodes=episodes)
+        assert isinstance(decided, Again)
+        waits.append(decided.ready_ns / NS_PER_S)
+    assert waits == [0.5, 0.5, 2.0, 8.0]
 
 
 @given(failures=st.integers(1, 10_000), jitter=st.floats(0, 1))
