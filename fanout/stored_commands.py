@@ -64,8 +64,7 @@ def say_what_may_be_billed_twice(run: Run) -> None:
     if lost:
         shown = ", ".join(map(str, lost[:20])) + (f" and {len(lost) - 20:,} more" if len(lost) > 20 else "")
         print(
-            f"In flight when the process ended, so possibly billed twice: prompt{'s' * (len(lost) > 1)} {shown}. "
-            "What it sent in its last milliseconds is not known.",
+            f"In flight when the process ended, so possibly billed twice: prompt{'s' * (len(lost) > 1)} {shown}.",
             file=sys.stderr,
         )
 

@@ -98,13 +98,13 @@ export function paintWait(ctx, model, view, left, wide, y, height) {
 
 // The names of what a wait waited for, on each of its colours that has room for one.
 export function nameWait(ctx, model, view, left, wide, middle) {
-  for (const { from, to } of bandOf(model, view).waits) {
+  for (const { look, from, to } of bandOf(model, view).waits) {
     const [began, ended] = [Math.max(left, view.x.at + from), Math.min(left + wide, view.x.at + to)]
-    if (ended > began) nameHold(ctx, model, view, began, ended - began, middle)
+    if (ended > began && !view.hidden.has(LOOKS[look])) nameHold(ctx, model, view, began, ended - began, middle)
   }
 }
 
-// What held longest in so many pixels, in a word or two; on the ground of the page, to be read.
+// What held longest in so many pixels, in a word or two.
 function nameHold(ctx, model, view, left, wide, middle) {
   if (wide < 8 * PAD) return
   const name = longestIn(model, timeAt(view, left), timeAt(view, left + wide))
@@ -112,11 +112,13 @@ function nameHold(ctx, model, view, left, wide, middle) {
   ctx.font = `10.5px ${view.font}`
   const width = ctx.measureText(name).width
   if (wide < width + 4 * PAD) return
-  ctx.fillStyle = view.theme.page
-  ctx.fillRect(left, middle - 7, width + 2 * PAD, 14)
-  ctx.fillStyle = view.theme.quiet
   ctx.textAlign = "left"
   ctx.textBaseline = "middle"
+  ctx.lineWidth = 4
+  ctx.lineJoin = "round"
+  ctx.strokeStyle = view.theme.page // around the letters only: where the colour begins is to be seen
+  ctx.strokeText(name, left + PAD, middle + 0.5)
+  ctx.fillStyle = view.theme.text
   ctx.fillText(name, left + PAD, middle + 0.5)
 }
 
@@ -148,7 +150,7 @@ export function paintStrip(ctx, model, view, now) {
       ctx.fillStyle = view.theme.band
       ctx.fillRect(left, top, wide, HEIGHT)
     } else paintWait(ctx, model, view, left, wide, top, HEIGHT)
-    nameHold(ctx, model, view, left, wide, top + HEIGHT / 2)
+    if (!view.hidden.has(LOOKS[look])) nameHold(ctx, model, view, left, wide, top + HEIGHT / 2)
   }
 }
 

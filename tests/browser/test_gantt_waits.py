@@ -50,7 +50,7 @@ def hover_strip(chart: Chart, t: float) -> str:
 @pytest.mark.parametrize("rows", [True, False], ids=["rows", "lanes"])
 def test_the_strip_shows_what_held_the_next_call_in_every_view(chart: Chart, rows: bool) -> None:
     chart.show(options=SHORT, rows=rows)
-    assert looks_of_strip(chart, 0.45) == {"waiting"}
+    assert looks_of_strip(chart, 0.3) == {"waiting"}
     assert looks_of_strip(chart, 2.5) == {"quota"}
     assert looks_of_strip(chart, 3.5) == set()
     said = hover_strip(chart, 2.5)
@@ -64,7 +64,7 @@ def test_what_the_legend_hides_is_gone_from_waits_and_strip(chart: Chart) -> Non
     entry = chart.page.locator(".fo-legend button", has_text="waiting for quota")
     entry.click()
     assert looks_of_strip(chart, 2.5) == set()
-    assert looks_of_strip(chart, 0.45) == {"waiting"}
+    assert looks_of_strip(chart, 0.3) == {"waiting"}
     entry.click()
     assert looks_of_strip(chart, 2.5) == {"quota"}
 
