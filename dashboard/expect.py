@@ -60,8 +60,8 @@ def expected(batch: Batch, runs: Iterable[LiveRun], *, reused: Collection[int] =
 
 
 def _requests_per_minute(batch: Batch, run: Run) -> int | None:
-    """The tighter of what the batch asks for and what that run knew of the account at last."""
-    known = {step.limit: step.value for step in run.quota}.get("requests")
+    """The tighter of what the batch asks for and what that run knew of the account at last, beside its own."""
+    known = {step.limit: step.value for step in run.quota if step.reason != "run"}.get("requests")
     found = [rate for rate in (batch.requests_per_minute, known) if rate is not None]
     return min(found, default=None)
 
