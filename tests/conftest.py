@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fanout.store.database import url_of
+from tests.hands import HandCaller, WatchedStore
 from tests.keys import in_folder, in_postgres
 from tests.postgres import Postgres, binaries
 from tests.stores import bury
@@ -72,3 +73,15 @@ def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], st
 def database_url(fresh_url: Callable[[], str]) -> str:
     """One such database."""
     return fresh_url()
+
+
+@pytest.fixture
+def caller() -> HandCaller:
+    """Calls that the test answers by hand."""
+    return HandCaller()
+
+
+@pytest.fixture
+def store() -> WatchedStore:
+    """A store in memory that tells what became of a run."""
+    return WatchedStore()

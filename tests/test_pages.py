@@ -12,16 +12,6 @@ from tests.pages import HOSTILE, draw, go_to, house_by_hand, labels, open_page, 
 
 
 @pytest.fixture
-def caller() -> HandCaller:
-    return HandCaller()
-
-
-@pytest.fixture
-def store() -> WatchedStore:
-    return WatchedStore()
-
-
-@pytest.fixture
 def engine(caller: HandCaller, store: WatchedStore) -> Iterator[Engine]:
     with house_by_hand(caller, store) as opened:
         yield opened

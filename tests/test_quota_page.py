@@ -31,16 +31,6 @@ from tests.runs import BEGAN_NS, make_run
 
 
 @pytest.fixture
-def caller() -> HandCaller:
-    return HandCaller()
-
-
-@pytest.fixture
-def store() -> WatchedStore:
-    return WatchedStore()
-
-
-@pytest.fixture
 def engine(caller: HandCaller, store: WatchedStore) -> Iterator[Engine]:
     limits = Limits(requests_per_minute=60)
     opened = Engine(caller_for=lambda _batch, _clock: caller, store=store, limits_for=lambda _model: limits)

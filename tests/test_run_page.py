@@ -15,16 +15,6 @@ from tests.pages import HOSTILE, draw, house_by_hand, open_page, press, read
 
 
 @pytest.fixture
-def caller() -> HandCaller:
-    return HandCaller()
-
-
-@pytest.fixture
-def store() -> WatchedStore:
-    return WatchedStore()
-
-
-@pytest.fixture
 def engine(caller: HandCaller, store: WatchedStore) -> Iterator[Engine]:
     with house_by_hand(caller, store) as opened:
         yield opened

@@ -1,59 +1,25 @@
 """What the pages say while the store cannot be written, or not even read, through Streamlit's AppTest."""
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from dashboard import house, store_words
+from dashboard import store_words
 from fanout import Batch, Engine
 from fanout.library import Library
 from fanout.metrics import measure
-from fanout.settings import Settings
 from fanout.store.database import StoreLost
 from tests.hands import HandCaller, WatchedStore
+from tests.pages import draw, house_by_hand, labels, open_page, read
 from tests.runs import make_run
 
-MAIN = str(Path(__file__).parent.parent / "dashboard" / "main.py")
 FULL = "The store cannot be written (no space left on device). Nothing further is sent until it can."
 
 
 @pytest.fixture
-def caller() -> HandCaller:
-    return HandCaller()
-
-
-@pytest.fixture
-def store() -> WatchedStore:
-    return WatchedStore()
-
-
-@pytest.fixture
 def engine(caller: HandCaller, store: WatchedStore) -> Iterator[Engine]:
-    opened = Engine(caller_for=lambda batch, clock: caller, store=store)
-    house.open_house(Settings(grace_s=0), engine=opened, prepare=False)
-    yield opened
-    house.close_house()
-
-
-def _open(run_id: str | None = None) -> AppTest:
-    app = AppTest.from_file(MAIN, default_timeout=20)
-    if run_id is not None:
-        app.query_params["run"] = run_id
-    return _run(app)
-
-
-def _run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def _said(app: AppTest) -> str:
-    html = " ".join(element.proto.body for element in app.get("html"))
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+    with house_by_hand(caller, store) as opened:
+        yield opened
 
 
 def test_a_run_that_the_store_holds_says_so_and_promises_no_time(
@@ -62,12 +28,12 @@ def test_a_run_that_the_store_holds_says_so_and_promises_no_time(
     live = engine.start(Batch(prompts=["a", "b", "c", "d"], max_workers=2))
     caller.taken(1)[0].answer()
     store.await_run(live, lambda run: any(call.status == "answered" for call in run.calls))
-    app = _open(live.run_id)
-    assert "Running" in _said(app)
-    assert "to go" in _said(app)
+    app = open_page(run=live.run_id)
+    assert "Running" in read(app)
+    assert "to go" in read(app)
 
     store.trouble = FULL
-    said = _said(_run(app))
+    said = read(draw(app))
     assert "Waiting for the store 1 of 4 answered and stored" in said
     assert FULL in said
     assert "Running" not in said
@@ -76,7 +42,7 @@ def test_a_run_that_the_store_holds_says_so_and_promises_no_time(
     assert "then the run goes on by itself" in said
 
     store.trouble = None
-    said = _said(_run(app))
+    said = read(draw(app))
     assert "Running" in said
     assert "to go" in said
 
@@ -86,7 +52,7 @@ def test_a_run_that_has_ended_is_held_by_nothing(engine: Engine, caller: HandCal
     caller.taken(1)[0].answer()
     store.await_run(live, lambda run: run.ended)
     store.trouble = FULL
-    said = _said(_open(live.run_id))
+    said = read(open_page(run=live.run_id))
     assert "Done" in said
     assert FULL not in said
 
@@ -104,12 +70,12 @@ def test_a_page_whose_store_cannot_be_read_says_so_and_comes_back(monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr(Library, "newest", lost)
-        app = _open()
-        assert "The store cannot be read: connection refused." in _said(app)
-        assert "Runs that go on here are held" in _said(app)
+        app = open_page()
+        assert "The store cannot be read: connection refused." in read(app)
+        assert "Runs that go on here are held" in read(app)
         assert not app.button
-    assert [button.label for button in _run(app).button] == ["Run"]
-    assert "cannot be read" not in _said(app)
+    assert labels(draw(app)) == ["Run"]
+    assert "cannot be read" not in read(app)
 
 
 def test_a_store_that_is_lost_while_a_page_is_refreshed_leaves_a_sentence(
@@ -117,12 +83,12 @@ def test_a_store_that_is_lost_while_a_page_is_refreshed_leaves_a_sentence(
 ) -> None:
     live = engine.start(Batch(prompts=["a"]))
     caller.taken(1)
-    app = _open(live.run_id)
+    app = open_page(run=live.run_id)
 
     def lost(*_: object, **__: object) -> None:
         raise StoreLost("the store cannot be read: connection refused")
 
     with monkeypatch.context() as patch:
         patch.setattr("dashboard.watch._draw", lost)
-        assert "The store cannot be read: connection refused." in _said(_run(app))
-    assert "Running" in _said(_run(app))
+        assert "The store cannot be read: connection refused." in read(draw(app))
+    assert "Running" in read(draw(app))
