@@ -118,6 +118,14 @@ class HandCaller:
             )
             return list(self._sent)
 
+    def taken_for(self, prompt: str) -> HandSending:
+        """The first attempt of this prompt, once it was sent: workers that start together send in any order."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: any(each.prompt == prompt for each in self._sent), WAIT_S), (
+                f"waited for {prompt!r}, sent were {[each.prompt for each in self._sent]}"
+            )
+            return next(each for each in self._sent if each.prompt == prompt)
+
     @property
     def count(self) -> int:
         with self._changed:

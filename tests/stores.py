@@ -67,6 +67,10 @@ class Kept:
         """The newest run's attempt of this number, from 0, once it was sent."""
         return self.caller.taken(place + 1)[place]
 
+    def sent_for(self, place: int) -> HandSending:
+        """The newest run's attempt of the prompt of this place, once it was sent; of `start`'s own prompts."""
+        return self.caller.taken_for(f"prompt {place}")
+
     def answered(self, count: int = 1, **settings: Any) -> LiveRun:
         """A run that has ended and is stored: each prompt answered with itself."""
         live = self.start(count, **settings)

@@ -130,7 +130,7 @@ def test_a_late_loop_is_told_to_the_runs_it_slowed_and_to_no_other() -> None:
     caller = HandCaller()
     with Engine(caller_for=lambda batch, clock: caller, clock=EverySecond(), lag_ns=lambda: next(late, 0)) as engine:
         live = engine.start(Batch(prompts=["a", "b"], max_workers=2))
-        first, second = caller.taken(2)
+        first, second = caller.taken_for("a"), caller.taken_for("b")
         first.answer()
         assert next(live.as_completed()).index == 0
         second.answer()

@@ -72,7 +72,7 @@ def test_no_answer_is_shown_before_it_is_kept(database_url: str) -> None:
         kept.sent(1)
         assert kept.store.flush(WAIT_S)
         with blocked(database_url):
-            kept.sent(0).answer("one")
+            kept.sent_for(0).answer("one")
             eventually(lambda: live.record.now().calls[0].status == "answered")  # the engine goes on
             shown = live.snapshot()
             assert [call.status for call in shown.calls] == ["running", "running"]
@@ -87,7 +87,7 @@ def test_no_answer_is_shown_before_it_is_kept(database_url: str) -> None:
         first.join(WAIT_S)
         assert [result.output for result in got] == ["one"]  # type: ignore[attr-defined]
         assert live.snapshot().calls[0].output == "one"
-        kept.sent(1).answer("two")
+        kept.sent_for(1).answer("two")
         assert live.wait(WAIT_S)
 
 

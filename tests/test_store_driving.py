@@ -32,7 +32,7 @@ def left_behind(url: str, *, answered: int = 1, count: int = 4) -> str:
     kept = Kept(url)
     live = kept.start(count, max_workers=2)
     for place in range(answered):
-        kept.sent(place).answer(f"answer {place}")
+        kept.sent_for(place).answer(f"answer {place}")
     kept.sent(answered + 1)
     eventually(lambda: kept.store.flush(WAIT_S) and live.snapshot().calls[answered + 1].status == "running")
     kept.die()

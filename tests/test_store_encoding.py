@@ -93,8 +93,8 @@ HOSTILE = {
 def test_an_answer_is_read_from_the_database_as_it_was_given(database_url: str, text: str) -> None:
     with Kept(database_url) as kept:
         live = kept.start(2, name="x\x00\ud800y")
-        kept.sent(0).answer(text)
-        kept.sent(1).fail(CallFailed(text, provider_words=text))
+        kept.sent_for(0).answer(text)
+        kept.sent_for(1).fail(CallFailed(text, provider_words=text))
         assert live.wait(WAIT_S), kept.store.trouble
         first, second = live.snapshot().calls
         run_id = live.run_id

@@ -49,11 +49,11 @@ def test_a_process_that_lost_its_run_to_another_does_not_touch_what_that_one_wri
     slow.die()
     with Kept(database_url) as other:
         again = other.engine.resume(live.run_id)
-        other.sent(0).answer("mine 0")
+        other.sent_for(0).answer("mine 0")
         answer_late(slow.sent(0))
         answer_late(slow.sent(1))
         for place in (1, 2):
-            other.sent(place).answer(f"mine {place}")
+            other.sent_for(place).answer(f"mine {place}")
         assert again.wait(WAIT_S)
         assert live.wait(WAIT_S)
         slow.store.close()

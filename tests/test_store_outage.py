@@ -16,6 +16,7 @@ from fanout import terminal
 from fanout.batch import Batch
 from fanout.errors import BadInput
 from fanout.fold import fold
+from fanout.live import LiveRun
 from fanout.people import LOCAL
 from fanout.store.database import StoreLost, reason_of, url_of
 from tests.hands import WAIT_S
@@ -39,20 +40,20 @@ def test_a_full_disk_holds_the_run_which_loses_nothing_and_goes_on(database_url:
         kept.sent(1)
         assert kept.store.flush(WAIT_S)
         with refusing(database_url, words="no space left on device"):
-            kept.sent(0).answer("one")
+            kept.sent_for(0).answer("one")
             eventually(lambda: live.trouble)
-            kept.sent(1).answer("two")
+            kept.sent_for(1).answer("two")
             eventually(lambda: is_held(live))
             assert live.trouble == (
                 "The store cannot be written (no space left on device). Nothing further is sent until it can."
             )
-            started = kept.caller.count
+            started = _started(live)
             assert started <= 3  # the one that went out before anybody knew
             assert [call.output for call in live.snapshot().calls] == [None] * 4
             assert not kept.store.flush(0.1)
-            assert kept.caller.count == started
+            assert _started(live) == started
         for place in range(2, 4):
-            kept.sent(place).answer(str(place))
+            kept.sent_for(place).answer(str(place))
         assert live.wait(WAIT_S)
         eventually(lambda: live.trouble is None)
         assert [call.output for call in live.snapshot().calls] == ["one", "two", "2", "3"]
@@ -155,9 +156,9 @@ def test_a_server_that_was_stopped_and_started_again_has_lost_nothing(postgres: 
         assert kept.store.flush(WAIT_S)
         postgres.stop()
         try:
-            kept.sent(0).answer("one")
+            kept.sent_for(0).answer("one")
             eventually(lambda: live.trouble)
-            kept.sent(1).answer("two")
+            kept.sent_for(1).answer("two")
             eventually(lambda: is_held(live))
             assert [call.output for call in live.snapshot().calls] == [None] * 4
             assert kept.library.find(LOCAL, live.run_id).live is live  # its page still opens
@@ -168,7 +169,7 @@ def test_a_server_that_was_stopped_and_started_again_has_lost_nothing(postgres: 
         finally:
             postgres.start()
         for place in range(2, 4):
-            kept.sent(place).answer(str(place))
+            kept.sent_for(place).answer(str(place))
         assert live.wait(WAIT_S)
         assert fold(kept.stored(live.run_id)) == live.snapshot()
         assert [call.output for call in live.snapshot().calls] == ["one", "two", "2", "3"]
@@ -255,3 +256,8 @@ def test_a_batch_is_started_while_the_disk_is_full_and_held(database_url: str) -
 )
 def test_a_reason_that_pages_show_holds_no_address_of_the_database(said: str, reason: str) -> None:
     assert reason_of(psycopg.OperationalError(said)) == reason
+
+
+def _started(live: LiveRun) -> int:
+    """Attempts of the run so far, whether or not they have been sent by now."""
+    return sum(len(call.attempts) for call in live.record.now().calls)

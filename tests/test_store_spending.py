@@ -34,11 +34,11 @@ ROWS = "SELECT run_id, user_id, tokens, cost_usd FROM spend ORDER BY run_id, day
 def test_an_answer_is_spent_in_the_transaction_that_keeps_it(database_url: str) -> None:
     with Kept(database_url) as kept:
         live = kept.start(3)
-        kept.sent(0).answer(output_tokens=7, cost_usd=0.25)
+        kept.sent_for(0).answer(output_tokens=7, cost_usd=0.25)
         eventually(lambda: live.snapshot().calls[0].status == "answered")
         assert asked(database_url, ROWS) == [(live.run_id, "local", 10, 0.25)]
-        kept.sent(1).answer(output_tokens=None, output="four letters here")  # nobody counted: 17 characters are 5
-        kept.sent(2).answer(cost_usd=0.5)
+        kept.sent_for(1).answer(output_tokens=None, output="four letters here")  # nobody counted: 17 characters are 5
+        kept.sent_for(2).answer(cost_usd=0.5)
         assert live.wait(WAIT_S)
         assert asked(database_url, ROWS) == [(live.run_id, "local", 10 + 8 + 4, 0.75)]
 

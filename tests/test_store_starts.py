@@ -66,7 +66,7 @@ def test_a_process_that_ends_in_order_leaves_no_file_and_one_that_died_until_its
 def test_the_file_is_emptied_once_all_that_it_names_is_committed(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starts, "MOST_BYTES", 50)
+    monkeypatch.setattr(starts, "MOST_BYTES", 0)
     with Kept(database_url) as kept:
         folder = folder_of(kept.database) or Path(str(kept.database.path)).parent
         live = kept.answered(5)
