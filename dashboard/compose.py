@@ -29,6 +29,7 @@ from dashboard.expect import Expected
 from dashboard.expect import expected as expected_of
 from dashboard.gantt import component
 from dashboard.more_form import chooses_who_sees, draw_more, model_field
+from dashboard.prospect_words import day_lines
 from dashboard.runs_list import SHOWN_WITH_FORM, draw_with_form, every_s
 from dashboard.units import counted
 from fanout import Batch
@@ -221,13 +222,14 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
     """The one primary button, what pressing it will come to, and why it did not work."""
     problem: str | None = None
     batch: Batch | None = None
+    expected: Expected | None = None
     _carry()
     try:
         batch = inputs.batch_from(session.form(), prompts, profile=session.profile(), ceiling=ceiling)
+        expected = _expected(batch)
     except BadInput as exc:
         problem = str(exc)
-    waits = batch is not None and session.asked(batch)
-    expected = None if batch is None else _expected(batch)
+    waits = expected is not None and batch is not None and session.asked(batch)
     with st.container(key="run_button"):
         pressed = st.button(
             f"Send {counted(expected.calls, 'call')}" if waits and expected is not None else "Run",
@@ -243,8 +245,8 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
         if pressed:
             problem = _pressed(batch, expected, waits=waits)
         _link(batch)
-    if pressed and problem is not None:
-        elements.wrong(problem)
+    if problem is not None and (pressed or batch is not None):
+        elements.wrong(problem)  # what is missing is said when Run is pressed, what the settings refuse at once
 
 
 def _carry() -> None:
@@ -261,7 +263,11 @@ def _carry() -> None:
 
 
 def _expected(batch: Batch) -> Expected:
-    """What the batch will come to. What is answered already is looked up once for each list and its settings."""
+    """What the batch will come to. What is answered already is looked up once for each list and its settings.
+
+    Raises BadInput where it asks for more than the settings allow.
+    """
+    account = house.engine().quota_for(batch)
     library, person, carried = house.library(), door.person(), session_link.carries()
     run_id = None if carried is None else carried.run_id
     asked = (batch, person.user_id, session.presses(), run_id)
@@ -273,7 +279,7 @@ def _expected(batch: Batch) -> Expected:
         except FanoutError:
             reused = frozenset()  # the store is lost, and the run will say so
         session.keep("answered", asked, reused)
-    return expected_of(batch, library.driven(person), reused=reused)
+    return expected_of(batch, library.driven(person), reused=reused, account=account)
 
 
 def _link(batch: Batch) -> None:
@@ -286,6 +292,8 @@ def _link(batch: Batch) -> None:
 
 def _plan(batch: Batch, expected: Expected, *, waits: bool) -> None:
     elements.quiet(wording.plan_sentence(batch, expected))
+    for line in day_lines(expected.quota):
+        elements.caution(line)
     if batch.model == "sandbox":
         elements.quiet("The sandbox simulates its answers on this machine.")
     if waits:

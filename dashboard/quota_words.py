@@ -119,11 +119,20 @@ def gauges(account: AccountView) -> list[Gauge]:
     """Its limits, those first that the run which looks asked for itself."""
     own = [gauge(limit, at_ns=account.at_ns) for limit in account.own]
     blocked_ns = account.blocked_until_ns
-    return [*own, *(gauge(limit, at_ns=account.at_ns, blocked_until_ns=blocked_ns) for limit in account.limits)]
+    spent_ns = {each.name: each.until_ns for each in account.spent}
+    return own + [
+        gauge(limit, at_ns=account.at_ns, blocked_until_ns=blocked_ns, spent_until_ns=spent_ns.get(limit.name))
+        for limit in account.limits
+    ]
 
 
-def gauge(view: LimitView, *, at_ns: int, blocked_until_ns: int | None = None) -> Gauge:
-    """41 of 60 RPM free, 3 reserved; provider said 40, 2 s ago. While a 429 blocks it, nothing of it is free."""
+def gauge(
+    view: LimitView, *, at_ns: int, blocked_until_ns: int | None = None, spent_until_ns: int | None = None
+) -> Gauge:
+    """41 of 60 RPM free, 3 reserved; provider said 40, 2 s ago. While a 429 blocks it, nothing of it is free.
+
+    `spent_until_ns`: until when the provider has said that this limit of a day is used up.
+    """
     whole = max(view.capacity, 1)
     taken = max(0, view.capacity - view.free)
     reserved = min(view.reserved, taken)
@@ -131,24 +140,28 @@ def gauge(view: LimitView, *, at_ns: int, blocked_until_ns: int | None = None) -
     is_blocked = _blocked(at_ns, blocked_until_ns) is not None
     return Gauge(
         term=_SHORT[view.name],
-        words=gauge_words(view, at_ns=at_ns, blocked_until_ns=blocked_until_ns),
+        words=gauge_words(view, at_ns=at_ns, blocked_until_ns=blocked_until_ns, spent_until_ns=spent_until_ns),
         used=1.0 if is_blocked else (taken - reserved) / whole,
         reserved=0.0 if is_blocked else reserved / whole,
         why=f"{number_words(view)}, {source_words(view.source)}{grows}",
     )
 
 
-def gauge_words(view: LimitView, *, at_ns: int, blocked_until_ns: int | None = None) -> str:
+def gauge_words(
+    view: LimitView, *, at_ns: int, blocked_until_ns: int | None = None, spent_until_ns: int | None = None
+) -> str:
     """What of a limit is free at this instant; a limit that a run asked for itself is named as its own."""
-    blocked = _blocked(at_ns, blocked_until_ns)
-    if blocked is not None:
+    blocked, spent = _blocked(at_ns, blocked_until_ns), _blocked(at_ns, spent_until_ns)
+    if spent is not None:
+        said = f"{_numbered(view)}: used up for {spent}"
+    elif blocked is not None:
         said = f"{_numbered(view)}: blocked for {blocked} after a 429"
     elif view.capacity == view.number and view.source != "learnt":
         whose = "This run's own: " if view.source == "run" else ""
         said = f"{whose}{view.free:,} of {_numbered(view, own=False)} free"
     else:
         said = f"{_numbered(view)}: {view.free:,} of {view.capacity:,} free at once"
-    if view.reserved and blocked is None:
+    if view.reserved and blocked is None and spent is None:
         adds_up = view.reserved <= view.capacity - view.free
         said += f", {view.reserved:,} reserved" if adds_up else f"; calls in flight reserved {view.reserved:,}"
     return said if view.said_remaining is None else f"{said}; provider said {provider_said(view, at_ns=at_ns)}"
@@ -158,7 +171,7 @@ def provider_said(view: LimitView, *, at_ns: int) -> str:
     """What the provider last said is left, and how long ago: 0, 14 s ago."""
     if view.said_remaining is None or view.said_ns is None:
         return count(view.said_remaining)
-    return f"{view.said_remaining:,}, {_ago(at_ns - view.said_ns)}"
+    return f"{view.said_remaining:,}, {ago(at_ns - view.said_ns)}"
 
 
 def _numbered(view: LimitView, *, own: bool = True) -> str:
@@ -176,8 +189,8 @@ def _blocked(at_ns: int, until_ns: int | None) -> str | None:
     return duration(seconds(until_ns - at_ns), digits=2)
 
 
-def _ago(since_ns: int) -> str:
-    """In whole seconds, so that it does not flicker."""
+def ago(since_ns: int) -> str:
+    """14 s ago; in whole seconds, so that it does not flicker."""
     whole_s = int(seconds(since_ns))
     return f"{duration(float(whole_s), digits=2)} ago" if whole_s else "just now"
 

@@ -13,8 +13,10 @@ from typing import Any
 import streamlit as st
 
 from dashboard import door, elements, house, inputs, session, session_resume, starting, wording
-from dashboard.expect import Expected, expected
+from dashboard.expect import Expected
+from dashboard.expect import expected as expected_of
 from dashboard.more_form import draw_to_go_on
+from dashboard.prospect_words import day_lines
 from dashboard.settings_words import moved_on
 from fanout.batch import Batch
 from fanout.errors import BadInput, FanoutError
@@ -78,14 +80,17 @@ def plan_of(run: Run) -> Plan:
     """What the button will come to; why it sends nothing, where it would not, or where it was pressed and did not."""
     try:
         asked = _asked(run)
+        expected = _expected(run, asked.batch)
     except BadInput as exc:
         return _refused(run, str(exc))
     why = session_resume.refusal((run.run_id, asked))
     if why is not None:
         return _refused(run, why)
-    words = f"{verb(run)} sends {wording.plan_sentence(asked.batch, _expected(run, asked.batch))}"
+    said = [f"{verb(run)} sends {wording.plan_sentence(asked.batch, expected)}", *day_lines(expected.quota)]
     moved = moved_on(run.batch, asked.batch)
-    return Plan(words=words if moved is None else f"{words} From here on: {moved}.")
+    if moved is not None:
+        said.append(f"From here on: {moved}.")
+    return Plan(words=" ".join(said))
 
 
 def go_on_with(opened: Opened) -> None:
@@ -107,13 +112,13 @@ def go_on_with(opened: Opened) -> None:
 
 
 def _expected(run: Run, batch: Batch) -> Expected:
-    """Of the prompts that have no answer."""
+    """Of the prompts that have no answer. Raises BadInput where they ask for more than fanout.toml allows."""
     there = [call.index for call in run.calls if call.status == "answered"]
     try:
         runs = house.library().driven(door.person())
     except FanoutError:
         runs = ()  # the store is lost: nobody tells how long it takes
-    return replace(expected(batch, runs, reused=there), reused=0)
+    return replace(expected_of(batch, runs, reused=there, account=house.engine().quota_for(batch)), reused=0)
 
 
 def _refused(run: Run, why: str) -> Plan:

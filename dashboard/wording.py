@@ -13,6 +13,7 @@ from typing import Protocol
 
 from dashboard.cap_words import caps_words, held_by_cap
 from dashboard.figures import call_figures, figures, ms, phase, phase_rows
+from dashboard.prospect_words import least_words
 from dashboard.quota_words import bound_sentences, held_words
 from dashboard.reasons import CLOSE, failures, happened, limited_by, told
 from dashboard.units import counted, duration, money, number
@@ -21,6 +22,7 @@ from fanout.clock import nanoseconds, seconds
 from fanout.metrics import Metrics, backs_off, speed_up
 from fanout.run import Run
 from fanout.tuning.bounds import remaining_s
+from fanout.tuning.prospect import Prospect
 from fanout.tuning.quota_bound import quota_bound
 
 __all__ = [
@@ -69,6 +71,10 @@ class Expectation(Protocol):
     def cost_usd(self) -> float | None:
         """Of all its calls."""
 
+    @property
+    def quota(self) -> Prospect:
+        """What the limits that are known mean for it."""
+
 
 # Before it is sent
 
@@ -93,6 +99,8 @@ def plan_sentence(batch: Batch, expected: Expectation) -> str:
         said.append(_at_a_time(calls, batch.max_workers, auto=batch.auto_workers))
     if expected.wall_s is not None:
         said.append(f"about {duration(expected.wall_s, digits=2)}")
+    elif (least := least_words(expected.quota)) is not None:
+        said.append(least)
     if expected.cost_usd is not None:
         said.append(f"about {money(expected.cost_usd)}")
     caps = " or ".join(caps_words(batch.cap_tokens, batch.cap_usd))

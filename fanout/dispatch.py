@@ -20,7 +20,7 @@ from fanout.people import LOCAL, Person
 from fanout.quota.account import Account
 from fanout.quota.caps import Purse
 from fanout.quota.gates import Gates, view_of
-from fanout.quota.limits import Limits
+from fanout.quota.limits import Limits, check_weight
 from fanout.quota.shared import SharedGates, Sharing
 from fanout.quota.shared_file import FileKeeper
 from fanout.quota.turns import Turns
@@ -83,20 +83,25 @@ class Dispatch:
 
         `by` starts the run or goes on with it; `owner_id`: who started it, where that is somebody else.
         """
+        limits = self._allowed(batch)
+        purse = None if self._ledger is None else self._ledger.purse(owner_id or by.user_id, by)
+        return Admitted(account=self._account_for(batch), limits=limits, purse=purse)
+
+    def _allowed(self, batch: Batch) -> Limits:
+        """What the settings allow of its model. Raises BadInput where it asks for more."""
         limits = self._limits_for(batch.model)
         asked = (
             ("requests_per_minute", batch.requests_per_minute, limits.requests_per_minute),
             ("tokens_per_minute", batch.tokens_per_minute, limits.tokens_per_minute),
             ("burst", batch.burst, limits.burst),
-            ("weight", batch.weight, limits.max_weight),
         )
         for name, wanted, allowed in asked:
             if wanted is not None and allowed is not None and wanted > allowed:
                 raise BadInput(
-                    f"{name} must be at most {allowed:,} for {batch.model}, as the settings say, got {wanted:,}"
+                    f"{name} must be at most {allowed:,} for {batch.model}, as fanout.toml says, got {wanted:,}"
                 )
-        purse = None if self._ledger is None else self._ledger.purse(owner_id or by.user_id, by)
-        return Admitted(account=self._account_for(batch), limits=limits, purse=purse)
+        check_weight(batch.weight, limits, model=batch.model)
+        return limits
 
     def join(self, run_id: str, batch: Batch, admitted: Admitted, at_ns: int) -> None:
         """The run takes its turns at its account's gate from now on."""
@@ -164,6 +169,11 @@ class Dispatch:
     def views(self, going: Mapping[str, OpenStretch], at_ns: int) -> tuple[AccountView, ...]:
         """Every account and model that is or was used. `going`: what goes on, by run."""
         return tuple(view_of(gate, waiting=_waiting(going), at_ns=at_ns) for gate in self._gates.all())
+
+    def view_for(self, batch: Batch, going: Mapping[str, OpenStretch], at_ns: int) -> AccountView:
+        """The account that this batch would use; it is not in use by that. Raises BadInput as `admit` does."""
+        gate = self._gates.at(self._account_for(batch), self._allowed(batch), at_ns, keep=False)
+        return view_of(gate, waiting=_waiting(going), at_ns=at_ns)
 
     def view(self, run_id: str, going: Mapping[str, OpenStretch], at_ns: int) -> AccountView | None:
         """The account of this run, and the limits that it asked for itself; None where it is not remembered."""

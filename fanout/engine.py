@@ -129,7 +129,8 @@ class Engine:
             live = self._runs.add(self._live(record), caller)
             self._dispatch.join(live.run_id, batch, admitted, opened.at_ns)
             self._queue(live, tuple(range(len(batch.prompts))), asked=Asked(purpose="first", reused=reused or {}))
-            self._forget_oldest()
+            for oldest in self._runs.too_many():
+                self.forget(oldest)
         return live
 
     def resume(self, run_id: str, *, changes: Mapping[str, Any] | None = None, by: Person = LOCAL) -> LiveRun:
@@ -154,7 +155,8 @@ class Engine:
             if (found := self._runs.find(run_id)) is not None:
                 return found  # somebody else of this process asked at the same time
             live = self._runs.add(self._live(record))
-            self._forget_oldest()
+            for oldest in self._runs.too_many():
+                self.forget(oldest)
         return live
 
     def runs(self) -> tuple[LiveRun, ...]:
@@ -178,6 +180,11 @@ class Engine:
         """Every account and model that this engine uses or has used, now."""
         with self._lock, self._dispatch.together:
             return self._dispatch.views(self._runs.going, self._clock.now_ns())
+
+    def quota_for(self, batch: Batch) -> AccountView:
+        """The account that this batch would use, now. Raises BadInput where it asks for more than that allows."""
+        with self._lock, self._dispatch.together:
+            return self._dispatch.view_for(batch, self._runs.going, self._clock.now_ns())
 
     def close(self, *, grace_s: float = 0.0) -> None:
         """Start nothing further, give what is in flight `grace_s` seconds to end, hang up, and wait a bounded time.
@@ -356,11 +363,6 @@ class Engine:
     def _end_if_done(self, stretch: OpenStretch) -> None:
         """Under the lock."""
         self._runs.end_if_done(stretch, self._clock.now_ns())
-
-    def _forget_oldest(self) -> None:
-        """Under the lock."""
-        for run_id in self._runs.too_many():
-            self.forget(run_id)
 
     def _pump(self) -> None:
         """Start whatever may start now, over all runs in turn; set the timer for what may start later."""

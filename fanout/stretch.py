@@ -227,7 +227,7 @@ class OpenStretch:
         if isinstance(error, RateLimited):
             self._everyone_waits(start, reply, error, decided, at_ns)
         elif isinstance(error, QuotaExhausted):
-            self._nobody_waits(start, reply, at_ns)
+            self._nobody_waits(start, reply, error, at_ns)
         if isinstance(decided, retry.Again) and self.stop_reason is None:
             self._again(start, reply, error, decided, at_ns)
             return
@@ -276,7 +276,7 @@ class OpenStretch:
         )
         self.turns.refused(start.call, reply.report, until_ns=until_ns, at_ns=at_ns, words=words)
 
-    def _nobody_waits(self, start: Start, reply: Reply, at_ns: int) -> None:
+    def _nobody_waits(self, start: Start, reply: Reply, error: CallFailed, at_ns: int) -> None:
         """A day's limit or the credit is used up: noted with the account, and the run stops."""
         booked_ns = self.live.record.call(start.call).attempts[-1].started_ns
         limit, words = spent_words(
@@ -287,7 +287,8 @@ class OpenStretch:
             reserved=self.turns.reserved(start.call),
             at_ns=at_ns,
         )
-        self.turns.used_up(start.call, limit, at_ns=at_ns, words=words)
+        wait_ns = None if error.retry_after_s is None else nanoseconds(error.retry_after_s)
+        self.turns.used_up(start.call, limit, wait_ns=wait_ns, at_ns=at_ns, words=words)
 
     def _verdict(self, call: int, error: CallFailed, at_ns: int) -> retry.Again | retry.GiveUp:
         started_ns = self.live.record.call(call).attempts[-1].started_ns

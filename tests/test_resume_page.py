@@ -151,9 +151,9 @@ def test_what_the_account_does_not_allow_is_refused_until_it_asks_for_less(
     live = stopped()
     app = _open(live)
     app.number_input(key="resume_requests_per_minute").set_value(601)
-    assert "sends nothing" not in _said(_run(app))
     before = live.snapshot()
-    refused = "Retry sends nothing: requests_per_minute must be at most 600 for sandbox, as the settings say, got 601."
+    refused = "Retry sends nothing: requests_per_minute must be at most 600 for sandbox, as fanout.toml says, got 601."
+    assert refused in _said(_run(app))
     assert refused in _said(_press(app))
     assert live.snapshot() == before
     app.number_input(key="resume_requests_per_minute").set_value(600)

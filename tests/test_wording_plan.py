@@ -8,6 +8,7 @@ import pytest
 
 from dashboard import wording
 from fanout.batch import Batch
+from fanout.tuning.prospect import Prospect
 from tests.happened import LIMIT, cancelled, failed, run_of, started
 from tests.test_metrics import answered
 
@@ -19,6 +20,7 @@ class Expected:
     shared: int = 0
     wall_s: float | None = None
     cost_usd: float | None = None
+    quota: Prospect = Prospect()
 
 
 @pytest.mark.parametrize(

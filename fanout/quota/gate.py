@@ -25,9 +25,11 @@ from fanout.quota.learning import LearntRate
 from fanout.quota.limits import MOST, Limits, Source
 from fanout.quota.meters import DAILY, Change, Meters
 from fanout.quota.presets import Preset
+from fanout.quota.refusal_log import RefusalLog
 from fanout.quota.report import RateReport
+from fanout.quota.spent_days import SpentDays
 from fanout.quota.together import AGAIN_LEAST_NS, AGAIN_NS, LEAD_NS, Others, Together, contends_until_ns
-from fanout.quota.view import Refused, Sample
+from fanout.quota.view import Sample
 
 NOTHING_KNOWN_NS = 1_000_000
 """What a call costs in turns where no limit is known: all alike."""
@@ -36,9 +38,6 @@ FIRST_IN_FLIGHT = 8
 was sent before it may be refused."""
 SAMPLE_EVERY_NS = 1_000_000_000
 SAMPLES_KEPT = 600
-REFUSALS_KEPT = 200
-SAME_REFUSAL_NS = 1_000_000_000
-"""Refusals within it are one line."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,7 +99,8 @@ class Gate:
     heard: bool = False
     """Whether any attempt has come to an end."""
     blocked_until_ns: int | None = None
-    refusals: deque[Refused] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
+    spent: SpentDays = field(default_factory=SpentDays)
+    refusals: RefusalLog = field(default_factory=RefusalLog)
     others: Others = field(default_factory=Others)
     """Other processes that share it."""
     lease_until_ns: int = 0
@@ -175,6 +175,8 @@ class Gate:
     def _hold(self, run_id: str, cost: Cost, at_ns: int) -> Hold | None:
         if self.blocked_until_ns is not None and at_ns < self.blocked_until_ns:
             return Hold(until_ns=self.blocked_until_ns, held_by="penalty")
+        if self._outstanding and (spent := self.spent.at(at_ns)):
+            return Hold(until_ns=None, held_by=spent[0].name)  # what is in flight tells whether that still holds
         elsewhere = self.others.in_flight(at_ns)
         most = self.limits.max_in_flight
         if not self.heard and not self.meters.known:
@@ -250,6 +252,8 @@ class Gate:
         for name in booked.names:
             known = self.meters.known[name]
             known.elsewhere.ended(booked.order, used.of(name), certain=certain, cost_ns=known.meter.cost_ns(1))
+        if tokens is not None:
+            self.spent.answered(booked.booked_ns)
         sharer = self.runs.get(booked.run_id)
         if sharer is not None:
             sharer.in_flight -= 1
@@ -291,11 +295,33 @@ class Gate:
         if not self._told(report) and self.learnt.refused(started_ns=booked.booked_ns, at_ns=at_ns):
             self._take_over_learnt(at_ns, why="the provider refused and did not say its limit")
         wait_s = max(0, until_ns - at_ns) / 1e9
-        self._note_refusal(booked, self.suspect(report, at_ns), wait_s=wait_s, at_ns=at_ns, words=words)
+        self.refusals.note(booked.run_id, self.suspect(report, at_ns), wait_s=wait_s, at_ns=at_ns, words=words)
 
-    def used_up(self, booked: Reservation, limit: LimitName | None, *, at_ns: int, words: tuple[str, str]) -> None:
-        """A 429 that no wait helps: it teaches no rate and holds nobody. `limit`: the day's, None for spent credit."""
-        self._note_refusal(booked, limit, wait_s=None, at_ns=at_ns, words=words)
+    def used_up(
+        self,
+        booked: Reservation,
+        limit: LimitName | None,
+        *,
+        wait_ns: int | None,
+        at_ns: int,
+        words: tuple[str, str],
+    ) -> None:
+        """A 429 that no wait helps: it teaches no rate. `limit`: the day's, None for spent credit.
+
+        `wait_ns`: how long the provider asked to wait; None: until its day ends.
+        """
+        self.refusals.note(booked.run_id, limit, wait_s=None, at_ns=at_ns, words=words)
+        if limit is not None:
+            until_ns = self.meters.day_ends_ns(at_ns) if wait_ns is None else at_ns + wait_ns
+            self.spent.said(limit, until_ns=until_ns, is_told=wait_ns is not None, at_ns=at_ns)
+            known = self.meters.known.get(limit)
+            if known is not None:
+                known.said_remaining, known.said_ns = 0, at_ns
+
+    def free(self, name: LimitName, at_ns: int) -> int:
+        """What may be taken of this limit, >= 0: nothing of a day's that is used up as the provider says."""
+        is_spent = any(each.name == name for each in self.spent.at(at_ns))
+        return 0 if is_spent else max(0, self.meters.known[name].meter.free(at_ns))
 
     def changes(self) -> tuple[Change, ...]:
         """What moved since this was last asked."""
@@ -364,36 +390,11 @@ class Gate:
     def _turn_ns(self, cost: Cost) -> int:
         return self.meters.cost_ns(cost) or NOTHING_KNOWN_NS
 
-    def _note_refusal(
-        self,
-        booked: Reservation,
-        limit: LimitName | None,
-        *,
-        wait_s: float | None,
-        at_ns: int,
-        words: tuple[str, str],
-    ) -> None:
-        count = 1
-        last = self.refusals[-1] if self.refusals else None
-        if last is not None and last.run_id == booked.run_id and at_ns - last.at_ns < SAME_REFUSAL_NS:
-            count += self.refusals.pop().count
-        self.refusals.append(
-            Refused(
-                at_ns=at_ns if last is None or count == 1 else last.at_ns,
-                run_id=booked.run_id,
-                count=count,
-                limit=limit,
-                wait_s=wait_s,
-                why=words[0],
-                remedy=words[1],
-            )
-        )
-
     def _sample(self, at_ns: int) -> None:
         if at_ns - self._sampled_ns < SAMPLE_EVERY_NS:
             return
         self._sampled_ns = at_ns
         for name, known in self.meters:
             self.samples.append(
-                Sample(at_ns=at_ns, name=name, free=max(0, known.meter.free(at_ns)), capacity=known.meter.capacity)
+                Sample(at_ns=at_ns, name=name, free=self.free(name, at_ns), capacity=known.meter.capacity)
             )

@@ -34,13 +34,16 @@ class Gates:
     def __repr__(self) -> str:
         return f"<Gates of {len(self._gates)} accounts>"
 
-    def at(self, account: Account, limits: Limits, at_ns: int) -> Gate:
-        """The gate of this account; the first caller's limits hold."""
+    def at(self, account: Account, limits: Limits, at_ns: int, *, keep: bool = True) -> Gate:
+        """The gate of this account; the first caller's limits hold.
+
+        `keep`: it is in use from now on. Else one that nobody used yet is only to be looked at, and shared with nobody.
+        """
         gate = self._gates.get(account)
         if gate is None:
             preset = preset_for(account.provider)
             limits = _completed(limits, preset)
-            gate = self._gates[account] = Gate(
+            gate = Gate(
                 account=account,
                 limits=limits,
                 meters=Meters(
@@ -50,8 +53,10 @@ class Gates:
                     wall_offset_ns=self._wall_offset_ns,
                 ),
                 preset=preset,
-                together=self._together if self._shares_local or not account.is_local else None,
+                together=self._together if keep and (self._shares_local or not account.is_local) else None,
             )
+            if keep:
+                self._gates[account] = gate
         return gate
 
     def all(self) -> tuple[Gate, ...]:
@@ -76,7 +81,7 @@ def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountVie
     gate.look(at_ns)
     limits = []
     for name, known in gate.meters:
-        free = max(0, known.meter.free(at_ns))
+        free = gate.free(name, at_ns)
         limits.append(
             LimitView(
                 name=name,
@@ -127,6 +132,7 @@ def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountVie
         refusals=tuple(gate.refusals),
         samples=tuple(gate.samples),
         blocked_until_ns=blocked_ns if blocked_ns is not None and blocked_ns > at_ns else None,
+        spent=gate.spent.at(at_ns),
         others_per_minute=tuple(
             (name, others) for name, _ in gate.meters if (others := gate.meters.others_per_minute(name, at_ns))
         ),

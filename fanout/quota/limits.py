@@ -88,6 +88,14 @@ class Limits:
         return cls(**values)
 
 
+def check_weight(weight: int, limits: Limits, *, model: str) -> None:
+    """Raise BadInput where the settings allow no run of this model such a share."""
+    most = limits.max_weight
+    if weight > most:
+        allowed = "must be 1" if most == 1 else f"must be at most {most}"
+        raise BadInput(f"weight {allowed} for {model}, got {weight}: more needs a max_weight for it in fanout.toml")
+
+
 _NUMBERS: Mapping[LimitName, Callable[[Limits], int | None]] = {
     "requests": lambda limits: limits.requests_per_minute,
     "tokens": lambda limits: limits.tokens_per_minute,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fanout.events import LimitName
-from fanout.quota.bucket import Bucket, Day, Meter, MeterState, Strict
+from fanout.quota.bucket import Bucket, Day, Meter, MeterState, Strict, midnight_ns
 from fanout.quota.elsewhere import Elsewhere
 from fanout.quota.estimate import Cost
 from fanout.quota.limits import RATES, Limits, Source
@@ -267,6 +267,10 @@ class Meters:
         if known is None or name in DAILY:
             return 0
         return known.elsewhere.per_minute(self._shown(known), at_ns, of_tokens=name != "requests")
+
+    def day_ends_ns(self, at_ns: int) -> int:
+        """When the day of the account's limits ends: at midnight of its zone, UTC where nobody says another."""
+        return midnight_ns(at_ns + self._wall_offset_ns, self._limits.day_zone or "UTC") - self._wall_offset_ns
 
     def amount(self, name: LimitName) -> int | None:
         """What the limit allows, as it is shown; None where it is not known."""

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 
 from fanout.batch import Batch
 from fanout.clock import NS_PER_S
-from fanout.errors import BadInput
 from fanout.events import Cap, CapOf, LimitName, Usage
 from fanout.quota.bucket import Bucket
 from fanout.quota.caps import Amount, Purse, Reached
 from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost, Estimate, Percentile
 from fanout.quota.gate import Gate, Reservation
-from fanout.quota.limits import TOKENS
+from fanout.quota.limits import TOKENS, check_weight
 from fanout.quota.report import RateReport
 from fanout.quota.view import LimitView
 
@@ -157,11 +156,13 @@ class Turns:
         missing = self._least.get(call, 0) - cost.tokens
         return cost if missing <= 0 else replace(cost, output_tokens=cost.output_tokens + missing)
 
-    def used_up(self, call: int, limit: LimitName | None, *, at_ns: int, words: tuple[str, str]) -> None:
+    def used_up(
+        self, call: int, limit: LimitName | None, *, wait_ns: int | None, at_ns: int, words: tuple[str, str]
+    ) -> None:
         """The attempt got a 429 that no wait helps: the day's limit is used up, or (None) the account's credit."""
         booked = self._booked.get(call)
         if booked is not None:
-            self.gate.used_up(booked, limit, at_ns=at_ns, words=words)
+            self.gate.used_up(booked, limit, wait_ns=wait_ns, at_ns=at_ns, words=words)
             self._settle(call, Cost(requests=booked.cost.requests), at_ns)
 
     def unsent(self, call: int, at_ns: int) -> None:
@@ -192,10 +193,7 @@ class Turns:
 
     def move_weight(self, weight: int, at_ns: int) -> None:
         """Its share from now on. Raises BadInput beyond what the settings allow."""
-        most = self.gate.limits.max_weight
-        if weight > most:
-            allowed = "must be 1" if most == 1 else f"must be from 1 to {most}"
-            raise BadInput(f"weight {allowed} for {self._batch.model}, as the settings say (max_weight), got {weight}")
+        check_weight(weight, self.gate.limits, model=self._batch.model)
         self.gate.move_weight(self.run_id, weight, at_ns)
 
     def leave(self) -> None:

@@ -70,6 +70,17 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpentDay:
+    """A limit of a day that the provider has said is used up, whatever was counted here."""
+
+    name: LimitName
+    said_ns: int
+    until_ns: int
+    is_told: bool
+    """Whether the provider told until when; else it is the end of its day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """How full a limit was at one instant."""
 
@@ -97,6 +108,8 @@ class AccountView:
     """The last minutes, the newest last."""
     blocked_until_ns: int | None
     """Nothing starts before it: a 429's wait."""
+    spent: tuple[SpentDay, ...] = ()
+    """Limits of a day that are used up: one call tries them, and the others follow once it is answered."""
     others_per_minute: tuple[tuple[LimitName, int], ...] = ()
     """What somebody else uses of these limits, where the provider reports less than our own use explains."""
     shared_file: bool | None = None

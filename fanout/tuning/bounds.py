@@ -124,7 +124,7 @@ def estimate(
         return expected_s
     rate_per_s = requests_per_minute / rates.S_PER_MINUTE
     at_once = rates.burst_for(rate_per_s) if burst is None else burst
-    return _at_the_quota(expected_s, max(0.0, n - at_once) / rate_per_s, latencies_s)
+    return at_the_quota(expected_s, max(0.0, n - at_once) / rate_per_s, latencies_s)
 
 
 def remaining_s(run: Run, now_ns: int) -> float | None:
@@ -145,7 +145,7 @@ def remaining_s(run: Run, now_ns: int) -> float | None:
         return None
     expected_s = _expected(waiting, run.max_workers, known, free_s=left)
     starts_s = rates.least_s(run, waiting, now_ns)
-    return expected_s if expected_s is None or starts_s is None else _at_the_quota(expected_s, starts_s, known)
+    return expected_s if expected_s is None or starts_s is None else at_the_quota(expected_s, starts_s, known)
 
 
 def answered_s(run: Run) -> list[float]:
@@ -160,7 +160,7 @@ def answered_s(run: Run) -> list[float]:
     ]
 
 
-def _at_the_quota(expected_s: float, starts_s: float, latencies_s: Sequence[float]) -> float:
+def at_the_quota(expected_s: float, starts_s: float, latencies_s: Sequence[float]) -> float:
     """What is expected where the quota lets the last call start after `starts_s`; 0 is: it does not hold it back."""
     return max(expected_s, starts_s + sum(latencies_s) / len(latencies_s)) if starts_s else expected_s
 

@@ -1,0 +1,51 @@
+"""What the limits known of an account mean for a batch that is not sent yet, in words.
+
+Comes in: a `Prospect`. Goes out: plain text. Knows no page.
+"""
+
+from __future__ import annotations
+
+from dashboard.quota_words import ago, limit_name
+from dashboard.units import counted, duration
+from fanout.clock import seconds
+from fanout.quota.view import SpentDay
+from fanout.tuning.prospect import Prospect, Today
+
+WORTH_SAYING_S = 1.0
+"""A quota that holds the batch for less is not worth a word."""
+
+
+def least_words(quota: Prospect) -> str | None:
+    """at least 28 s by the quota; None where no limit of a minute holds the batch back."""
+    if quota.starts_s is None or quota.starts_s < WORTH_SAYING_S or quota.by is None:
+        return None
+    return f"at least {duration(quota.starts_s, digits=2)} by the quota of {limit_name(quota.by)}"
+
+
+def day_lines(quota: Prospect) -> list[str]:
+    """What a day's limit means for it: one that the provider has said is used up, or one that has too little left."""
+    said = [] if quota.spent is None else [f"{spent_words(quota.spent, at_ns=quota.at_ns)} {TRIES}"]
+    if quota.today is not None and (quota.spent is None or quota.spent.name != quota.today.name):
+        said.append(_today(quota.today))
+    return said
+
+
+TRIES = "One call is sent first, to see whether that still holds; the others follow once it is answered."
+
+
+def spent_words(spent: SpentDay, *, at_ns: int) -> str:
+    """That a day's limit is used up, who said so, and when it comes back."""
+    back = duration(seconds(spent.until_ns - at_ns), digits=2)
+    until = f"it asked to wait another {back}" if spent.is_told else f"its day ends in {back}"
+    name = limit_name(spent.name)
+    return f"The provider said {ago(at_ns - spent.said_ns)} that the limit of {name} is used up; {until}."
+
+
+def _today(today: Today) -> str:
+    of = f"{today.number:,} {limit_name(today.name)}"
+    if not today.left:
+        return f"Of {of} nothing is left: none of these calls is sent before its day ends."
+    return (
+        f"Of {of} {today.left:,} are left: the run stops after {counted(today.left, 'call')}, keeps the answers, "
+        "and the rest can be sent the next day."
+    )
