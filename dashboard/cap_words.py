@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dashboard.units import counted, money
+from dashboard.units import counted, duration, money
+from fanout.clock import NS_PER_S, seconds
 from fanout.quota import caps
 from fanout.run import CapState, Run
 from fanout.store.ledger import Today
+from fanout.tuning.quota_bound import held_ns
 
 
 def cap_sentence(cap: CapState) -> str:
@@ -47,6 +49,16 @@ def _next_call(cap: CapState) -> str:
     if cap.expected is None or cap.used >= cap.allowed:
         return ""
     return f", and the next call is expected to use {_amount(cap, cap.expected)}"
+
+
+def paused_words(run: Run) -> list[str]:
+    """How long a run that has ended was paused, by its cap and by hand; nothing where it was not."""
+    if not run.ended or not run.stretches:
+        return []
+    held = held_ns(run, run.stretches[-1].ended_ns or run.opened_ns, ("cap", "paused"))
+    why = ((held["cap"], "at a cap"), (held["paused"], "by hand"))
+    said = [f"{duration(seconds(length_ns), digits=2)} {how}" for length_ns, how in why if length_ns >= NS_PER_S]
+    return [f"Paused for {' and '.join(said)}."] if said else []
 
 
 def waits_for_the_day(run: Run) -> bool:

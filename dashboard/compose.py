@@ -29,7 +29,7 @@ from dashboard.expect import Expected
 from dashboard.expect import expected as expected_of
 from dashboard.gantt import component
 from dashboard.more_form import chooses_who_sees, draw_more, model_field
-from dashboard.prospect_words import day_lines
+from dashboard.prospect_words import cautions
 from dashboard.runs_list import SHOWN_WITH_FORM, draw_with_form, every_s
 from dashboard.units import counted
 from fanout import Batch
@@ -292,7 +292,7 @@ def _link(batch: Batch) -> None:
 
 def _plan(batch: Batch, expected: Expected, *, waits: bool) -> None:
     elements.quiet(wording.plan_sentence(batch, expected))
-    for line in day_lines(expected.quota):
+    for line in cautions(batch, expected.quota):
         elements.caution(line)
     if batch.model == "sandbox":
         elements.quiet("The sandbox simulates its answers on this machine.")

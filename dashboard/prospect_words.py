@@ -1,12 +1,13 @@
 """What the limits known of an account mean for a batch that is not sent yet, in words.
 
-Comes in: a `Prospect`. Goes out: plain text. Knows no page.
+Comes in: a batch and its `Prospect`. Goes out: plain text. Knows no page.
 """
 
 from __future__ import annotations
 
 from dashboard.quota_words import ago, limit_name
 from dashboard.units import counted, duration
+from fanout.batch import Batch
 from fanout.clock import seconds
 from fanout.quota.view import SpentDay
 from fanout.tuning.prospect import Prospect, Today
@@ -22,12 +23,29 @@ def least_words(quota: Prospect) -> str | None:
     return f"at least {duration(quota.starts_s, digits=2)} by the quota of {limit_name(quota.by)}"
 
 
+def cautions(batch: Batch, quota: Prospect) -> list[str]:
+    """What to know before it is sent: a day's limit that does not hold all of it, a cap that nobody can count."""
+    unpriced = unpriced_words(batch, quota)
+    return [*day_lines(quota), *([] if unpriced is None else [unpriced])]
+
+
 def day_lines(quota: Prospect) -> list[str]:
     """What a day's limit means for it: one that the provider has said is used up, or one that has too little left."""
     said = [] if quota.spent is None else [f"{spent_words(quota.spent, at_ns=quota.at_ns)} {TRIES}"]
     if quota.today is not None and (quota.spent is None or quota.spent.name != quota.today.name):
         said.append(_today(quota.today))
     return said
+
+
+def unpriced_words(batch: Batch, quota: Prospect) -> str | None:
+    """That the cap in dollars cannot be kept; None where there is none, or it can."""
+    if batch.cap_usd is None or quota.is_priced:
+        return None
+    instead = "A cap in tokens is counted." if batch.cap_tokens is None else "Its cap in tokens is counted."
+    return (
+        f"The price of {batch.model} is not known here, so nobody can count dollars: the run pauses at its first "
+        f"answers and asks. {instead}"
+    )
 
 
 TRIES = "One call is sent first, to see whether that still holds; the others follow once it is answered."

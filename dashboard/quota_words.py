@@ -336,13 +336,20 @@ def bound_sentences(run: Run, bound: QuotaBound) -> list[str]:
     """How much of the time the quota held, the workers that suffice, and when the end is."""
     said = []
     if bound.share >= WORTH_SAYING and bound.by is not None:
-        said.append(
-            f"Quota-bound {percent(round(bound.share, 2))} of the time ({_by(bound.by)}){_suffice(run, bound)}."
-        )
+        by = f"{_by(bound.by)}{_taking_turns(bound)}"
+        said.append(f"Quota-bound {percent(round(bound.share, 2))} of the time ({by}){_suffice(run, bound)}.")
     if bound.earliest_s and bound.pace_s is not None:
         earliest, pace = (duration(value_s, digits=2) for value_s in (bound.earliest_s, bound.pace_s))
-        said.append(f"The quota allows the end in {earliest} at the earliest; at the present pace {pace}.")
+        alone = ", were the run alone on its account" if _taking_turns(bound) else ""
+        said.append(f"The quota allows the end in {earliest} at the earliest{alone}; at the present pace {pace}.")
     return said
+
+
+def _taking_turns(bound: QuotaBound) -> str:
+    """That other runs had their turns at the limit meanwhile."""
+    if bound.turns_share < WORTH_SAYING or bound.by == "turn":
+        return ""
+    return f", shared: {percent(round(bound.turns_share, 2))} of the time it was another run's turn"
 
 
 def _by(held: Held) -> str:

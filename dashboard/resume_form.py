@@ -16,7 +16,7 @@ from dashboard import door, elements, house, inputs, session, session_resume, st
 from dashboard.expect import Expected
 from dashboard.expect import expected as expected_of
 from dashboard.more_form import draw_to_go_on
-from dashboard.prospect_words import day_lines
+from dashboard.prospect_words import cautions
 from dashboard.settings_words import moved_on
 from fanout.batch import Batch
 from fanout.errors import BadInput, FanoutError
@@ -86,7 +86,7 @@ def plan_of(run: Run) -> Plan:
     why = session_resume.refusal((run.run_id, asked))
     if why is not None:
         return _refused(run, why)
-    said = [f"{verb(run)} sends {wording.plan_sentence(asked.batch, expected)}", *day_lines(expected.quota)]
+    said = [f"{verb(run)} sends {wording.plan_sentence(asked.batch, expected)}", *cautions(asked.batch, expected.quota)]
     moved = moved_on(run.batch, asked.batch)
     if moved is not None:
         said.append(f"From here on: {moved}.")

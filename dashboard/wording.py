@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from dashboard.cap_words import caps_words, held_by_cap
+from dashboard.cap_words import caps_words, held_by_cap, paused_words
 from dashboard.figures import call_figures, figures, ms, phase, phase_rows
 from dashboard.prospect_words import least_words
 from dashboard.quota_words import bound_sentences, held_words
@@ -193,7 +193,7 @@ def _without_an_answer(run: Run, *, cancelled: int, not_sent: int) -> tuple[tupl
 def run_sentence(run: Run, metrics: Metrics) -> str:
     """What is read first: what is wrong, then how far the run is or what it took and what limited it."""
     say = _BY_STATE[run.state] if not run.ended else _BY_REASON.get(run.stop_reason or "finished", _refused)
-    return " ".join([*say(run, metrics), *_lag(metrics)])
+    return " ".join([*say(run, metrics), *paused_words(run), *_lag(metrics)])
 
 
 def speed_up_sentence(run: Run, measured: Run) -> str:

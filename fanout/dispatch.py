@@ -173,7 +173,8 @@ class Dispatch:
     def view_for(self, batch: Batch, going: Mapping[str, OpenStretch], at_ns: int) -> AccountView:
         """The account that this batch would use; it is not in use by that. Raises BadInput as `admit` does."""
         gate = self._gates.at(self._account_for(batch), self._allowed(batch), at_ns, keep=False)
-        return view_of(gate, waiting=_waiting(going), at_ns=at_ns)
+        view = view_of(gate, waiting=_waiting(going), at_ns=at_ns)
+        return view if batch.cap_usd is None else replace(view, is_priced=_is_priced(batch.model))
 
     def view(self, run_id: str, going: Mapping[str, OpenStretch], at_ns: int) -> AccountView | None:
         """The account of this run, and the limits that it asked for itself; None where it is not remembered."""
@@ -181,6 +182,12 @@ class Dispatch:
         if turns is None:
             return None
         return replace(view_of(turns.gate, waiting=_waiting(going), at_ns=at_ns), own=turns.own_limits(at_ns))
+
+
+def _is_priced(model: str) -> bool:
+    from fanout.providers.price_list import knows  # the lists take 0.2 s to read, once
+
+    return knows(model)
 
 
 def _shared(sharing: Sharing, *, wall_offset_ns: int) -> SharedGates | None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.prospect_words import day_lines, least_words
+from dashboard.prospect_words import cautions, day_lines, least_words
 from fanout.batch import Batch
 from fanout.clock import NS_PER_S
 from fanout.engine import Engine
@@ -78,6 +78,26 @@ def test_a_day_that_does_not_hold_all_of_it_is_told_before_it_is_sent() -> None:
     assert day_lines(replace(told, today=replace(told.today, left=0))) == [
         "Of 200 requests a day nothing is left: none of these calls is sent before its day ends."
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "cap", "is_said"),
+    [
+        ("openai-chat:gpt-4o-mini", {"cap_usd": 1.0}, False),
+        ("google-gla:gemini-2.5-flash", {"cap_usd": 1.0}, False),
+        ("openai-chat:tiny", {"cap_usd": 1.0}, True),
+        ("sandbox", {"cap_usd": 1.0}, True),
+        ("openai-chat:tiny", {"cap_tokens": 1}, False),
+    ],
+)
+def test_a_cap_in_dollars_that_nobody_can_count_is_told_before_anything_is_sent(
+    model: str, cap: dict[str, float], is_said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    batch = Batch(prompts=["a"], model=model, **cap)  # type: ignore[arg-type]  # by name
+    with Engine() as engine:
+        said = cautions(batch, prospect(engine.quota_for(batch), batch, batch.prompts))
+    assert [line.startswith(f"The price of {model} is not known") for line in said] == [True] * is_said
 
 
 def test_looking_ahead_takes_no_account_into_use_and_refuses_what_the_settings_do() -> None:

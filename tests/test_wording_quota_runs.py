@@ -45,6 +45,33 @@ def test_a_quota_that_held_says_how_long_by_which_limit_and_what_suffices() -> N
     ]
 
 
+def test_a_limit_that_other_runs_had_their_turns_at_is_said_to_be_shared() -> None:
+    assert words.bound_sentences(GOING, bound(turns_share=0.34)) == [
+        "Quota-bound 71 % of the time (requests a minute, shared: 34 % of the time it was another run's turn): more "
+        "workers buy nothing; 8 suffice.",
+        "The quota allows the end in 42 s at the earliest, were the run alone on its account; "
+        "at the present pace 45 s.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("holds", "text"),
+    [
+        (((10, "cap"), (3_010, None)), ["Paused for 3 s at a cap."]),
+        (((10, "paused"), (2_010, "cap"), (4_510, None)), ["Paused for 2.5 s at a cap and 2 s by hand."]),
+        (((10, "paused"), (900, None)), []),
+        (((10, "requests"), (9_000, None)), []),
+    ],
+)
+def test_a_run_that_has_ended_says_how_long_it_was_paused(
+    holds: tuple[tuple[int, ev.Held | None], ...], text: list[str]
+) -> None:
+    happened: list[ev.Event] = [ev.HoldChanged(at_ns=ms(at_ms), held_by=by) for at_ms, by in holds]
+    going = run_of(1, happened, answered(0, 9_000, 9_500))
+    assert cap_words.paused_words(going) == []
+    assert cap_words.paused_words(run_of(1, happened, answered(0, 9_000, 9_500), end=ended(9_500))) == text
+
+
 def test_more_workers_are_not_called_useless_while_the_quota_has_room_for_them() -> None:
     assert words.bound_sentences(GOING, bound(workers_suffice=40, earliest_s=0.0)) == [
         "Quota-bound 71 % of the time (requests a minute)."

@@ -119,6 +119,8 @@ class AccountView:
     """Whether they share it through a database, also with other hosts, and not through a file of this one."""
     max_weight: int = 1
     """The largest weight that a run may have here."""
+    is_priced: bool = True
+    """Whether list prices know the model; looked up for a batch that has a cap in dollars."""
     title: str | None = None
     """What it is, where its model's name does not say it."""
     own: tuple[LimitView, ...] = ()

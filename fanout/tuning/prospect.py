@@ -1,4 +1,4 @@
-"""What an account lets a batch do that is not sent yet, by its limits as they stand.
+"""What an account lets a batch do that is not sent yet, by its limits as they stand and its model's price.
 
 Comes in: an `AccountView`, a batch and the calls that it sends. Goes out: a `Prospect`. Pure: knows no clock.
 
@@ -46,6 +46,8 @@ class Prospect:
     """The day's limit that does not hold all of it."""
     spent: SpentDay | None = None
     """The day's limit that the provider has said is used up, the one that comes back last."""
+    is_priced: bool = True
+    """Whether list prices know the model: without, no cap in dollars can be kept."""
     at_ns: int = 0
     """When this was so, on the account's clock."""
 
@@ -78,6 +80,7 @@ def prospect(view: AccountView, batch: Batch, prompts: Sequence[str]) -> Prospec
         by=by,
         today=_today(view, len(prompts)),
         spent=max(view.spent, key=lambda each: each.until_ns, default=None),
+        is_priced=view.is_priced,
         at_ns=view.at_ns,
     )
 

@@ -7,6 +7,7 @@ no clock of its own and no words.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from fanout.clock import NS_PER_S, seconds
@@ -32,7 +33,8 @@ class QuotaBound:
     share: float
     """Of the wall time, the share in which a quota held the next call: 0 to 1."""
     by: Held | None
-    """What of the quota held longest; None where it never did."""
+    """What of the quota held longest; None where it never did. Another run's turn only where no limit held: nobody
+    takes turns at a limit that has room."""
     rate: Allowed | None
     """The calls a second that the known limits allow; None where none is known."""
     workers_suffice: int | None
@@ -40,6 +42,8 @@ class QuotaBound:
     (`workers_share`), more may gain something."""
     earliest_s: float | None
     """Seconds from now before which the limits let the last waiting call start: 0 where they do not hold it back."""
+    turns_share: float = 0.0
+    """Of the wall time, the share in which it was another run's turn at the account: 0 to `share`."""
     workers_share: float = 0.0
     """Of the wall time, the share in which the next call waited for a worker: 0 to 1."""
     pace_s: float | None
@@ -48,7 +52,7 @@ class QuotaBound:
 
 def quota_bound(run: Run, now_ns: int) -> QuotaBound:
     """What goes on is cut at `now_ns`."""
-    held = _held_ns(run, now_ns)
+    held = held_ns(run, now_ns, _COUNTED)
     workers_ns = held.pop("workers", 0)
     wall_ns = sum(max(0, (stretch.ended_ns or now_ns) - stretch.began_ns) for stretch in run.stretches)
     rate = allowed(run)
@@ -57,8 +61,9 @@ def quota_bound(run: Run, now_ns: int) -> QuotaBound:
     earliest_s, pace_s = least_s(run, waiting, now_ns) if waiting else None, _pace_s(run, now_ns)
     return QuotaBound(
         share=sum(held.values()) / wall_ns if wall_ns else 0.0,
+        turns_share=held["turn"] / wall_ns if wall_ns else 0.0,
         workers_share=workers_ns / wall_ns if wall_ns else 0.0,
-        by=held.most_common(1)[0][0] if held else None,
+        by=max(held.items(), key=lambda one: (one[0] != "turn", one[1]), default=(None, 0))[0],
         rate=rate,
         workers_suffice=(
             workers_for(rate_per_s=rate.rate_per_s, latency_s=sum(latencies_s) / len(latencies_s))
@@ -70,11 +75,11 @@ def quota_bound(run: Run, now_ns: int) -> QuotaBound:
     )
 
 
-def _held_ns(run: Run, now_ns: int) -> Counter[Held]:
-    """How long each part of the quota, and the workers, held the next call within stretches; only what held at all."""
+def held_ns(run: Run, now_ns: int, kinds: Collection[Held]) -> Counter[Held]:
+    """How long each of these held the next call within stretches; only what held at all."""
     found: Counter[Held] = Counter()
     for hold, following in zip(run.holds, [*run.holds[1:], None][: len(run.holds)], strict=True):
-        if hold.held_by is None or hold.held_by not in _COUNTED:
+        if hold.held_by is None or hold.held_by not in kinds:
             continue
         until_ns = now_ns if following is None else following.at_ns
         for stretch in run.stretches:
