@@ -100,7 +100,10 @@ def _gauge(gauge: Gauge) -> str:
 
 
 def table(heads: Iterable[str], cells: Iterable[Iterable[str]]) -> None:
-    """A table of words, in which only sentences break into lines; where the page is narrower, it scrolls in itself."""
+    """A table of words, in which only sentences break into lines; where the page is narrower, it scrolls in itself.
+
+    On a narrow page each row is a list of its cells by their heads (look.css).
+    """
     _table(heads, cells, "words")
 
 
@@ -110,17 +113,19 @@ def numbers(heads: Iterable[str], cells: Iterable[Iterable[str]]) -> None:
 
 
 def _table(heads: Iterable[str], cells: Iterable[Iterable[str]], look: str) -> None:
-    head = "".join(f'<th scope="col">{html_escape(each)}</th>' for each in heads)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in cells)
-    st.html(
+    named = tuple(heads)
+    head = "".join(f'<th scope="col" role="columnheader">{html_escape(each)}</th>' for each in named)
+    body = "".join(f'<tr role="row">{"".join(map(_cell, named, row))}</tr>' for row in cells)
+    st.html(  # the roles are said because a table whose cells are laid out otherwise has none
         '<div class="wide" tabindex="0" role="group" aria-label="Table">'
-        f'<table class="{look}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<table class="{look}" role="table"><thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table></div>'
     )
 
 
-def _cell(text: str) -> str:
+def _cell(head: str, text: str) -> str:
     kind = ' class="long"' if len(text) > SENTENCE_CHARACTERS else ""
-    return f"<td{kind}>{html_escape(text)}</td>"
+    return f'<td{kind} role="cell" data-head="{html_escape(head)}">{html_escape(text)}</td>'
 
 
 def text_in_pieces(pieces: Iterable[Piece], *, mark: Literal["del", "ins"]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from dashboard.quota_words import limit_name
+from dashboard.quota_words import ago, limit_name
 from dashboard.safe import cut
 from fanout.clock import NS_PER_S, seconds
 from fanout.events import LimitName
@@ -35,6 +35,8 @@ NAME_CHARACTERS: Final = 24
 LINE_COLOURS: Final = ("#4389cc", "#b0772a", "#7b838f")
 """At least 3:1 on the light page and on the dark one (a test compares)."""
 RUN_COLOUR: Final = "#7f9dbd"
+TICK_STEPS_S: Final = (10, 30, 60, 120)
+MOST_TICKS: Final = 6
 GAP_NS: Final = 30 * NS_PER_S
 """Samples further apart are not joined: an account is looked at only while it is used."""
 
@@ -94,16 +96,16 @@ def _level(name: LimitName, points: list[Sample], at_ns: int, *, place: int) -> 
     """Between two samples a bucket fills evenly, so they are joined; of a long while without any, nothing is said."""
     x: list[float | None] = []
     y: list[float | None] = []
-    told: list[list[int | None]] = []
+    told: list[list[int | str | None]] = []
     for before, point in pairwise([None, *points]):
         assert point is not None
         if before is not None and point.at_ns - before.at_ns > GAP_NS:
             x.append(None)
             y.append(None)
-            told.append([None, None])
+            told.append([None, None, None])
         x.append(seconds(point.at_ns - at_ns))
         y.append(100 * min(1.0, point.free / point.capacity))
-        told.append([point.free, point.capacity])
+        told.append([point.free, point.capacity, ago(at_ns - point.at_ns)])
     line = {"width": 1.75, "color": LINE_COLOURS[place % len(LINE_COLOURS)], "dash": DASHES[place % len(DASHES)]}
     return go.Scatter(
         name=limit_name(name),
@@ -113,7 +115,7 @@ def _level(name: LimitName, points: list[Sample], at_ns: int, *, place: int) -> 
         line=line,
         marker={"size": 4},
         customdata=told,
-        hovertemplate=f"%{{customdata[0]:,}} of %{{customdata[1]:,}} free ({limit_name(name)}), %{{x:.0f}} s"
+        hovertemplate=f"%{{customdata[0]:,}} of %{{customdata[1]:,}} free ({limit_name(name)}), %{{customdata[2]}}"
         "<extra></extra>",
     )
 
@@ -134,6 +136,14 @@ def _bars(used: Sequence[Used]) -> go.Bar:
     )
 
 
+def _ticks(first_s: float) -> dict[str, list[Any]]:
+    """Where the time axis is marked: at whole steps before now, in minutes where it is long."""
+    step_s = next((step for step in TICK_STEPS_S if -first_s / step < MOST_TICKS), TICK_STEPS_S[-1])
+    values = [-step_s * place for place in range(int(-first_s / step_s), -1, -1)]
+    texts = [f"−{-value // 60} min" if step_s >= 60 else f"−{-value} s" for value in values[:-1]]
+    return {"tickvals": values, "ticktext": [*texts, "now"]}
+
+
 def _layout(used: Sequence[Used], *, first_s: float, upper: int) -> dict[str, Any]:
     inner = LEVEL_PX + upper
     small = {"size": 11}
@@ -148,7 +158,7 @@ def _layout(used: Sequence[Used], *, first_s: float, upper: int) -> dict[str, An
         "xaxis": {
             "anchor": "y",
             "range": [first_s, -first_s * 0.01],
-            "ticksuffix": " s",
+            **_ticks(first_s),
             "zeroline": False,
             "tickfont": small,
             "fixedrange": True,

@@ -20,6 +20,7 @@ from dashboard.quota_words import (
     account_lines,
     account_name,
     documented,
+    gauge,
     gauges,
     limit_name,
     number_words,
@@ -167,6 +168,8 @@ def _shares(view: AccountView, runs: Mapping[str, LiveRun]) -> None:
     for share in seen:
         if share not in ended:
             pages.link_to_run(share.run_id, _share_label(share, runs[share.run_id], turns=turns))
+            if share.own:
+                elements.gauges([gauge(limit, at_ns=view.at_ns) for limit in share.own])
     if ended:
         elements.quiet(f"{counted(len(ended), 'earlier run')} not shown here: the page Runs has them all.")
     others = others_words((share for share in view.shares if share.run_id not in runs), turns=turns)

@@ -103,7 +103,8 @@ def plan_sentence(batch: Batch, expected: Expectation) -> str:
         said.append(least)
     if expected.cost_usd is not None:
         said.append(f"about {money(expected.cost_usd)}")
-    caps = " or ".join(caps_words(batch.cap_tokens, batch.cap_usd))
+    cap_usd = batch.cap_usd if expected.quota.is_priced else None  # nobody could count it
+    caps = " or ".join(caps_words(batch.cap_tokens, cap_usd))
     more = [f" {_have_answers(expected.reused)}, taken without a call."] if expected.reused else []
     if expected.shared:
         more.append(f" {counted(expected.shared, 'prompt')} {_share(expected.shared)} the call of an identical one.")

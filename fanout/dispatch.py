@@ -168,7 +168,8 @@ class Dispatch:
 
     def views(self, going: Mapping[str, OpenStretch], at_ns: int) -> tuple[AccountView, ...]:
         """Every account and model that is or was used. `going`: what goes on, by run."""
-        return tuple(view_of(gate, waiting=_waiting(going), at_ns=at_ns) for gate in self._gates.all())
+        own = {run_id: self._turns[run_id].own_limits(at_ns) for run_id in going}
+        return tuple(view_of(gate, waiting=_waiting(going), at_ns=at_ns, own=own) for gate in self._gates.all())
 
     def view_for(self, batch: Batch, going: Mapping[str, OpenStretch], at_ns: int) -> AccountView:
         """The account that this batch would use; it is not in use by that. Raises BadInput as `admit` does."""

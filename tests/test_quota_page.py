@@ -25,7 +25,7 @@ from fanout.quota.view import LimitView, Refused, Sample, Share
 from fanout.settings import Settings
 from fanout.store.ledger import Today
 from tests.accounts import account, limit, share
-from tests.hands import HandCaller, WatchedStore
+from tests.hands import WAIT_S, HandCaller, WatchedStore
 from tests.pages import HOSTILE, go_to, open_page, read
 from tests.runs import BEGAN_NS, make_run
 
@@ -60,6 +60,36 @@ def test_an_account_shows_its_limits_with_their_source_and_leads_to_the_runs_tha
     (link,) = app.get("page_link")
     assert f"run={live.run_id}" in link.proto.query_string
     assert link.proto.label.startswith("**mine** · ")
+
+
+def test_the_limits_that_a_run_asked_for_itself_stand_under_it_also_on_an_account_without_any(
+    engine: Engine, caller: HandCaller
+) -> None:
+    live = engine.start(Batch(prompts=["a", "b"], model="openai:x", requests_per_minute=30, burst=2, max_workers=1))
+    caller.taken(1)
+    assert "This run's own 30 RPM: 1 of 2 free at once, 1 reserved" in read(_page())
+    live.cancel()
+    assert live.wait(WAIT_S)
+    assert "This run's own" not in read(_page())
+
+
+@pytest.mark.parametrize(
+    ("first_s", "texts"),
+    [
+        (-30.0, ["−30 s", "−20 s", "−10 s", "now"]),
+        (-100.0, ["−90 s", "−60 s", "−30 s", "now"]),
+        (-450.0, ["−6 min", "−4 min", "−2 min", "now"]),
+        (-600.0, ["−10 min", "−8 min", "−6 min", "−4 min", "−2 min", "now"]),
+    ],
+)
+def test_the_time_axis_is_marked_at_whole_steps_in_the_unit_that_reads(first_s: float, texts: list[str]) -> None:
+    first = replace(account(), at_ns=700 * NS_PER_S)
+    samples = tuple(
+        Sample(at_ns=round((700 + at_s) * NS_PER_S), name="requests", free=1, capacity=2) for at_s in (first_s, 0)
+    )
+    figure = level_chart(replace(first, samples=samples), [])
+    assert figure is not None
+    assert list(figure.layout.xaxis.ticktext) == texts
 
 
 def test_what_was_used_today_is_said_whether_or_not_an_account_was_used(

@@ -62,12 +62,14 @@ def test_one_call_tries_it_until_the_time_that_was_told_and_then_nothing_is_held
 
 
 def test_the_others_follow_once_the_call_that_tried_it_is_answered() -> None:
-    made = gate()
+    made = gate(Limits(requests_per_day=200))
     used_up(made)
     made.settle(tried(made, 5), ONE, 10, tokens=20)
     tried(made, 11)
     assert asks(made, 11) is None
     assert view(made, 11).spent == ()
+    (limit,) = view(made, 11).limits
+    assert (limit.free, limit.said_remaining) == (197, None)
 
 
 def test_an_answer_to_a_call_that_was_sent_before_it_was_said_changes_nothing() -> None:

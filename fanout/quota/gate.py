@@ -253,7 +253,7 @@ class Gate:
             known = self.meters.known[name]
             known.elsewhere.ended(booked.order, used.of(name), certain=certain, cost_ns=known.meter.cost_ns(1))
         if tokens is not None:
-            self.spent.answered(booked.booked_ns)
+            self.meters.unsay(self.spent.answered(booked.booked_ns))
         sharer = self.runs.get(booked.run_id)
         if sharer is not None:
             sharer.in_flight -= 1

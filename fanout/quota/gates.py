@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from fanout.quota.account import Account
 from fanout.quota.gate import Gate
@@ -76,8 +77,14 @@ def _completed(limits: Limits, preset: Preset | None) -> Limits:
     return replace(limits, charge=limits.charge or documented_charge, day_zone=limits.day_zone or documented_zone)
 
 
-def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountView:
-    """The gate at this instant. `waiting`: calls that have not started, by run."""
+def view_of(
+    gate: Gate,
+    *,
+    waiting: Mapping[str, int],
+    at_ns: int,
+    own: Mapping[str, tuple[LimitView, ...]] = MappingProxyType({}),
+) -> AccountView:
+    """The gate at this instant. By run, `waiting`: calls that have not started; `own`: limits it asked for itself."""
     gate.look(at_ns)
     limits = []
     for name, known in gate.meters:
@@ -125,6 +132,7 @@ def view_of(gate: Gate, *, waiting: Mapping[str, int], at_ns: int) -> AccountVie
                 in_flight=sharer.in_flight,
                 requests=sharer.requests,
                 tokens=sharer.tokens,
+                own=own.get(run_id, ()),
                 assumed_tokens=sharer.assumed_tokens,
             )
             for run_id, sharer in gate.runs.items()

@@ -11,7 +11,7 @@ before: readings are late and rounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -267,6 +267,12 @@ class Meters:
         if known is None or name in DAILY:
             return 0
         return known.elsewhere.per_minute(self._shown(known), at_ns, of_tokens=name != "requests")
+
+    def unsay(self, names: Iterable[LimitName]) -> None:
+        """What the provider said is left of these limits holds no more."""
+        for name in names:
+            if name in self.known:
+                self.known[name].said_remaining = None
 
     def day_ends_ns(self, at_ns: int) -> int:
         """When the day of the account's limits ends: at midnight of its zone, UTC where nobody says another."""

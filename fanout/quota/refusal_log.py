@@ -37,6 +37,7 @@ class RefusalLog:
         if last is not None and last.run_id == run_id and at_ns - last.at_ns < SAME_NS:
             count += self._noted.pop().count
             first_ns = last.at_ns
+            wait_s = max((each for each in (wait_s, last.wait_s) if each is not None), default=None)
         self._noted.append(
             Refused(
                 at_ns=first_ns,

@@ -27,10 +27,14 @@ class SpentDays:
         """A 429 says that this limit is used up until then; `is_told`: by the provider, else its documents say so."""
         self._said[name] = SpentDay(name=name, said_ns=at_ns, until_ns=until_ns, is_told=is_told)
 
-    def answered(self, booked_ns: int) -> None:
-        """A call that was booked then has an answer: what was said before it started holds no more."""
-        if self._said:
-            self._said = {name: each for name, each in self._said.items() if each.said_ns > booked_ns}
+    def answered(self, booked_ns: int) -> tuple[LimitName, ...]:
+        """A call that was booked then has an answer: what was said before it started holds no more, of these limits."""
+        if not self._said:
+            return ()
+        over = tuple(name for name, each in self._said.items() if each.said_ns <= booked_ns)
+        for name in over:
+            del self._said[name]
+        return over
 
     def at(self, at_ns: int) -> tuple[SpentDay, ...]:
         """What is used up at this instant."""

@@ -48,6 +48,8 @@ class Share:
     """Attempts sent so far."""
     tokens: int
     """Used so far by what was answered."""
+    own: tuple[LimitView, ...] = ()
+    """The limits that the run asked for itself."""
     assumed_tokens: int = 0
     """Of attempts without an answer: what they were expected to use, which the limits of a minute are held to."""
 
