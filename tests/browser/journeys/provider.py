@@ -38,6 +38,9 @@ def _key(request: Received) -> str:
 FAULTS: Mapping[str, Callable[[Received], Answer]] = {
     "fail-500": lambda _: status(500, "the engine room is flooded"),
     "limit-429": lambda _: status(429, "slow down, please", retry_after="0"),
+    "spent-day": lambda _: status(
+        429, "Rate limit reached on requests per day (RPD): Limit 200, Used 200. Please try again in 6h0m0s."
+    ),
     "refuse-401": lambda _: status(401, "Incorrect API key provided"),
     "garbage": lambda _: [http(200, b"<html>this is no answer</html>", content_type="text/html")],
     "half": lambda _: HALF,

@@ -66,6 +66,35 @@ def test_a_cap_pauses_the_run_and_asks(browse: Browse, profile: Profile) -> None
     expect(screen.strip).not_to_contain_text(f"{before} of 60 answered")
 
 
+def test_a_day_that_is_used_up_is_told_before_the_next_run_which_sends_one_call(browse: Browse) -> None:
+    screen = browse()
+    screen.choose_model("openai-chat:spent-today")
+    screen.type_prompts(*(f"spent-day {n}" for n in range(6)))
+    screen.run()
+    screen.state("Stopped")
+    used_up = re.compile(r"The provider said .* that the limit of requests a day is used up; it asked to wait another")
+    screen.says(used_up)
+    screen.press("Edit and run again")
+    screen.says(used_up)
+    screen.run()
+    screen.state("Stopped")
+    screen.counts("1 failed, 0 of 6 answered, 5 not sent")
+    screen.go_to("Quota")
+    screen.says("One call is sent first, to see whether that still holds; the others follow once it is answered.")
+    screen.says(re.compile(r"^200 requests a day: used up for (6 h|5 h 59 min); provider said 0, "))
+
+
+def test_what_the_settings_refuse_is_told_before_run_is_pressed(browse: Browse) -> None:
+    screen = browse()
+    screen.more()
+    screen.number("Weight", 4)
+    expect(screen.alert).to_have_text(
+        "weight must be at most 3 for sandbox, got 4: more needs a max_weight for it in fanout.toml"
+    )
+    screen.number("Weight", 1)
+    expect(screen.alert).to_have_count(0)
+
+
 def test_a_cap_below_one_call_says_what_that_call_needs_and_allows_as_much(browse: Browse, profile: Profile) -> None:
     screen = browse()
     screen.set_sandbox(profile())
