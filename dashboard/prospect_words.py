@@ -12,6 +12,7 @@ from fanout.clock import seconds
 from fanout.quota.view import SpentDay
 from fanout.tuning.prospect import Prospect, Today
 
+TRIES = "one call is sent first, to see whether that still holds; the others follow once it is answered."
 WORTH_SAYING_S = 1.0
 """A quota that holds the batch for less is not worth a word."""
 
@@ -31,7 +32,7 @@ def cautions(batch: Batch, quota: Prospect) -> list[str]:
 
 def day_lines(quota: Prospect) -> list[str]:
     """What a day's limit means for it: one that the provider has said is used up, or one that has too little left."""
-    said = [] if quota.spent is None else [f"{spent_words(quota.spent, at_ns=quota.at_ns)} {TRIES}"]
+    said = [] if quota.spent is None else [spent_words(quota.spent, at_ns=quota.at_ns)]
     if quota.today is not None and (quota.spent is None or quota.spent.name != quota.today.name):
         said.append(_today(quota.today))
     return said
@@ -48,21 +49,20 @@ def unpriced_words(batch: Batch, quota: Prospect) -> str | None:
     )
 
 
-TRIES = "One call is sent first, to see whether that still holds; the others follow once it is answered."
-
-
 def spent_words(spent: SpentDay, *, at_ns: int) -> str:
-    """That a day's limit is used up, who said so, and when it comes back."""
+    """That a day's limit is used up, who said so, when it comes back, and what a run does until then."""
     back = duration(seconds(spent.until_ns - at_ns), digits=2)
     until = f"it asked to wait another {back}" if spent.is_told else f"its day ends in {back}"
-    name = limit_name(spent.name)
-    return f"The provider said {ago(at_ns - spent.said_ns)} that the limit of {name} is used up; {until}."
+    said = f"The provider said {ago(at_ns - spent.said_ns)} that the limit of {limit_name(spent.name)} is used up"
+    return f"{said}; {until}. {TRIES.capitalize()}"
 
 
 def _today(today: Today) -> str:
     of = f"{today.number:,} {limit_name(today.name)}"
     if not today.left:
-        return f"Of {of} nothing is left: none of these calls is sent before its day ends."
+        return (
+            f"Of {of} nothing is left: {TRIES if today.is_told else 'none of these calls is sent before its day ends.'}"
+        )
     return (
         f"Of {of} {today.left:,} are left: the run stops after {counted(today.left, 'call')}, keeps the answers, "
         "and the rest can be sent the next day."

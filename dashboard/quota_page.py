@@ -14,7 +14,7 @@ import streamlit as st
 from dashboard import door, elements, house, live, pages
 from dashboard.cap_words import today_lines
 from dashboard.gantt.figure import CONFIG
-from dashboard.prospect_words import TRIES, spent_words
+from dashboard.prospect_words import spent_words
 from dashboard.quota_chart import SHOWN_S, level_chart
 from dashboard.quota_words import (
     account_lines,
@@ -107,7 +107,7 @@ def every_s(accounts: Iterable[AccountView], runs: Iterable[LiveRun]) -> float |
 def draw_account(view: AccountView, runs: Mapping[str, LiveRun], *, key: str) -> None:
     """One of them."""
     elements.heading(account_name(view))
-    for line in [*account_lines(view), *(f"{spent_words(each, at_ns=view.at_ns)} {TRIES}" for each in view.spent)]:
+    for line in [*account_lines(view), *(spent_words(each, at_ns=view.at_ns) for each in view.spent)]:
         elements.sentence(line)
     if view.limits:
         elements.gauges(gauges(view))

@@ -137,6 +137,7 @@ class OpenStretch:
     def begin(self, at_ns: int) -> None:
         """The clock of the stretch starts."""
         self.began = True
+        self.turns.begin()
         self.live.record.add(
             ev.StretchBegan(
                 at_ns=at_ns,

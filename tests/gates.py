@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 from fanout.quota.account import Account
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Gate, Reservation
+from fanout.quota.gate import Gate
 from fanout.quota.gates import Gates
 from fanout.quota.limits import Limits
 from fanout.quota.report import RateReport, Reading
+from fanout.quota.sharers import Reservation
 
 ONE = Cost(input_tokens=10, output_tokens=10)
 ACCOUNT = Account(account="a", model="m", provider="p")

@@ -10,10 +10,11 @@ from pathlib import Path
 from fanout.clock import NS_PER_S
 from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Gate, Reservation
+from fanout.quota.gate import Gate
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
 from fanout.quota.shared_file import SharedFile
+from fanout.quota.sharers import Reservation
 from fanout.quota.view import AccountView
 from tests.gates import ACCOUNT, ONE
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from fanout.clock import NS_PER_MS, NS_PER_S
 from fanout.quota.bucket import NS_PER_MINUTE, Bucket
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Gate, Reservation
+from fanout.quota.gate import Gate
 from fanout.quota.limits import Limits
 from fanout.quota.report import RateReport, Reading
+from fanout.quota.sharers import Reservation
 from tests.gates import ONE, WORDS, book_next, gate, most_within, said, served
 
 

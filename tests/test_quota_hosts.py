@@ -26,11 +26,12 @@ from fanout.quota.account import Account
 from fanout.quota.bucket import NS_PER_MINUTE
 from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Gate, Reservation
+from fanout.quota.gate import Gate
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
 from fanout.quota.rows import LEASE_GRACE_NS, Row
 from fanout.quota.shared import TRY_AGAIN_NS, SharedGates, Sharing
+from fanout.quota.sharers import Reservation
 from fanout.quota.together import Contender, Lease
 from fanout.settings import Settings
 from fanout.store import quota_rows

@@ -12,11 +12,11 @@ from fanout.events import Usage
 from fanout.quota.account import Account
 from fanout.quota.bucket import NS_PER_MINUTE, Bucket, Day
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Reservation
 from fanout.quota.gates import Gates, view_of
 from fanout.quota.limits import Limits
 from fanout.quota.refusals import words_for
 from fanout.quota.report import RateReport
+from fanout.quota.sharers import Reservation
 from fanout.quota.turns import Turns
 from tests.gates import ONE, WORDS, book_next, gate, most_within, served
 

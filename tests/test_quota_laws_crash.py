@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from fanout.clock import NS_PER_MS, NS_PER_S
 from fanout.quota.bucket import NS_PER_MINUTE
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Gate, Reservation
+from fanout.quota.gate import Gate
 from fanout.quota.limits import Limits
 from fanout.quota.rows import LEASE_GRACE_NS
+from fanout.quota.sharers import Reservation
 from tests.gates import gate, most_within
 from tests.processes import Process, processes
 

@@ -21,9 +21,9 @@ from fanout.clock import NS_PER_S
 from fanout.events import LimitName
 from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Reservation
 from fanout.quota.limits import Limits
 from fanout.quota.meters import DAILY
+from fanout.quota.sharers import Reservation
 from tests.processes import Process, processes
 
 HOUR_S = 3_600

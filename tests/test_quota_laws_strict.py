@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from fanout.clock import NS_PER_S
 from fanout.quota.bucket import NS_PER_MINUTE
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Reservation
 from fanout.quota.limits import Limits
+from fanout.quota.sharers import Reservation
 from tests.processes import processes
 
 LIMIT = 1_000

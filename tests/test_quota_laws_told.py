@@ -8,9 +8,9 @@ import pytest
 
 from fanout.clock import NS_PER_S
 from fanout.quota.bucket import NS_PER_MINUTE, Bucket
-from fanout.quota.gate import Reservation
 from fanout.quota.limits import Limits
 from fanout.quota.report import RateReport, Reading
+from fanout.quota.sharers import Reservation
 from tests.gates import ONE, WORDS, gate, said
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from fanout.clock import NS_PER_MS, NS_PER_S
 from fanout.quota.bucket import NS_PER_MINUTE, Bucket
-from fanout.quota.gate import Reservation
 from fanout.quota.learning import (
     DECREASE,
     FIRST_LEAST_PER_MINUTE,
@@ -21,6 +20,7 @@ from fanout.quota.learning import (
     LearntRate,
 )
 from fanout.quota.report import RateReport
+from fanout.quota.sharers import Reservation
 from tests.gates import ONE, WORDS, gate
 
 

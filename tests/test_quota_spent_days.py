@@ -14,9 +14,11 @@ from fanout.batch import Batch
 from fanout.clock import NS_PER_S
 from fanout.engine import Engine
 from fanout.quota.estimate import Cost
-from fanout.quota.gate import Gate, Reservation
+from fanout.quota.gate import Gate
 from fanout.quota.gates import view_of
 from fanout.quota.limits import Limits
+from fanout.quota.report import RateReport, Reading
+from fanout.quota.sharers import Reservation
 from fanout.quota.view import AccountView
 from fanout.run import Run
 from fanout.tuning.prospect import prospect
@@ -94,6 +96,49 @@ def test_where_no_time_is_told_it_is_used_up_until_the_end_of_its_day() -> None:
     used_up(made, wait_ns=None)
     (spent,) = view(made, 1).spent
     assert (spent.until_ns, spent.is_told) == (15 * HOUR_NS, False)
+
+
+def answered(made: Gate, at_ns: int, *, left: int | None = None) -> None:
+    """One call alone is answered; `left`: what its response says is left of 100 requests a day."""
+    booked = tried(made, at_ns)
+    if left is not None:
+        reading = Reading(limit=100, remaining=left)
+        made.observe(booked, RateReport(readings=(("requests_per_day", reading),)), at_ns)
+    made.settle(booked, ONE, at_ns, tokens=20)
+
+
+def test_a_day_that_responses_told_is_tried_once_a_stretch_because_it_may_roll() -> None:
+    made = gate()
+    answered(made, 0, left=0)
+    assert asks(made, 1) == "requests_per_day"
+    made.begin("run")
+    answered(made, HOUR_NS, left=0)
+    assert asks(made, HOUR_NS) == "requests_per_day"
+    made.begin("run")
+    answered(made, 2 * HOUR_NS, left=60)
+    for _ in range(60):
+        answered(made, 2 * HOUR_NS)
+    assert asks(made, 2 * HOUR_NS) == "requests_per_day"
+
+
+def test_a_try_that_is_answered_without_a_word_of_the_day_begins_it_anew() -> None:
+    made = gate()
+    answered(made, 0, left=0)
+    made.begin("run")
+    answered(made, HOUR_NS)
+    assert asks(made, HOUR_NS) is None
+
+
+def test_only_one_call_tries_it_and_nobody_does_where_the_settings_tell_the_limit() -> None:
+    made = gate(Limits(), "run", "other")
+    answered(made, 0, left=0)
+    made.begin("run")
+    tried(made, 1)
+    assert asks(made, 1) == asks(made, 1, "other") == "requests_per_day"
+    held = gate(Limits(requests_per_day=1))
+    answered(held, 0)
+    held.begin("run")
+    assert asks(held, 1) == "requests_per_day"
 
 
 def test_it_is_shown_as_used_up_whatever_was_counted_here() -> None:

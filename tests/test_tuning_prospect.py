@@ -78,6 +78,10 @@ def test_a_day_that_does_not_hold_all_of_it_is_told_before_it_is_sent() -> None:
     assert day_lines(replace(told, today=replace(told.today, left=0))) == [
         "Of 200 requests a day nothing is left: none of these calls is sent before its day ends."
     ]
+    assert day_lines(replace(told, today=replace(told.today, left=0, is_told=True))) == [
+        "Of 200 requests a day nothing is left: one call is sent first, to see whether that still holds; the others "
+        "follow once it is answered."
+    ]
 
 
 @pytest.mark.parametrize(

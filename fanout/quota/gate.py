@@ -14,7 +14,6 @@ process contends while its last call was held; nobody here goes before it once i
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from fanout.events import LimitName
@@ -27,51 +26,16 @@ from fanout.quota.meters import DAILY, Change, Meters
 from fanout.quota.presets import Preset
 from fanout.quota.refusal_log import RefusalLog
 from fanout.quota.report import RateReport
+from fanout.quota.samples import Samples
+from fanout.quota.sharers import Reservation, Sharer
 from fanout.quota.spent_days import SpentDays
 from fanout.quota.together import AGAIN_LEAST_NS, AGAIN_NS, LEAD_NS, Others, Together, contends_until_ns
-from fanout.quota.view import Sample
 
 NOTHING_KNOWN_NS = 1_000_000
 """What a call costs in turns where no limit is known: all alike."""
 FIRST_IN_FLIGHT = 8
 """Calls in flight at most until the first response of an account whose limits nobody told: it teaches them, and what
 was sent before it may be refused."""
-SAMPLE_EVERY_NS = 1_000_000_000
-SAMPLES_KEPT = 600
-
-
-@dataclass(slots=True, kw_only=True)
-class Sharer:
-    """One run at this gate."""
-
-    weight: int = 1
-    tag: int = 0
-    """Virtual time of its next start, in ns of the scarcest limit."""
-    in_flight: int = 0
-    requests: int = 0
-    tokens: int = 0
-    assumed_tokens: int = 0
-    lease_ns: int = 0
-    """How long an attempt may hold its place at most."""
-    contends_until_ns: int = 0
-    seen_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Reservation:
-    """What one attempt took, until it is settled."""
-
-    run_id: str
-    cost: Cost
-    booked_ns: int
-    order: int
-    """Its place among all bookings of the gate."""
-    names: set[LimitName]
-    """The limits it was taken of."""
-    totals: dict[LimitName, int]
-    """Of each limit, what had been taken in all once this was."""
-    said: dict[LimitName, tuple[int, int]] = field(default_factory=dict)
-    """Of each limit, what its response left there at most, and when it said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +69,11 @@ class Gate:
     """Other processes that share it."""
     lease_until_ns: int = 0
     """When all that is in flight here has ended, whatever happens."""
-    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT * 3))
+    samples: Samples = field(default_factory=Samples)
     _outstanding: set[Reservation] = field(default_factory=set)
     _booked: int = 0
     _changes: list[Change] = field(default_factory=list)
     _head: _Head | None = None
-    _sampled_ns: int = -SAMPLE_EVERY_NS
 
     def __repr__(self) -> str:
         return f"<Gate {self.account.account} {self.account.model}, {self.in_flight} in flight, {len(self.runs)} runs>"
@@ -147,6 +110,10 @@ class Gate:
         ahead = max(0, sharer.tag - self.virtual)
         sharer.tag += ahead * sharer.weight // weight - ahead
         sharer.weight = weight
+
+    def begin(self, run_id: str) -> None:
+        """A stretch of this run begins: where a day is used up by what responses told, one call may try it."""
+        self.runs[run_id].tries = True
 
     def forget(self, run_id: str) -> None:
         """A run that will not come back."""
@@ -187,6 +154,8 @@ class Gate:
         if head is not None and head.run_id != run_id and at_ns < head.until_ns:
             return Hold(until_ns=head.until_ns, held_by="turn")
         wait_ns, by = self.meters.wait_ns(cost, at_ns)
+        if self._may_try(run_id, by):
+            wait_ns, by = self.meters.wait_ns(cost, at_ns, besides=DAILY)
         tag = self.tag(run_id)
         if tag > self.others.first(tag, virtual=self.virtual, at_ns=at_ns) + LEAD_NS:
             return Hold(until_ns=at_ns + min(max(wait_ns, AGAIN_LEAST_NS), AGAIN_NS), held_by="turn")
@@ -201,6 +170,11 @@ class Gate:
             wait_ns = min(wait_ns, AGAIN_NS)  # another process may settle to less than it reserved
         return Hold(until_ns=at_ns + wait_ns, held_by=by) if wait_ns else None
 
+    def _may_try(self, run_id: str, by: LimitName | None) -> bool:
+        """Whether one call may see if a day's limit, which a response told, is really used up: days may roll."""
+        told = by is not None and by in DAILY and self.meters.known[by].source == "header"
+        return told and self.runs[run_id].tries and not self._outstanding
+
     def book(self, run_id: str, cost: Cost, at_ns: int) -> Reservation:
         """Take `cost` off every limit. The caller has asked at this very instant."""
         self._enter(at_ns)
@@ -213,6 +187,8 @@ class Gate:
         sharer.requests += 1
         self.in_flight += 1
         self.learnt.started(at_ns)
+        tries = sharer.tries and self._may_try(run_id, self.meters.wait_ns(cost, at_ns)[1])
+        sharer.tries = False
         self.meters.take(cost, at_ns)
         self._booked += 1
         known = self.meters.known
@@ -222,13 +198,14 @@ class Gate:
             booked_ns=at_ns,
             order=self._booked,
             names=set(known),
+            tries=tries,
             totals={name: each.total for name, each in known.items()},
         )
         certain = not self.others.in_flight(at_ns)
         for each in known.values():
             each.elsewhere.booked(self._booked, at_ns, certain=certain)
         self._outstanding.add(booked)
-        self._sample(at_ns)
+        self.samples.note(self.meters, self.free, at_ns)
         return booked
 
     def settle(
@@ -254,6 +231,8 @@ class Gate:
             known.elsewhere.ended(booked.order, used.of(name), certain=certain, cost_ns=known.meter.cost_ns(1))
         if tokens is not None:
             self.meters.unsay(self.spent.answered(booked.booked_ns))
+            if booked.tries:
+                self.meters.begin_days(at_ns, besides=booked.said)
         sharer = self.runs.get(booked.run_id)
         if sharer is not None:
             sharer.in_flight -= 1
@@ -262,7 +241,7 @@ class Gate:
             else:
                 sharer.tokens += tokens
             sharer.tag += (self._turn_ns(used) - self._turn_ns(booked.cost)) // sharer.weight
-        self._sample(at_ns)
+        self.samples.note(self.meters, self.free, at_ns)
 
     # What responses teach
 
@@ -389,12 +368,3 @@ class Gate:
 
     def _turn_ns(self, cost: Cost) -> int:
         return self.meters.cost_ns(cost) or NOTHING_KNOWN_NS
-
-    def _sample(self, at_ns: int) -> None:
-        if at_ns - self._sampled_ns < SAMPLE_EVERY_NS:
-            return
-        self._sampled_ns = at_ns
-        for name, known in self.meters:
-            self.samples.append(
-                Sample(at_ns=at_ns, name=name, free=self.free(name, at_ns), capacity=known.meter.capacity)
-            )

@@ -11,7 +11,7 @@ before: readings are late and rounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -110,10 +110,15 @@ class Meters:
     def __iter__(self) -> Iterator[tuple[LimitName, Known]]:
         return iter(self.known.items())
 
-    def wait_ns(self, cost: Cost, at_ns: int) -> tuple[int, LimitName | None]:
-        """How long until every limit holds `cost`, and the one that takes longest; (0, None) is now."""
+    def wait_ns(self, cost: Cost, at_ns: int, *, besides: Collection[LimitName] = ()) -> tuple[int, LimitName | None]:
+        """How long until every limit holds `cost`, and the one that takes longest; (0, None) is now.
+
+        `besides`: limits that are not asked.
+        """
         longest, by = 0, None
         for name, known in self.known.items():
+            if name in besides:
+                continue
             wait_ns = known.meter.wait_ns(cost.of(name), at_ns)
             if wait_ns > longest:
                 longest, by = wait_ns, name
@@ -273,6 +278,16 @@ class Meters:
         for name in names:
             if name in self.known:
                 self.known[name].said_remaining = None
+
+    def begin_days(self, at_ns: int, *, besides: Collection[LimitName]) -> None:
+        """A call was answered although these days were used up as they were told: they have begun anew.
+
+        `besides`: limits of which its response said what is left.
+        """
+        for name in DAILY.difference(besides).intersection(self.known):
+            known = self.known[name]
+            if known.source == "header" and known.meter.free(at_ns) <= 0:
+                known.meter.raise_to(known.meter.amount, at_ns)
 
     def day_ends_ns(self, at_ns: int) -> int:
         """When the day of the account's limits ends: at midnight of its zone, UTC where nobody says another."""

@@ -129,8 +129,11 @@ def day_is_over(gate: Gate, limit: Held, *, wait_ns: int) -> QuotaExhausted:
     name: LimitName = "tokens_per_day" if limit == "tokens_per_day" else "requests_per_day"
     number = gate.meters.amount(name) or 0
     hours, minutes = divmod(round(seconds(wait_ns)) // 60, 60)
+    back, then = f"in {hours} h {minutes} min (midnight, {gate.limits.day_zone})", "then"
+    if gate.meters.known[name].source == "header":  # days that responses tell may roll
+        back, then = f"at midnight ({gate.limits.day_zone}) at the latest", "later: one call tries first"
     return QuotaExhausted(
-        f"The limit of {number:,} {WORDS[name]} is used up; it comes back in {hours} h {minutes} min "
-        f"(midnight, {gate.limits.day_zone}). What was answered is kept; send the rest then.",
+        f"The limit of {number:,} {WORDS[name]} is used up; it comes back {back}. What was answered is kept; send the "
+        f"rest {then}.",
         was_sent=False,
     )

@@ -16,9 +16,10 @@ from fanout.quota.bucket import Bucket
 from fanout.quota.caps import Amount, Purse, Reached
 from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost, Estimate, Percentile
-from fanout.quota.gate import Gate, Reservation
+from fanout.quota.gate import Gate
 from fanout.quota.limits import TOKENS, check_weight
 from fanout.quota.report import RateReport
+from fanout.quota.sharers import Reservation
 from fanout.quota.view import LimitView
 
 NOTHING = Cost(requests=0)
@@ -195,6 +196,10 @@ class Turns:
         """Its share from now on. Raises BadInput beyond what the settings allow."""
         check_weight(weight, self.gate.limits, model=self._batch.model)
         self.gate.move_weight(self.run_id, weight, at_ns)
+
+    def begin(self) -> None:
+        """A stretch of the run begins."""
+        self.gate.begin(self.run_id)
 
     def leave(self) -> None:
         """The run is forgotten."""

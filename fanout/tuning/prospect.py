@@ -32,6 +32,8 @@ class Today:
     """What it allows a day."""
     left: int
     """Of its own unit, >= 0."""
+    is_told: bool
+    """Whether a response told the limit: then one call tries it where nothing is left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ def prospect(view: AccountView, batch: Batch, prompts: Sequence[str]) -> Prospec
 
 def _today(view: AccountView, calls: int) -> Today | None:
     short = [
-        Today(name=limit.name, number=limit.number, left=limit.free)
+        Today(name=limit.name, number=limit.number, left=limit.free, is_told=limit.source == "header")
         for limit in view.limits
         if limit.name == "requests_per_day" and limit.free < calls
     ]
