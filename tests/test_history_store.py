@@ -10,7 +10,7 @@ import pytest
 
 from fanout.batch import Batch
 from fanout.errors import NotAllowed
-from fanout.events import RunOpened
+from fanout.events import RunOpened, StretchOpened
 from fanout.library import Library
 from fanout.people import LOCAL, Person
 from fanout.sandbox.profile import SandboxProfile
@@ -61,6 +61,23 @@ def test_nobody_measures_anothers_speed_up_by_a_file_that_claims_it(library: Lib
     baseline = library.baseline_of(ANNA, measured)
     assert baseline is not None
     assert baseline.run_id == own
+
+
+def test_a_file_of_a_run_that_went_on_under_another_model_is_listed_as_the_run_is(library: Library) -> None:
+    opened, *rest = history(n=2, max_workers=2, run_id="went-on")
+    assert isinstance(opened, RunOpened)
+    ended_ns = rest[-1].at_ns
+    went_on = (
+        StretchOpened(at_ns=ended_ns + 1, stretch=1, changes={"model": "openai:second"}),
+        StretchOpened(at_ns=ended_ns + 2, stretch=1, changes={"max_workers": 3}),
+    )
+    store = library.engine._store
+    assert isinstance(store, SqlStore)
+    row = library.find(ANNA, store.put_in((opened, *rest, *went_on), ANNA)).row
+    assert (row.model, row.imported) == ("openai:second", True)
+    assert library.find(ANNA, row.run_id).run.snapshot().batch.model == "openai:second"
+    # Its answers are of two models: none of them is one that either would give.
+    assert shelf_of(library).alike(ANNA, opened.batch, limit=9) == ()
 
 
 def test_a_run_that_begins_shared_by_link_has_one(library: Library) -> None:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from fanout.clock import Clock, MonotonicClock, nanoseconds
 from fanout.errors import BadInput
-from fanout.events import Event, RunOpened
+from fanout.events import Event, RunOpened, StretchOpened
 from fanout.fold import fold
 from fanout.metrics import last_stamp_ns
 from fanout.people import Person, Visibility
@@ -241,6 +241,9 @@ class SqlStore:
                     opened = replace(opened, baseline_of=None)
             text = write((opened, *ended[1:]))
             self._statements.open_run(connection, opened, visibility=self._visibility, imported=True)
+            for event in events:
+                if isinstance(event, StretchOpened):
+                    self._statements.go_on(connection, opened.run_id, event)
             connection.execute(CHUNK.insert(), {"run_id": opened.run_id, "seq": 0, "events": len(ended), "data": text})
             _write_summary(connection, opened.run_id, fold(ended), size=len(text), state=None)
         return opened.run_id

@@ -110,7 +110,8 @@ class Statements:
         changes = opened.changes or {}
         if not _OF_ANSWERS & set(changes):
             return
-        values = {"settings_key": "several"}
+        of_a_file = RUN.c.settings_key.startswith(IMPORTED)
+        values: dict[str, Any] = {"settings_key": sa.case((of_a_file, f"{IMPORTED}several"), else_="several")}
         if "model" in changes:
             values["model"] = plain(str(changes["model"]))
         connection.execute(
