@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard import compare_words, elements, session_compare
 from dashboard.compare_table import Filter, Order, Show, arrange, cells, left_over
+from dashboard.rows import is_simulated
 from dashboard.tables import MOST_ROWS, said
 from dashboard.units import counted
 from dashboard.word_diff import Difference, Piece, word_diff
@@ -138,7 +139,7 @@ def _difference(pair: Pair) -> Difference | None:
 
 
 def _answer(name: str, run: Run, call: Call, pieces: tuple[Piece, ...] | None) -> None:
-    simulated = ", simulated by the sandbox" if run.batch.model == "sandbox" else ""
+    simulated = ", simulated by the sandbox" if is_simulated(run, call) else ""
     if call.status != "answered":
         elements.quiet(f"{name} did not answer")
         if call.error is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import elements, pages, session, wording
-from dashboard.rows import origin
+from dashboard.rows import is_simulated, origin
 from dashboard.tables import WORDS
 from fanout.run import Call, Run
 
@@ -26,7 +26,7 @@ def draw(run: Run, call: Call, *, now_ns: int) -> None:
             st.button("Close", key="close_detail", shortcut="Esc", on_click=session.close_detail, type="tertiary")
         _text("Prompt", call.prompt)
         if call.output is not None and call.status == "answered":
-            simulated = ", simulated by the sandbox" if run.batch.model == "sandbox" else ""
+            simulated = ", simulated by the sandbox" if is_simulated(run, call) else ""
             _text(f"Answer{simulated}", call.output)
             _origin(run, call)
         if call.error is not None:

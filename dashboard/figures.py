@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import get_args
 
+from dashboard.rows import model
 from dashboard.units import count, duration, money, number, percent, tokens
 from fanout.clock import seconds
 from fanout.events import Held
@@ -105,8 +106,14 @@ def why_no_cost(model: str) -> str:
 
 def call_figures(run: Run, call: Call) -> list[Figure]:
     """What is known of one call."""
-    unpriced = None if call.cost_usd is not None else why_no_cost(run.batch.model)
+    unpriced = None if call.cost_usd is not None else why_no_cost(call.model or run.batch.model)
+    named = model(run, call)
     return [
+        *(
+            ()
+            if named is None
+            else (Figure(term="Model", value=named, why="Not all answers of this run are of one model"),)
+        ),
         Figure(term="Latency", value=_duration_ns(call.latency_ns), why="Service time: sent to last byte"),
         Figure(term="Experienced", value=_duration_ns(call.experienced_ns), why="Queued to ended"),
         Figure(

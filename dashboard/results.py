@@ -54,7 +54,7 @@ def _filter() -> Filter:
 
 
 def _table(run: Run, rows: Rows) -> None:
-    simulated = " (simulated)" if run.batch.model == "sandbox" else ""
+    simulated = " (simulated)" if run.had("model") == ("sandbox",) else ""
     key = f"results_{run.run_id}"
     session.shown_rows(key, rows.indexes)
     with st.container(key="results"):
@@ -72,6 +72,7 @@ def _table(run: Run, rows: Rows) -> None:
                 "from": st.column_config.TextColumn(
                     "from", width=168, help="Whose answer this one takes; it was not sent"
                 ),
+                "model": st.column_config.TextColumn("model", width=150, help="Whose answer it is"),
                 "prompt": st.column_config.TextColumn("prompt", width=186),
                 "latency": st.column_config.NumberColumn("latency", format="%.2f s", width=80),
                 "answer": st.column_config.TextColumn(f"answer{simulated}", width=520),

@@ -1,7 +1,7 @@
 """A run or an answer in a few words: when it began, how it stands, what came of it, where it comes from. Pure.
 
-Comes in: a `RunRow` or a `Call`. Goes out: plain text; names and models were typed by people and are for the
-caller to escape.
+Comes in: a `RunRow`, or a `Call` and its `Run`. Goes out: plain text; names and models were typed by people and are for
+the caller to escape.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 
 from dashboard.safe import cut
 from dashboard.units import duration
-from fanout.run import Call
+from fanout.run import Call, Run
 from fanout.store.rows import RunRow
 
 _GOING = {"opening": "Getting ready", "running": "Running", "paused": "Paused", "stopping": "Stopping"}
@@ -39,6 +39,19 @@ def origin(call: Call, *, run_id: str) -> str | None:
     if call.origin.run_id == run_id:
         return f"prompt {call.origin.call + 1}"
     return f"run {call.origin.run_id[:8]}, {day(call.origin.answered_at_s)}"
+
+
+def is_simulated(run: Run, call: Call) -> bool:
+    """Whether its answer is the sandbox's."""
+    return (call.model or run.batch.model) == "sandbox"
+
+
+def model(run: Run, call: Call) -> str | None:
+    """Whose answer it is, where the run's model does not say it: it had several, or this answer is of another."""
+    named = call.model
+    if named is None or (named == run.batch.model and len(run.had("model")) == 1):
+        return None
+    return "sandbox (simulated)" if named == "sandbox" else cut(named, 100)
 
 
 def row_state(row: RunRow) -> str:

@@ -16,7 +16,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from dashboard.rows import origin
+from dashboard.rows import model, origin
 from fanout.clock import NS_PER_S
 from fanout.run import ENDED, Call, CallStatus, Run
 
@@ -65,6 +65,8 @@ class Row:
     answer: str
     origin: str | None
     """Where the answer was taken from; None where it was sent for."""
+    model: str | None
+    """Whose it is, where the run had several."""
     latency_s: float | None
     first_token_s: float | None
     attempts: int
@@ -120,6 +122,7 @@ class Cells:
 
     def __init__(self) -> None:
         self._rows: dict[int, Row] = {}
+        self._models: tuple[object, ...] = ()
         self._last: tuple[tuple[Call, ...], pa.Table] | None = None
 
     def row(self, run: Run, call: Call) -> Row:
@@ -132,6 +135,10 @@ class Cells:
     def table(self, run: Run, indexes: Iterable[int]) -> pa.Table:
         """An Arrow table of these calls, in this order; the one made last, where none of them changed."""
         calls = tuple(run.calls[index] for index in indexes)
+        if self._models != run.had("model"):  # it goes on under another one: from now on each row says whose it is
+            self._models = run.had("model")
+            self._rows.clear()
+            self._last = None
         if self._last is None or not _identical(self._last[0], calls):
             self._last = (calls, _table([self.row(run, call) for call in calls]))
         return self._last[1]
@@ -142,11 +149,12 @@ def _identical(before: tuple[Call, ...], now: tuple[Call, ...]) -> bool:
 
 
 def _table(rows: list[Row]) -> pa.Table:
-    origins = [row.origin for row in rows]
+    origins, models = [row.origin for row in rows], [row.model for row in rows]
     return pa.table(
         {
             "status": pa.array([row.status for row in rows], pa.string()),
             **({"from": pa.array(origins, pa.string())} if any(origins) else {}),
+            **({"model": pa.array(models, pa.string())} if any(models) else {}),
             "prompt": pa.array([row.prompt for row in rows], pa.string()),
             "latency": pa.array([row.latency_s for row in rows], pa.float64()),
             "answer": pa.array([row.answer for row in rows], pa.string()),
@@ -166,6 +174,7 @@ def _row(run: Run, call: Call) -> Row:
         prompt=clip(call.prompt),
         answer=clip(said(call)),
         origin=origin(call, run_id=run.run_id),
+        model=model(run, call),
         latency_s=_seconds(call.latency_ns),
         first_token_s=_seconds(call.first_token_ns),
         attempts=len(call.attempts),

@@ -22,6 +22,7 @@ class AttemptDraft:
         "first_token_ns",
         "lane",
         "lost",
+        "model",
         "number",
         "ready_ns",
         "received_ns",
@@ -31,9 +32,10 @@ class AttemptDraft:
         "stretch",
     )
 
-    def __init__(self, *, number: int, stretch: int, lane: int, started_ns: int) -> None:
+    def __init__(self, *, number: int, stretch: int, model: str, lane: int, started_ns: int) -> None:
         self.number = number
         self.stretch = stretch
+        self.model = model
         self.lane = lane
         self.started_ns = started_ns
         self.sent_ns: int | None = None
@@ -48,7 +50,13 @@ class AttemptDraft:
     @classmethod
     def of(cls, attempt: Attempt) -> AttemptDraft:
         """An attempt that is written on again."""
-        draft = cls(number=attempt.number, stretch=attempt.stretch, lane=attempt.lane, started_ns=attempt.started_ns)
+        draft = cls(
+            number=attempt.number,
+            stretch=attempt.stretch,
+            model=attempt.model,
+            lane=attempt.lane,
+            started_ns=attempt.started_ns,
+        )
         draft.sent_ns = attempt.sent_ns
         draft.first_token_ns = attempt.first_token_ns
         draft.received_ns = attempt.received_ns
@@ -64,6 +72,7 @@ class AttemptDraft:
         return Attempt(
             number=self.number,
             stretch=self.stretch,
+            model=self.model,
             lane=self.lane,
             started_ns=self.started_ns,
             sent_ns=self.sent_ns,

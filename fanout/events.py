@@ -198,6 +198,8 @@ class Reused:
     """The prompt's index in that run, which may be this very one."""
     answered_at_s: float
     """When it was answered: wall time, seconds."""
+    model: str | None = None
+    """That answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ COLUMNS = (
     "output_tokens",
     "cost_usd",
     "reused_from",
+    "model",
 )
 """Of `results_csv`, in this order: a later column comes behind them."""
 
@@ -78,6 +79,7 @@ def result_json(result: Result) -> dict[str, object]:
         "first_token_s": result.first_token_s,
         "usage": {"input_tokens": result.usage.input_tokens, "output_tokens": result.usage.output_tokens},
         "cost_usd": result.cost_usd,
+        "model": result.model,
     }
     return told if result.reused_from is None else {**told, "reused_from": result.reused_from}
 
@@ -126,6 +128,7 @@ def _row(result: Result) -> tuple[str | float | None, ...]:
         result.usage.output_tokens,
         result.cost_usd,
         result.reused_from,
+        result.model,
     )
 
 
@@ -287,6 +290,7 @@ def _args(bar: _Bar) -> _TraceEvent:
         "call": call.index,
         "attempt": attempt.number,
         "stretch": attempt.stretch,
+        "model": attempt.model,
         "status": attempt.status,
         "prompt": call.prompt[:_PROMPT_LETTERS],
         "latency_s": None if attempt.latency_ns is None else seconds(attempt.latency_ns),
@@ -308,7 +312,8 @@ def _lane(attempt: Attempt) -> int:
 
 
 def _model(run: Run) -> str:
-    return f"{run.batch.model} (simulated)" if run.batch.model == "sandbox" else run.batch.model
+    """`sandbox (simulated)`, or, where the run went on under others, each of its models in order."""
+    return ", then ".join(f"{model} (simulated)" if model == "sandbox" else str(model) for model in run.had("model"))
 
 
 def _ts(event: _TraceEvent) -> int:

@@ -171,6 +171,7 @@ class Fold:
             AttemptDraft(
                 number=event.attempt,
                 stretch=len(self._stretches) - 1,
+                model=self._batch.model,
                 lane=event.lane,
                 started_ns=event.at_ns,
             )
@@ -214,7 +215,7 @@ class Fold:
         draft.end(event.at_ns, "cancelled", completed=self._complete())
 
     def _reused(self, event: ev.Reused) -> None:
-        origin = Origin(run_id=event.of_run, call=event.of_call, answered_at_s=event.answered_at_s)
+        origin = Origin(run_id=event.of_run, call=event.of_call, answered_at_s=event.answered_at_s, model=event.model)
         self._draft(event.call).end(
             event.at_ns, "answered", completed=self._complete(), output=event.output, origin=origin
         )

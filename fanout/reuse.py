@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from fanout.batch import Batch
 from fanout.clock import seconds
-from fanout.run import Call, Run
+from fanout.run import Call, Origin, Run
 from fanout.stretch import Known
 
 
@@ -39,10 +39,6 @@ def answers_for(prompts: Mapping[int, str], run: Run) -> dict[int, Known]:
 
 def _known(run: Run, call: Call) -> Known:
     """The answer, under the name of the run in which it was asked for."""
-    if call.origin is not None:
-        origin = call.origin
-        return Known(
-            output=call.output or "", run_id=origin.run_id, call=origin.call, answered_at_s=origin.answered_at_s
-        )
     at_s = run.opened_at_s + seconds(call.ended_ns[-1] - run.opened_ns)
-    return Known(output=call.output or "", run_id=run.run_id, call=call.index, answered_at_s=at_s)
+    own = Origin(run_id=run.run_id, call=call.index, answered_at_s=at_s, model=call.model)
+    return Known(output=call.output or "", origin=call.origin or own)

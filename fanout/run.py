@@ -46,6 +46,8 @@ class Attempt:
     number: int
     """From 1, over all stretches."""
     stretch: int
+    model: str
+    """That was asked."""
     lane: int
     started_ns: int
     """When it took a worker."""
@@ -79,6 +81,8 @@ class Origin:
     """The prompt's index in that run."""
     answered_at_s: float
     """Wall time, seconds."""
+    model: str | None = None
+    """That gave it; None where nobody said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,13 @@ class Call:
     """Its place in completion order over the whole run, from 0; None while it goes on."""
     origin: Origin | None = None
     """Where its answer was taken from; None where it was sent."""
+
+    @property
+    def model(self) -> str | None:
+        """The model that gave its answer, or that was asked last; None where none was, or nobody said."""
+        if self.origin is not None:
+            return self.origin.model
+        return self.attempts[-1].model if self.attempts else None
 
     @property
     def latency_ns(self) -> int | None:
@@ -221,6 +232,8 @@ class Result:
     usage: ev.Usage
     cost_usd: float | None
     """None where the price is unknown."""
+    model: str | None = None
+    """That gave the answer, or was asked last; None where none was. A run may have gone on under another."""
     reused_from: str | None = None
     """The run whose answer it is, where it was not sent."""
 
@@ -305,6 +318,7 @@ def result_of(call: Call) -> Result:
         first_token_s=_seconds(call.first_token_ns),
         usage=call.usage,
         cost_usd=call.cost_usd,
+        model=call.model,
         reused_from=None if call.origin is None else call.origin.run_id,
     )
 

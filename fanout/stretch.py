@@ -22,7 +22,7 @@ from fanout.quota.meters import DAILY, Change
 from fanout.quota.refusals import day_is_over, spent_words, words_for
 from fanout.quota.told import limit_moved, limits_known
 from fanout.quota.turns import Spent, Turns
-from fanout.run import Run
+from fanout.run import Origin, Run
 from fanout.schedule import Schedule, Start, Wait
 from fanout.tuning.auto import size
 
@@ -44,11 +44,7 @@ class Known:
     """An answer that a prompt takes instead of being sent."""
 
     output: str
-    run_id: str
-    call: int
-    """The prompt's index in that run."""
-    answered_at_s: float
-    """Wall time, seconds."""
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,8 +304,9 @@ class OpenStretch:
 
     def _twins_answered(self, call: int, reply: Reply, at_ns: int) -> list[ev.Event]:
         """What was not sent because `call` was takes its answer."""
-        at_s = self.live.wall_s(at_ns)
-        known = Known(output=reply.output or "", run_id=self.live.run_id, call=call, answered_at_s=at_s)
+        at_s, model = self.live.wall_s(at_ns), self.live.batch.model
+        origin = Origin(run_id=self.live.run_id, call=call, answered_at_s=at_s, model=model)
+        known = Known(output=reply.output or "", origin=origin)
         return [_reused(twin, known, at_ns) for twin in self._twins.pop(call, ())]
 
     def _twins_end(self, call: int, at_ns: int) -> list[ev.Event]:
@@ -393,7 +390,8 @@ def _reused(call: int, known: Known, at_ns: int) -> ev.Reused:
         at_ns=at_ns,
         call=call,
         output=known.output,
-        of_run=known.run_id,
-        of_call=known.call,
-        answered_at_s=known.answered_at_s,
+        of_run=known.origin.run_id,
+        of_call=known.origin.call,
+        answered_at_s=known.origin.answered_at_s,
+        model=known.origin.model,
     )

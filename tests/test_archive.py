@@ -105,7 +105,7 @@ def gone_on(**changed: Any) -> list[dict[str, Any]]:
     events = (
         ev.RunOpened(at_ns=0, run_id="r", batch=Batch(prompts=["a", "b"], max_workers=2), opened_at_s=1.5),
         ev.StretchBegan(at_ns=1, stretch=0, purpose="first", max_workers=2, calls=(0, 1)),
-        ev.Reused(at_ns=2, call=0, output="x", of_run="other", of_call=3, answered_at_s=1.0),
+        ev.Reused(at_ns=2, call=0, output="x", of_run="other", of_call=3, answered_at_s=1.0, model="m"),
         ev.WeightChanged(at_ns=3, old=1, new=5, reason="user"),
         ev.StretchEnded(at_ns=4, stretch=0, reason="interrupted"),
         ev.StretchOpened(at_ns=5, stretch=1, changes={"temperature": 0.5}),
@@ -124,6 +124,7 @@ def gone_on(**changed: Any) -> list[dict[str, Any]]:
         ("reused", {"of_run": "<script>"}, "line 4: reused cannot be: it names no answer that was there"),
         ("reused", {"of_call": -1}, "it names no answer that was there"),
         ("reused", {"answered_at_s": 1e15}, "it names no answer that was there"),
+        ("reused", {"model": 5}, "line 4: model of reused must be text or null, got 5"),
         ("reused", {"call": 9}, "there is no call 9"),
         ("weight_changed", {"new": 10**9}, "line 5: weight_changed cannot be: a weight is from 1 to 100"),
         ("stretch_opened", {"changes": {"temperature": 99}}, "line 7: stretch_opened cannot be: temperature must be"),

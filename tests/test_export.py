@@ -113,7 +113,7 @@ def test_csv_has_a_row_a_prompt_in_the_columns_promised() -> None:
     assert told[0] | {"latency_s": "", "experienced_s": ""} == {
         "index": "0", "prompt": "one", "status": "answered", "output": "'=1+1", "error_class": "", "error": "",
         "attempts": "1", "latency_s": "", "experienced_s": "", "first_token_s": "", "input_tokens": "3",
-        "output_tokens": "0", "cost_usd": "0.25", "reused_from": "",
+        "output_tokens": "0", "cost_usd": "0.25", "reused_from": "", "model": "sandbox",
     }  # fmt: skip
     assert float(told[0]["experienced_s"]) == pytest.approx(2.0)
     assert (told[1]["error_class"], told[1]["error"]) == ("ServerFailed", "The provider answered 500.")
@@ -201,8 +201,55 @@ def test_a_result_as_json_has_the_fields_of_a_result_and_null_for_unknown() -> N
     assert [*result_json(answered), "reused_from"] == list(Result.__slots__)
     assert result_json(failed)["error"] == FAULT.as_json()
     unknown = {name for name, value in result_json(cancelled).items() if value is None}
-    assert unknown == {"output", "error", "latency_s", "first_token_s", "cost_usd"}
+    assert unknown == {"output", "error", "latency_s", "first_token_s", "cost_usd", "model"}
     assert result_json(cancelled)["usage"] == {"input_tokens": None, "output_tokens": None}
+
+
+# --- whose answer it is -------------------------------------------------------------------------------------------
+
+
+def two_models() -> Run:
+    """Answered by the sandbox; failed there and answered by another; its twin; taken from a third's run; not sent."""
+    told = Told("one", "two", "two", "three", "four").began(0, 0, 1, 3).started(0, 0).answered(5, 0)
+    told.events.append(
+        ev.Reused(
+            at_ns=ns(5), call=3, output="=taken", of_run="older", of_call=9, answered_at_s=1.0, model="openai:third"
+        )
+    )
+    told.started(10, 1).failed(15, 1).ended(20)
+    told.events.append(ev.StretchOpened(at_ns=ns(30), stretch=1, changes={"model": "=openai-chat:other"}))
+    told.began(31, 1, 2, 4, stretch=1).started(32, 1, attempt=2).answered(40, 1, attempt=2)
+    told.events.append(
+        ev.Reused(
+            at_ns=ns(40), call=2, output="yes", of_run="7f3a", of_call=1, answered_at_s=1.0, model="=openai-chat:other"
+        )
+    )
+    return told.cancelled(50, 4).ended(51, stretch=1).run()
+
+
+def test_each_answer_names_its_model_where_a_run_went_on_under_another() -> None:
+    run = two_models()
+    models = ["sandbox", "=openai-chat:other", "=openai-chat:other", "openai:third", None]
+    assert [result.model for result in run.results()] == models
+    assert [json.loads(line)["model"] for line in results_jsonl(run).splitlines()] == models
+    cells = [row["model"] for row in rows(results_csv(run))]
+    assert cells == ["sandbox", "'=openai-chat:other", "'=openai-chat:other", "openai:third", ""]
+
+
+def test_a_failure_is_the_model_s_that_was_asked_last() -> None:
+    run = Told("one", model="openai:x").began(0, 0).started(0, 0).failed(9, 0).ended(10).run()
+    assert json.loads(results_jsonl(run))["model"] == "openai:x"
+
+
+def test_the_timeline_names_every_model_and_that_of_each_attempt() -> None:
+    events = trace(two_models())
+    assert [event["args"]["model"] for event in events if event.get("cat") == "attempt"] == [
+        "sandbox",
+        "sandbox",
+        "=openai-chat:other",
+    ]
+    about = json.loads(chrome_trace(two_models()))["otherData"]
+    assert about["model"] == "sandbox (simulated), then =openai-chat:other"
 
 
 # --- the timeline -------------------------------------------------------------------------------------------------

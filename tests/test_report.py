@@ -23,7 +23,7 @@ from fanout.errors import ServerFailed
 from fanout.run import Run
 from fanout.sandbox.profile import SandboxProfile
 from tests.runs import make_run
-from tests.test_compare import said
+from tests.test_compare import said, went_on
 from tests.test_gantt_figure import HOSTILE
 
 CSS = (Path(report.__file__).parent / "report.css").read_text()
@@ -181,3 +181,10 @@ def test_its_words_have_their_contrast_in_light_and_dark() -> None:
         assert contrast(word, block) >= 4.5
     assert "url(" not in CSS
     assert "@import" not in CSS
+
+
+def test_each_answer_names_its_model_where_the_run_went_on_under_another() -> None:
+    run = said("one", "two", prompts=["a", "b"])
+    assert "by sandbox" not in Page(report_html(run)).words
+    words = Page(report_html(went_on(run, {"model": f"openai:{HOSTILE}"}))).words
+    assert words.count("by sandbox (simulated)") == 2

@@ -190,3 +190,25 @@ def test_a_member_goes_on_with_the_models_on_offer_only(stopped: Stopped, monkey
     assert "From here on: Model openai:x instead of sandbox." in _said(_run(app))
     _press(app)
     assert live.batch.model == "openai:x"
+
+
+def test_the_page_names_the_model_of_each_answer_once_the_run_went_on_under_another(
+    stopped: Stopped, caller: HandCaller
+) -> None:
+    live = stopped()
+    app = _open(live)
+    assert "model" not in app.dataframe[0].value.columns
+    app.selectbox(key="resume_model").set_value("openai:x")
+    _press(_run(app))
+    for sending in caller.taken(5)[3:]:
+        sending.answer(f"theirs: {sending.prompt}")
+    assert live.wait(20)
+    later = AppTest.from_file(MAIN, default_timeout=20)
+    later.query_params["run"] = live.run_id
+    for call, whose in ((0, "sandbox (simulated)"), (1, "openai:x")):
+        later.session_state["_opened"] = call
+        assert f"Model {whose}" in _said(_run(later))
+        assert ("Answer, simulated by the sandbox" in _said(later)) == (call == 0)
+    assert "answer (simulated)" not in later.dataframe[0].proto.columns, "not all of them are"
+    models = later.dataframe[0].value["model"].tolist()
+    assert sorted(models) == ["openai:x", "openai:x", "sandbox (simulated)"]

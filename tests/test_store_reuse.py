@@ -102,6 +102,32 @@ def test_a_run_that_went_on_with_another_model_is_not_looked_through(database_ur
         assert finish(kept, again(kept, ["c"], model="openai-chat:other")) == ["c"]
 
 
+def test_an_answer_that_was_taken_is_still_its_own_model_s(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        run_id = half(kept, ["a", "b"], answered=1)
+        finish(kept, kept.library.resume(LOCAL, run_id, changes={"model": "openai-chat:other"}), word="other")
+        assert kept.store.flush(WAIT_S)
+        batch = Batch(prompts=["b", "a", "c", "c"], model="openai-chat:third", max_workers=1, identical_once=True)
+        live = kept.library.start(batch, carry_from=run_id)
+        assert finish(kept, live) == ["c"]
+        models = ["openai-chat:other", "sandbox", "openai-chat:third", "openai-chat:third"]
+        assert [result.model for result in live.results()] == models
+        assert kept.store.flush(WAIT_S)
+        assert [result.model for result in fold(kept.stored(live.run_id)).results()] == models
+
+
+def test_a_file_that_goes_on_under_another_model_stays_one_of_which_nobody_knows_who_wrote_it(
+    database_url: str,
+) -> None:
+    with Kept(database_url) as kept:
+        text = export_run(kept.stored(half(kept, ["a", "b"], answered=1)))
+        run_id = kept.library.put_in(BEN, text)
+        finish(kept, kept.library.resume(BEN, run_id, changes={"model": "openai-chat:other"}), word="other")
+        assert kept.store.flush(WAIT_S)
+        row = kept.shelf.find(BEN, run_id)
+        assert (row.model, row.imported) == ("openai-chat:other", True)
+
+
 def test_only_runs_that_the_person_may_see_are_looked_through(database_url: str) -> None:
     with Kept(database_url) as kept:
         half(kept, ["secret"], answered=1, by=ANNA)

@@ -116,3 +116,20 @@ def test_a_row_names_where_its_answer_was_taken_from() -> None:
     table = Cells().table(replace(run, calls=(taken, shared, run.calls[2])), (0, 1, 2))
     assert table.column("from").to_pylist() == ["run ab12cd34, 12 May 2026", "prompt 1", None]
     assert "from" not in Cells().table(run, (0, 1, 2)).column_names, "where nothing was taken, there is no such column"
+
+
+def test_rows_name_the_model_once_a_run_has_had_several() -> None:
+    cells, run = Cells(), make_run(n=3)
+    assert "model" not in cells.table(run, (0, 1)).column_names
+    other = replace(run.batch, model="openai-chat:other")
+    second = replace(run.stretches[0], number=1, batch=other)
+    gone_on = replace(run, batch=other, stretches=(*run.stretches, second))
+    table = cells.table(gone_on, (0, 1))  # the same calls: what was made of them before is not shown again
+    assert table.column("model").to_pylist() == ["sandbox (simulated)"] * 2
+
+
+def test_an_answer_that_another_model_gave_before_is_named_so() -> None:
+    run = make_run(n=2)
+    taken = replace(run.calls[0], origin=Origin(run_id="older", call=0, answered_at_s=1.0, model="openai:x"))
+    table = Cells().table(replace(run, calls=(taken, run.calls[1])), (0, 1))
+    assert table.column("model").to_pylist() == ["openai:x", None]

@@ -89,7 +89,6 @@ def test_phases_have_words_and_milliseconds() -> None:
 
 def test_a_cost_that_is_not_there_says_why() -> None:
     for model, why in (("sandbox", "The sandbox costs nothing"), ("openai:x", "No price of its answers is known")):
-        run = side_by_side((0, 1000), (0, 3000))
-        run = replace(run, batch=replace(run.batch, model=model))
+        run = side_by_side((0, 1000), (0, 3000), model=model)
         for shown in (wording.figures(run, measure(run)), wording.call_figures(run, run.calls[0])):
             assert [(each.value, each.why) for each in shown if each.term == "Cost"] == [(UNKNOWN, why)]

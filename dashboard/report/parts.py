@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from dashboard.figures import Figure
-from dashboard.rows import origin
+from dashboard.rows import model, origin
 from dashboard.safe import html_escape
 from dashboard.settings_words import setting_name, settings_of
 from dashboard.tables import WORDS
@@ -85,23 +85,23 @@ def _cause(error: CallFailed, calls: Sequence[Call]) -> str:
 def answers(run: Run) -> str:
     """Every prompt with its answer or its failure, in input order, in groups that open."""
     groups = [run.calls[begin : begin + GROUP] for begin in range(0, len(run.calls), GROUP)]
-    return "".join(_group(calls, run.run_id, is_open=len(groups) == 1) for calls in groups)
+    return "".join(_group(run, calls, is_open=len(groups) == 1) for calls in groups)
 
 
-def _group(calls: Sequence[Call], run_id: str, *, is_open: bool) -> str:
+def _group(run: Run, calls: Sequence[Call], *, is_open: bool) -> str:
     first, last = calls[0].index + 1, calls[-1].index + 1
     unanswered = sum(call.status != "answered" for call in calls)
     note = f", {unanswered:,} of them not answered" if unanswered else ""
     name = f"Prompt {first:,}" if first == last else f"Prompts {first:,} to {last:,}"
     heads = _heads(("#", "Status", "Prompt", "Answer", "Latency", "First token", "Attempts", "Tokens", "Cost"))
-    body = "".join(_row(call, run_id) for call in calls)
+    body = "".join(_row(run, call) for call in calls)
     return (
         f"<details{' open' if is_open else ''}><summary>{name}{note}</summary>"
         f'<table class="answers"><thead>{heads}</thead><tbody>{body}</tbody></table></details>'
     )
 
 
-def _row(call: Call, run_id: str) -> str:
+def _row(run: Run, call: Call) -> str:
     tokens = f"{count(call.usage.input_tokens)} in, {count(call.usage.output_tokens)} out"
     facts = (
         ("latency", _duration(call.latency_ns)),
@@ -111,16 +111,19 @@ def _row(call: Call, run_id: str) -> str:
         ("cost", money(call.cost_usd)),
     )
     cells = "".join(f'<td class="n" data-name="{name}">{value}</td>' for name, value in facts)
-    status = f"{WORDS[call.status]}{_taken(call, run_id)}"
+    status = f"{WORDS[call.status]}{_whose(run, call)}"
     return (
         f'<tr id="p{call.index + 1}"><td data-name="#">{call.index + 1}</td><td>{status}</td>'
         f"<td>{_maybe_long(call.prompt)}</td><td>{_outcome(call)}</td>{cells}</tr>"
     )
 
 
-def _taken(call: Call, run_id: str) -> str:
-    taken = origin(call, run_id=run_id)
-    return "" if taken is None else f'<span class="why">from {text(taken)}</span>'
+def _whose(run: Run, call: Call) -> str:
+    """Where its answer was taken from, and which of several models it is of."""
+    taken, named = origin(call, run_id=run.run_id), model(run, call)
+    said = [] if taken is None else [f"from {taken}"]
+    said += [] if named is None else [f"by {named}"]
+    return "".join(f'<span class="why">{text(each)}</span>' for each in said)
 
 
 def _outcome(call: Call) -> str:
