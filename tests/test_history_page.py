@@ -288,7 +288,8 @@ def test_duplicating_fills_the_form_in(pick: Pick) -> None:
 def test_a_run_file_is_taken_in_once_and_opens() -> None:
     events = history(n=3, max_workers=2, run_id="elsewhere")
     app = _open()
-    app.file_uploader(key="import_file_0").set_value(("run.jsonl", export_run(events).encode(), "application/jsonl"))
+    # Named as whoever exported it liked: `export RUN mine.txt --format run`.
+    app.file_uploader(key="import_file_0").set_value(("mine.txt", export_run(events).encode(), "text/plain"))
     draw(app)
     assert app.query_params["run"] == "elsewhere"
     assert "3 prompts" in read(app)
@@ -297,14 +298,25 @@ def test_a_run_file_is_taken_in_once_and_opens() -> None:
     assert len(house.library().newest(LOCAL, 10)) == 1
 
 
+NO_RUN = "Nothing was imported. This is not a run file, as “Run file” on a run's page or `export --format run` saves it"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "This file is empty"), (b"\xff\xfe", "expected UTF-8"), (b'{"kind": "other"}\n', "run file")],
+    [
+        (b"", "This file is empty"),
+        (b"\xff\xfe", f"{NO_RUN}: expected UTF-8"),
+        (b"PK\x03\x04", f"{NO_RUN}: line 1: expected a JSON object"),
+        (b"index,prompt\r\n0,<b>a</b>\r\n", f"{NO_RUN}: line 1: expected a JSON object, got 'index,prompt'."),
+        (b'{"index": 0, "prompt": "a"}\n', f"{NO_RUN}: line 1: expected the header of a run file"),
+    ],
 )
-def test_any_other_file_says_what_is_wrong(content: bytes, said: str) -> None:
+@pytest.mark.parametrize("name", ["run.jsonl", "report.html", "no-ending"])
+def test_any_other_file_says_what_is_wrong_and_changes_nothing(name: str, content: bytes, said: str) -> None:
     app = _open()
-    app.file_uploader(key="import_file_0").set_value(("run.jsonl", content, "application/jsonl"))
+    app.file_uploader(key="import_file_0").set_value((name, content, "application/octet-stream"))
     assert said in read(draw(app))
+    assert "run" not in app.query_params
     assert house.library().newest(LOCAL, 10) == ()
 
 

@@ -1,7 +1,8 @@
 """A run file, taken in: the popover over the list.
 
-Comes in: a file from anybody. Goes out: the run it holds, stored as whoever gave it their own, and its id to open; or
-a sentence about what is wrong with the file. Streamlit refuses a file above its bound before it is read.
+Comes in: a file from anybody, of any name: `export --format run` writes to the one that it is given. Goes out: the run
+it holds, stored as whoever gave it their own, and its id to open; or a sentence about what is wrong with the file.
+Streamlit refuses a file above its bound before it is read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fanout.errors import FanoutError
 def draw() -> None:
     """The popover."""
     with st.popover("Import", key="import_popover", icon=":material/upload_file:"):
-        given = st.file_uploader("A run file", key=session_history.upload_key(), type=["jsonl"])
+        given = st.file_uploader("A run file", key=session_history.upload_key())
         elements.quiet("A run's page saves one: “Run file”. It becomes a run of yours, and opens.")
         if given is None:
             return
