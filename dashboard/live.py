@@ -17,6 +17,7 @@ import streamlit as st
 
 from dashboard import door, elements, store_words, wording
 from dashboard.figures import Figure
+from dashboard.rows import HELD
 from dashboard.tables import MOST_ROWS, Cells, Filter, Order, arrange
 from fanout.metrics import measure
 from fanout.run import ENDED, Run
@@ -149,7 +150,7 @@ def _tell(run: Run, now_ns: int, *, held: bool) -> Told:
         version=run.version,
         held=held,
         at_ns=now_ns,
-        state=store_words.STATE if held else wording.run_state(run),
+        state=HELD if held else wording.run_state(run),
         counts=store_words.counts(metrics) if held else wording.counts_sentence(run, now_ns=now_ns),
         sentence=store_words.held_sentence(run, metrics) if held else wording.run_sentence(run, metrics),
         figures=tuple(wording.figures(run, metrics)),

@@ -13,6 +13,8 @@ from dashboard.units import duration
 from fanout.run import Call, Run
 from fanout.store.rows import RunRow
 
+HELD = "Waiting for the store"
+"""What a run does while what comes of it cannot be kept."""
 _GOING = {"opening": "Getting ready", "running": "Running", "paused": "Paused", "stopping": "Stopping"}
 _ENDED = {"interrupted": "Interrupted", "not_ready": "Not started", "stopped": "Stopped"}
 
@@ -56,6 +58,8 @@ def model(run: Run, call: Call) -> str | None:
 
 def row_state(row: RunRow) -> str:
     """How the run stands, in a word or two."""
+    if row.held:
+        return HELD
     if row.state == "interrupted":
         return "Interrupted"
     if row.state != "ended":

@@ -11,8 +11,6 @@ from fanout.metrics import Metrics
 from fanout.run import Run
 from fanout.store.database import StoreLost
 
-STATE = "Waiting for the store"
-
 
 def counts(metrics: Metrics) -> str:
     """How many prompts are answered and kept."""

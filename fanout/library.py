@@ -8,6 +8,7 @@ keep nothing. Every question names a `Person`, and a run that they may not see i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -221,11 +222,12 @@ class Library:
             return Found(rows=tuple(seen[wanted.offset : wanted.offset + wanted.limit]), count=len(seen))
         found = self.shelf.list(person, wanted)
         left = [row.run_id for row in found.rows if row.state == "interrupted"]
-        if not left or self._store is None:
-            return found
-        for run_id in left[:MOST_SETTLED]:
-            self._store.settle(run_id)  # so that the list counts what was answered to the end
-        return self.shelf.list(person, wanted)
+        if left and self._store is not None:
+            with suppress(StoreLost):  # what can be read is listed, whatever cannot be written
+                for run_id in left[:MOST_SETTLED]:
+                    self._store.settle(run_id)  # so that the list counts what was answered to the end
+            found = self.shelf.list(person, wanted)
+        return found if self._store is None or self._store.trouble is None else found.held(self._store.is_mine)
 
     def events(self, person: Person, run_id: str, *, token: str | None = None) -> tuple[Event, ...]:
         """All that is stored of a run that they may see: what a file that loses nothing is made of."""

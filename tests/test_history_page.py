@@ -23,6 +23,7 @@ from fanout.store import NoSuchRun
 from fanout.store.rows import RunRow
 from fanout.store.shelf import Shelf
 from fanout.store.sql import SqlStore
+from tests.hands import WAIT_S
 from tests.pages import ANNA, BEN, HOSTILE, ComeIn, draw, entrance, go_to, labels, open_page, press, read
 from tests.runs import history
 
@@ -371,3 +372,20 @@ def test_who_sits_at_the_machine_alone_has_no_audit() -> None:
     app = open_page()
     with pytest.raises(Exception, match="audit"):
         app.switch_page("app_pages/audit.py").run()
+
+
+def test_a_run_that_the_store_holds_says_so_in_every_list_as_on_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = house.library().start(Batch(prompts=["a"], sandbox=SLOW), by=LOCAL)
+    assert house.engine()._store.flush(WAIT_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlStore, "trouble", "The store cannot be written (no space left on device).")
+        page = open_page(run=live.run_id)
+        assert "Waiting for the store" in read(page)
+        (row,) = _table(go_to(page, "runs"))["rows"]
+        assert ("Waiting for the store, 0 of 1" in row["cells"], row["tone"]) == (True, "caution")
+        form = open_page()
+        assert [link for link in form.get("page_link") if "Waiting for the store" in link.proto.label]
+    (row,) = _table(_open())["rows"]
+    assert (row["cells"][1].partition(",")[0] in ("Getting ready", "Running"), row["tone"]) == (True, "going")
+    live.cancel()
+    assert live.wait(WAIT_S)

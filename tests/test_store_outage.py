@@ -19,6 +19,7 @@ from fanout.fold import fold
 from fanout.live import LiveRun
 from fanout.people import LOCAL
 from fanout.store.database import StoreLost, reason_of, url_of
+from fanout.store.shelf import Wanted
 from tests.hands import WAIT_S
 from tests.postgres import Postgres
 from tests.stores import Kept, eventually, refusing
@@ -256,6 +257,52 @@ def test_a_batch_is_started_while_the_disk_is_full_and_held(database_url: str) -
 )
 def test_a_reason_that_pages_show_holds_no_address_of_the_database(said: str, reason: str) -> None:
     assert reason_of(psycopg.OperationalError(said)) == reason
+
+
+def test_the_list_says_of_this_process_s_runs_alone_that_they_wait_for_the_store(database_url: str) -> None:
+    def held(kept: Kept) -> dict[str, bool]:
+        return {row.run_id: row.held for row in kept.library.list(LOCAL, Wanted()).rows}
+
+    with Kept(database_url) as kept, Kept(database_url) as other:
+        done, going = kept.answered(1).run_id, kept.start(2, max_workers=1)
+        kept.sent(0)
+        elsewhere = other.start(1)
+        other.sent(0)
+        assert kept.store.flush(WAIT_S)
+        assert other.store.flush(WAIT_S)
+        eventually(lambda: kept.shelf.find(LOCAL, done).state == "ended")
+        assert held(kept) == {done: False, going.run_id: False, elsewhere.run_id: False}
+        with refusing(database_url):
+            kept.sent(0).answer("yes")
+            eventually(lambda: kept.store.trouble)
+            assert held(kept) == {done: False, going.run_id: True, elsewhere.run_id: False}
+            assert [row.run_id for row in kept.library.newest(LOCAL, 5) if row.held] == [going.run_id]
+            assert not any(held(other).values()), "it cannot know"
+        kept.sent(1).answer("yes")
+        other.sent(0).answer("yes")
+        assert going.wait(WAIT_S)
+        assert elsewhere.wait(WAIT_S)
+        assert not any(held(kept).values())
+
+
+def test_the_list_is_there_while_what_was_left_cannot_be_closed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise sa.exc.OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    with Kept(database_url) as kept:
+        dead = Kept(database_url)
+        left = dead.start(1)
+        dead.sent(0)
+        assert dead.store.flush(WAIT_S)
+        dead.die()
+        with monkeypatch.context() as patch:
+            patch.setattr(kept.store, "_bury", full)
+            (row,) = kept.library.list(LOCAL, Wanted()).rows
+            assert (row.run_id, row.state) == (left.run_id, "interrupted")
+        (row,) = kept.library.list(LOCAL, Wanted()).rows
+        assert (row.state, row.stop_reason) == ("ended", "interrupted")
 
 
 def _started(live: LiveRun) -> int:

@@ -55,6 +55,8 @@ def state_words(row: RunRow) -> str:
 def tone(row: RunRow) -> Tone | None:
     """How the state is to look beside what it says."""
     word = row_state(row)
+    if row.held:
+        return "caution"
     if row.goes_on:
         return "going"
     return None if word in ("Done", "Ended", "Stopped") else "wrong" if word == "Not started" else "caution"

@@ -68,6 +68,8 @@ class RunRow:
     tags: tuple[str, ...] = ()
     imported: bool = False
     """Whether it was taken in from a file, of which nobody knows who wrote it."""
+    held: bool = False
+    """Whether it waits for the store, which cannot be written; known of runs that this process drives."""
 
     @property
     def goes_on(self) -> bool:

@@ -7,7 +7,7 @@ they may drive. A run that somebody may not see is answered like one that never 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -49,6 +49,12 @@ class Found:
 
     rows: tuple[RunRow, ...]
     count: int
+
+    def held(self, is_mine: Callable[[str | None], bool]) -> Found:
+        """The same while the store cannot be written: runs of this process that go on wait for it."""
+        return replace(
+            self, rows=tuple(replace(each, held=each.goes_on and is_mine(each.process_id)) for each in self.rows)
+        )
 
 
 class Shelf:

@@ -46,9 +46,13 @@ def test_a_full_disk_holds_a_run_which_goes_on_by_itself(
         tmp_path, OPENAI_BASE_URL=provider.base_url, OPENAI_API_KEY=KEY, FANOUT_DATA_DIR=str(tmp_path)
     ) as dashboard:
         screen = watched(profiles, dashboard, shots, "full")
+        listed = Screen(screen.page.context.new_page(), dashboard.url, shots).open("/runs")
+        state = listed.page.locator("table.history tbody tr td").filter(has_text=", 2 of 6")
+        expect(state).to_have_text("Running, 2 of 6")
         with refusing(f"sqlite:///{tmp_path / FILE_NAME}", words="no space left on device"):
             provider.release("full")
             held(screen)
+            expect(state).to_have_text("Waiting for the store, 2 of 6")
             screen.shoot("store-full")
         screen.state("Done")
         screen.counts("6 of 6 answered")
