@@ -302,8 +302,7 @@ def _plan(batch: Batch, expected: Expected, *, waits: bool) -> None:
 
 def _pressed(batch: Batch, expected: Expected, *, waits: bool) -> str | None:
     """Start the run, or ask once more; gives the sentence where it cannot be started."""
-    costly = expected.calls > inputs.ASK_ABOVE_CALLS and inputs.costs_money(batch.model, os.environ)
-    if costly and not waits:
+    if inputs.asks_twice(batch.model, expected.calls, os.environ) and not waits:
         session.ask_again(batch)
         st.rerun()
     try:

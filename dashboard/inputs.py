@@ -19,7 +19,7 @@ from fanout.prompts import Mode, read_text
 from fanout.sandbox.profile import SandboxProfile
 
 ASK_ABOVE_CALLS = 500
-"""Above this many calls on a model that costs money, Run is pressed twice."""
+"""Above this many calls on a model that costs money, what sends them is pressed twice."""
 GO_ON = (
     "model",
     "timeout_s",
@@ -80,6 +80,11 @@ def _given(name: str, value: Any) -> Any:
     if value is None:
         raise BadInput(f"{name} is empty: give a number")
     return value
+
+
+def asks_twice(model: str, calls: int, environment: Mapping[str, str]) -> bool:
+    """Whether a press that sends so many calls to this model waits for a second one."""
+    return calls > ASK_ABOVE_CALLS and costs_money(model, environment)
 
 
 def costs_money(model: str, environment: Mapping[str, str]) -> bool:

@@ -1,11 +1,13 @@
 """How a run that has ended goes on: with what settings, and what that will come to.
 
 Comes in: a run that was opened for whoever drives it, and what stands in its fields. Goes out: a popover with them
-beside its button, and what is asked of the library: the settings in which the run goes on otherwise.
+beside its button, and what is asked of the library: the settings in which the run goes on otherwise. Many calls that
+cost money are asked about as the form asks: by another button, so that a press that reaches us twice is still one.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +20,7 @@ from dashboard.expect import expected as expected_of
 from dashboard.more_form import draw_to_go_on
 from dashboard.prospect_words import cautions
 from dashboard.settings_words import moved_on
+from dashboard.units import counted
 from fanout.batch import Batch
 from fanout.errors import BadInput, FanoutError
 from fanout.library import Opened
@@ -47,6 +50,15 @@ class _Asked:
     changes: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """Whether so many calls are to be sent, under these settings."""
+
+    run_id: str
+    asked: _Asked
+    calls: int
+
+
 def unanswered(run: Run) -> int:
     """How many prompts have no answer."""
     return sum(1 for call in run.calls if call.status != "answered")
@@ -67,13 +79,14 @@ def draw(opened: Opened, run: Run) -> None:
             plan = plan_of(run)
             (elements.caution if plan.is_wrong else elements.quiet)(plan.words)
             elements.quiet(STAYS)
-    st.button(
-        f"{verb(run)} {unanswered(run):,} unanswered",
-        key="retry_failed",
-        type="primary",
-        on_click=go_on_with,
-        args=(opened,),
-    )
+    question = _question(run)
+    if question is not None and session.asked(question):
+        label = f"Send {counted(question.calls, 'call')}"
+        st.button(label, key="retry_confirm", type="primary", on_click=confirm, args=(opened,))
+        st.button("Not now", key="not_now", on_click=session.forget_pending)
+        return
+    label = f"{verb(run)} {unanswered(run):,} unanswered"
+    st.button(label, key="retry_failed", type="primary", on_click=press, args=(opened,))
 
 
 def plan_of(run: Run) -> Plan:
@@ -90,7 +103,30 @@ def plan_of(run: Run) -> Plan:
     moved = moved_on(run.batch, asked.batch)
     if moved is not None:
         said.append(f"From here on: {moved}.")
+    question = _question(run)
+    if question is not None and session.asked(question):
+        said.append(wording.cost_question(asked.batch, expected))
     return Plan(words=" ".join(said))
+
+
+def press(opened: Opened) -> None:
+    """Send what has no answer, or ask once more, where that is many calls that cost money."""
+    run = opened.run.snapshot()
+    question = _question(run)
+    if question is None:
+        go_on_with(opened)
+    elif run.ended:
+        session.ask_again(question)
+
+
+def confirm(opened: Opened) -> None:
+    """Send what was asked about; where it would be something else by now, ask about that."""
+    run = opened.run.snapshot()
+    question = _question(run)
+    if question is None or session.asked(question):
+        go_on_with(opened)
+    elif run.ended:
+        session.ask_again(question)
 
 
 def go_on_with(opened: Opened) -> None:
@@ -98,6 +134,7 @@ def go_on_with(opened: Opened) -> None:
     run = opened.run.snapshot()
     if not run.ended:
         return  # this click was delivered before
+    session.forget_pending()
     session.unsay()
     try:
         asked = _asked(run)
@@ -111,14 +148,29 @@ def go_on_with(opened: Opened) -> None:
         session_resume.refuse((run.run_id, asked), str(exc))
 
 
+def _question(run: Run) -> _Question | None:
+    """What is asked before it is sent; None where nothing is."""
+    try:
+        asked = _asked(run)
+    except BadInput:
+        return None  # the plan says so
+    calls = expected_of(asked.batch, (), reused=_answered(run)).calls
+    if not inputs.asks_twice(asked.batch.model, calls, os.environ):
+        return None
+    return _Question(run_id=run.run_id, asked=asked, calls=calls)
+
+
+def _answered(run: Run) -> list[int]:
+    return [call.index for call in run.calls if call.status == "answered"]
+
+
 def _expected(run: Run, batch: Batch) -> Expected:
     """Of the prompts that have no answer. Raises BadInput where they ask for more than fanout.toml allows."""
-    there = [call.index for call in run.calls if call.status == "answered"]
     try:
         runs = house.library().driven(door.person())
     except FanoutError:
         runs = ()  # the store is lost: nobody tells how long it takes
-    return replace(expected_of(batch, runs, reused=there, account=house.engine().quota_for(batch)), reused=0)
+    return replace(expected_of(batch, runs, reused=_answered(run), account=house.engine().quota_for(batch)), reused=0)
 
 
 def _refused(run: Run, why: str) -> Plan:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from dashboard.inputs import as_text, batch_from, costs_money, duplicates, from_table
+from dashboard.inputs import as_text, asks_twice, batch_from, costs_money, duplicates, from_table
 from fanout.batch import Batch
 from fanout.errors import BadInput
 from fanout.prompts import read_text
@@ -134,3 +134,10 @@ def test_blank_rows_of_a_table_are_no_prompts() -> None:
 
 def test_duplicates_are_counted_once_each() -> None:
     assert duplicates(["a", "a", "b", "a"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "calls", "twice"), [("openai:x", 501, True), ("openai:x", 500, False), ("sandbox", 9_999, False)]
+)
+def test_only_many_calls_that_cost_money_are_asked_about_twice(model: str, calls: int, twice: bool) -> None:
+    assert asks_twice(model, calls, {}) is twice

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import door, house, inputs, session_resume, starting
+from dashboard import door, house, inputs, resume_form, session_resume, starting
 from fanout import Batch, Engine
 from fanout.errors import NotAllowed, ServerFailed
 from fanout.live import LiveRun
@@ -40,7 +40,8 @@ def stopped(caller: HandCaller) -> Iterator[Stopped]:
     house.open_house(Settings(grace_s=0, models=("openai:x",), max_workers_ceiling=64), engine=engine, prepare=False)
 
     def make(**settings: object) -> LiveRun:
-        live = engine.start(Batch(prompts=["good", "bad", "worse"], **{"retries": 0, **settings}))  # type: ignore[arg-type]
+        prompts = ["good", "bad", "worse"]
+        live = engine.start(Batch(**{"prompts": prompts, "retries": 0, **settings}))  # type: ignore[arg-type]
         for sending in caller.taken(3):
             if sending.prompt == "good":
                 sending.answer("kept", cost_usd=0.01)
@@ -212,3 +213,62 @@ def test_the_page_names_the_model_of_each_answer_once_the_run_went_on_under_anot
     assert "answer (simulated)" not in later.dataframe[0].proto.columns, "not all of them are"
     models = later.dataframe[0].value["model"].tolist()
     assert sorted(models) == ["openai:x", "openai:x", "sandbox (simulated)"]
+
+
+@pytest.fixture
+def many(caller: HandCaller, stopped: Stopped) -> LiveRun:
+    """A run of which one prompt is answered and 501 were not sent, on a model that costs money."""
+    prompts = ["good", "bad", "worse", *(f"prompt {number}" for number in range(499))]
+    live = house.engine().start(Batch(prompts=prompts, model="openai:x", retries=0, max_workers=1))
+    caller.taken(1)[0].answer("kept", cost_usd=0.01)
+    caller.taken(2)
+    live.cancel()
+    assert live.wait(20)
+    return live
+
+
+def test_many_calls_that_cost_money_are_asked_about_twice_before_a_run_goes_on(
+    many: LiveRun, caller: HandCaller
+) -> None:
+    app, before = _open(many), many.snapshot()
+    _press(app)
+    assert many.snapshot() == before
+    assert "This sends 501 calls to openai:x and costs about $5.01. Send them?" in _said(app)
+    resume_form.press(house.library().find(LOCAL, many.run_id))  # the same click, delivered once more
+    assert many.snapshot() == before
+    app.button(key="retry_confirm").click()
+    _run(app)
+    assert caller.taken(3)[2].prompt == "bad"
+    assert not many.ended
+
+
+def test_a_question_about_many_calls_can_be_taken_back(many: LiveRun) -> None:
+    app, before = _open(many), many.snapshot()
+    _press(app)
+    app.button(key="not_now").click()
+    _run(app)
+    assert "Send them?" not in _said(app)
+    assert app.button(key="retry_failed").label == "Retry 501 unanswered"
+    assert many.snapshot() == before
+
+
+def test_under_other_settings_it_is_another_question(many: LiveRun, caller: HandCaller) -> None:
+    app, before = _open(many), many.snapshot()
+    _press(app)
+    app.number_input(key="resume_timeout_s").set_value(5)
+    _run(app)
+    assert app.button(key="retry_failed").label == "Retry 501 unanswered"
+    resume_form.confirm(house.library().find(LOCAL, many.run_id))  # a press that was on its way meanwhile
+    assert many.snapshot() == before
+    app.selectbox(key="resume_model").set_value("sandbox")
+    _run(app)
+    _press(app)
+    caller.taken(3)
+    assert not many.ended, "the sandbox costs nothing"
+
+
+def test_few_calls_that_cost_money_are_sent_at_once(stopped: Stopped, caller: HandCaller) -> None:
+    live = stopped(model="openai:x")
+    _press(_open(live))
+    caller.taken(5)
+    assert not live.ended
