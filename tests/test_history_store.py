@@ -135,10 +135,10 @@ def test_names_are_sorted_as_people_do_and_runs_without_one_come_last(library: L
 def test_admins_read_who_did_what_the_newest_first(library: Library) -> None:
     run_id = put(library, "one")
     shelf_of(library).rename(ANNA, run_id, "Übung")
-    shelf_of(library).delete(ANNA, run_id)
+    shelf_of(library).share(ANNA, run_id, "team")
     told = library.audited(LOCAL)
     assert [(line.user_name, line.action, line.words) for line in told.lines] == [
-        ("Anna", "deleted", "Übung"),
+        ("Anna", "shared", "team"),
         ("Anna", "renamed", "Übung"),
     ]
     assert library.audited(LOCAL, words="übung renamed").count == 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from fanout.batch import Batch
@@ -13,7 +15,8 @@ from fanout.people import LOCAL
 from fanout.store import NoSuchRun
 from fanout.store.database import url_of
 from tests.hands import WAIT_S
-from tests.stores import Kept, asked, eventually
+from tests.postgres import Postgres
+from tests.stores import Kept, asked, eventually, refusing
 
 MARKER = "marker-5f0c2c9e-prompt"
 ANSWER = "marker-77aa01-answer"
@@ -34,8 +37,10 @@ def bytes_of(folder: Path) -> bytes:
 
 def test_a_deleted_run_is_gone_from_every_table_but_what_it_cost(database_url: str) -> None:
     with Kept(database_url) as kept, Kept(database_url) as other:
-        run_id, stays = kept_run(kept, ["a", "b"]), kept_run(kept, ["c"])
-        kept.shelf.tag(LOCAL, run_id, ("x",))
+        run_id, stays = kept_run(kept, ["a", "b"], name="at first"), kept_run(kept, ["c"])
+        for each in (run_id, stays):
+            kept.shelf.tag(LOCAL, each, ("x",))
+            kept.shelf.rename(LOCAL, each, "a name")
         assert other.library.find(LOCAL, run_id).run.snapshot().ended
         kept.library.delete(LOCAL, run_id)
         for library in (kept.library, other.library):
@@ -50,13 +55,44 @@ def test_a_deleted_run_is_gone_from_every_table_but_what_it_cost(database_url: s
         assert asked(database_url, f"SELECT tokens FROM spend WHERE run_id = '{run_id}'") == [(8,)]
         with pytest.raises(NoSuchRun):
             kept.library.delete(LOCAL, run_id)
+        # Who did what to it, and when, stays: not what it was called.
+        query = "SELECT action, words FROM audit WHERE action <> 'started' AND run_id = '{}' ORDER BY audit_id"
+        left = asked(database_url, query.format(run_id))
+        assert left == [("tagged", None), ("renamed", None), ("deleted", None)]
+        assert asked(database_url, query.format(stays)) == [("tagged", "x"), ("renamed", "a name")]
+
+
+def test_a_deletion_that_fails_leaves_the_run_and_what_it_is_called(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        run_id = kept_run(kept, ["a"])
+        kept.shelf.rename(LOCAL, run_id, "a name")
+        with refusing(database_url, "audit"), pytest.raises(Exception, match="no space left"):
+            kept.library.delete(LOCAL, run_id)
+        assert kept.shelf.find(LOCAL, run_id).name == "a name"
+        assert asked(database_url, "SELECT words FROM audit WHERE action = 'renamed'") == [("a name",)]
+
+
+@pytest.mark.parametrize("call", ["rename", "tag"])
+def test_a_name_that_comes_while_its_run_is_deleted_is_not_kept(postgres: Postgres, call: str) -> None:
+    url = postgres.fresh()
+    with Kept(url) as kept, ThreadPoolExecutor(1) as pool, psycopg.connect(url) as other:
+        run_id = kept_run(kept, ["a"])
+        other.execute("DELETE FROM run WHERE run_id = %s", (run_id,))  # and holds its row until it is committed
+        changed = pool.submit(getattr(kept.shelf, call), LOCAL, run_id, (MARKER,) if call == "tag" else MARKER)
+        eventually(lambda: asked(url, "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+        other.commit()
+        with pytest.raises(NoSuchRun):
+            changed.result(WAIT_S)
+        assert asked(url, f"SELECT action FROM audit WHERE words LIKE '%{MARKER}%'") == []
 
 
 @pytest.mark.parametrize("size", [1, 20_000], ids=["small", "over many pages"])
 def test_a_deleted_run_is_gone_from_the_bytes_of_the_file(tmp_path: Path, size: int) -> None:
     with Kept(url_of(tmp_path)) as kept:
         prompts = [f"{MARKER} {number} " + "x" * size for number in range(8)]
-        run_id = kept_run(kept, prompts, instructions=f"{MARKER} told")
+        run_id = kept_run(kept, prompts, instructions=f"{MARKER} told", name=f"{MARKER} called")
+        kept.shelf.rename(LOCAL, run_id, f"{MARKER} renamed")
+        kept.shelf.tag(LOCAL, run_id, (f"{MARKER} tag", "b"))
         stays = kept_run(kept, ["this stays"])
         assert MARKER.encode() in bytes_of(tmp_path)
         kept.library.delete(LOCAL, run_id)

@@ -41,7 +41,13 @@ def test_what_ended_longer_ago_goes_and_the_audit_says_so(database_url: str) -> 
     with Kept(database_url) as kept:
         old = ended_run(kept, ago_s=3 * DAY_S)
         young = ended_run(kept, ago_s=1.9 * DAY_S)
+        for run_id in (old, young):
+            kept.shelf.rename(LOCAL, run_id, f"name of {run_id}")
         assert expire(kept.store, Keep(days=2)) == 1
+        assert asked(database_url, "SELECT words FROM audit WHERE action = 'renamed' ORDER BY words IS NULL") == [
+            (f"name of {young}",),
+            (None,),
+        ]
         assert ids(database_url) == [young]
         assert asked(database_url, "SELECT user_id, run_id FROM audit WHERE action = 'expired'") == [("settings", old)]
         assert asked(database_url, f"SELECT count(*) FROM chunk WHERE run_id = '{old}'") == [(0,)]

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from fanout.people import Person
 from fanout.store.database import now_s
-from fanout.store.shelf import audit
+from fanout.store.shelf import erase
 from fanout.store.sql import SqlStore
 from fanout.store.tables import AUDIT, RUN
 
@@ -99,8 +99,7 @@ def _delete(store: SqlStore, run_id: str) -> bool:
     """One transaction a run, so that nobody who writes waits for long. Not where it has gone on meanwhile."""
     with store.database.write() as connection:
         ended = (RUN.c.run_id == run_id) & (RUN.c.state == "ended")
-        row = connection.execute(sa.select(RUN.c.name).where(ended)).first()
-        if row is None or connection.execute(RUN.delete().where(ended)).rowcount != 1:
+        if connection.execute(sa.select(RUN.c.run_id).where(ended).with_for_update()).first() is None:
             return False
-        audit(connection, THE_SETTINGS, "expired", run_id, row.name or "")
+        erase(connection, THE_SETTINGS, "expired", run_id)
         return True

@@ -165,13 +165,12 @@ class Shelf:
         return self.find(person, run_id)
 
     def delete(self, person: Person, run_id: str) -> None:
-        """The run is gone, also from the file. Raises BadInput while it goes on."""
+        """The run is gone, also from the file, and what people called it. Raises BadInput while it goes on."""
         with self.database.write() as connection:
             row = self._driven(connection, person, run_id)
             if row.goes_on:
                 raise BadInput("this run still goes on: stop it first")
-            connection.execute(RUN.delete().where(RUN.c.run_id == run_id))
-            audit(connection, person, "deleted", run_id, row.name or "")
+            erase(connection, person, "deleted", run_id)
         self.database.give_back()
 
     def audit(self, person: Person, action: str, run_id: str | None = None, words: str | None = None) -> None:
@@ -194,7 +193,8 @@ class Shelf:
         return _with_tags(connection, [row])[0]
 
     def _driven(self, connection: sa.Connection, person: Person, run_id: str) -> RunRow:
-        """The row, where this person may change it."""
+        """The row, where this person may change it; nobody else changes or deletes it until this is done."""
+        connection.execute(sa.select(RUN.c.run_id).where(RUN.c.run_id == plain(run_id)).with_for_update())
         row = self._find(connection, person, run_id, token=None)
         if not may_drive(person, owner_id=row.owner_id):
             raise NotAllowed("only the run's owner or an admin may change it")
@@ -220,6 +220,17 @@ def audit(connection: sa.Connection, person: Person, action: str, run_id: str | 
             "words": None if words is None else plain(words)[:500],
         },
     )
+
+
+def erase(connection: sa.Connection, person: Person, action: Literal["deleted", "expired"], run_id: str) -> None:
+    """The run goes, and the names and tags that it had; who did what to it, and when, stays under its id.
+
+    The row is held before: what somebody calls it meanwhile is refused, or is written by now and goes too.
+    """
+    connection.execute(RUN.delete().where(RUN.c.run_id == run_id))
+    called = sa.and_(AUDIT.c.run_id == run_id, AUDIT.c.action.in_(("renamed", "tagged")))
+    connection.execute(AUDIT.update().where(called).values(words=None))
+    audit(connection, person, action, run_id, None)
 
 
 def _visible(person: Person) -> sa.ColumnElement[bool]:
