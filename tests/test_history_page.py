@@ -299,17 +299,20 @@ def test_a_run_file_is_taken_in_once_and_opens() -> None:
     assert len(house.library().newest(LOCAL, 10)) == 1
 
 
-NO_RUN = "Nothing was imported. This is not a run file, as “Run file” on a run's page or `export --format run` saves it"
+NO_RUN = (
+    "Nothing was imported. This is not a run file: expected what “Run file” on a run's page, or `export --format run`, "
+    "saves"
+)
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "This file is empty"),
-        (b"\xff\xfe", f"{NO_RUN}: expected UTF-8"),
-        (b"PK\x03\x04", f"{NO_RUN}: line 1: expected a JSON object"),
-        (b"index,prompt\r\n0,<b>a</b>\r\n", f"{NO_RUN}: line 1: expected a JSON object, got 'index,prompt'."),
-        (b'{"index": 0, "prompt": "a"}\n', f"{NO_RUN}: line 1: expected the header of a run file"),
+        (b"\xff\xfe", f"{NO_RUN}; expected UTF-8"),
+        (b"PK\x03\x04", f"{NO_RUN}; line 1: expected a JSON object"),
+        (b"index,prompt\r\n0,<b>a</b>\r\n", f"{NO_RUN}; line 1: expected a JSON object, got 'index,prompt'."),
+        (b'{"index": 0, "prompt": "a"}\n', f"{NO_RUN}; line 1: expected the header of a run file"),
     ],
 )
 @pytest.mark.parametrize("name", ["run.jsonl", "report.html", "no-ending"])

@@ -28,7 +28,7 @@ KIND = "fanout_run"
 MOST_EVENTS = 5_000_000
 MOST_CHARACTERS = 1_000_000_000
 """Of all lines; a run of 10,000 calls has about ten million."""
-NOT_A_RUN = "this is not a run file, as “Run file” on a run's page or `export --format run` saves it"
+NOT_A_RUN = "this is not a run file: expected what “Run file” on a run's page, or `export --format run`, saves"
 SHOWN_CHARACTERS = 60
 """Of a wrong value inside our sentence."""
 
@@ -55,7 +55,7 @@ def read_events(lines: Iterable[str]) -> tuple[ev.Event, ...]:
     try:
         first = next(numbered, None)
     except BadInput as exc:
-        raise BadInput(f"{NOT_A_RUN}: {exc}") from exc
+        raise BadInput(f"{NOT_A_RUN}; {exc}") from exc
     if first is None:
         raise BadInput("this file is empty: expected a run that Fanout saved as a run file")
     promised = _header(first)
@@ -86,7 +86,7 @@ def import_run(text: str | bytes) -> tuple[ev.Event, ...]:
         try:
             text = text.decode("utf-8-sig")
         except UnicodeDecodeError as exc:
-            raise BadInput(f"{NOT_A_RUN}: expected UTF-8 text") from exc
+            raise BadInput(f"{NOT_A_RUN}; expected UTF-8 text") from exc
     # Not splitlines: it cuts at letters that may stand within a text.
     return read_events(text.removeprefix("\ufeff").split("\n"))
 
@@ -147,7 +147,7 @@ def _header(line: _Line) -> _Promised:
     value = line.value
     if value.get("kind") != KIND:
         wanted = f'the header of a run file ("kind": "{KIND}")'
-        raise BadInput(f"{NOT_A_RUN}: line {line.number}: expected {wanted}, got {_shown(value)}")
+        raise BadInput(f"{NOT_A_RUN}; line {line.number}: expected {wanted}, got {_shown(value)}")
     _version(line)
     run_id, events = value.get("run_id"), value.get("events")
     if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
