@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 
 import streamlit as st
 
@@ -18,6 +19,7 @@ from dashboard.found import NOT_KNOWN, Choice, choice_of, choices, find
 from dashboard.gantt.component import show
 from dashboard.gantt.figure import CONFIG
 from dashboard.latency_chart import latency_chart
+from dashboard.rows import simulated
 from dashboard.session_compare import Side
 from dashboard.settings_words import differing
 from fanout.clock import seconds
@@ -113,12 +115,20 @@ def _box(side: Side, labels: dict[str, str]) -> None:
 # What came of it
 
 
+def _simulated(found: Comparison) -> Iterator[str]:
+    """Which of the answers no model made."""
+    of_a, of_b = (simulated(side.run, whose="the answers of both") for side in (found.a, found.b))
+    if of_a == of_b:
+        told = [of_a]
+    else:
+        told = [simulated(side.run, whose=f"{name}'s answers") for name, side in (("A", found.a), ("B", found.b))]
+    yield from (said for said in told if said is not None)
+
+
 def _compared(found: Comparison) -> None:
     elements.sentence(compare_words.verdict(found))
-    simulated = [name for name, side in (("A", found.a), ("B", found.b)) if side.run.batch.model == "sandbox"]
-    if simulated:
-        whose = "the answers of both" if len(simulated) == 2 else f"{simulated[0]}'s answers"
-        elements.quiet(f"Simulated: the sandbox on this machine made {whose}, no model did.")
+    for said in _simulated(found):
+        elements.quiet(said)
     _settings(found)
     _gantts(found)
     numbers, times = st.columns(2, gap="large")

@@ -48,6 +48,16 @@ def is_simulated(run: Run, call: Call) -> bool:
     return (call.model or run.batch.model) == "sandbox"
 
 
+def simulated(run: Run, *, whose: str = "these answers") -> str | None:
+    """That no model made its answers, or some of them; None where one made all."""
+    had = run.had("model")
+    if had == ("sandbox",):
+        return f"Simulated: the sandbox made {whose}, no model did."
+    if "sandbox" in had and any(call.status == "answered" and is_simulated(run, call) for call in run.calls):
+        return f"Simulated in part: the sandbox made some of {whose}, no model did."
+    return None
+
+
 def model(run: Run, call: Call) -> str | None:
     """Whose answer it is, where the run's model does not say it: it had several, or this answer is of another."""
     named = call.model

@@ -40,6 +40,7 @@ from dashboard.quota_words import (
     sharing,
     weight_moves,
 )
+from dashboard.rows import simulated
 from dashboard.settings_words import went_on
 from fanout.errors import FanoutError
 from fanout.library import Opened, Watched
@@ -126,8 +127,9 @@ def _sentences(
         elements.quiet(f"This run is {opened.row.owner_name}'s: you can look at it, and duplicate it.")
     if opened.row.imported:
         elements.quiet(f"Taken in from a file by {opened.row.owner_name}: what it says was not recorded here.")
-    if run.batch.model == "sandbox":
-        elements.quiet("Simulated: the sandbox on this machine made these answers, no model did.")
+    not_a_models = simulated(run)
+    if not_a_models is not None:
+        elements.quiet(not_a_models)
     if baseline is None or measured is None:
         return
     if measured.ended:

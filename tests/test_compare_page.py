@@ -75,6 +75,13 @@ def test_two_chosen_runs_are_compared_and_swapped(engine: Engine, caller: HandCa
     assert app.selectbox(key="compare_a").value == other
 
 
+def test_whose_answers_the_sandbox_made_is_said(engine: Engine, caller: HandCaller) -> None:
+    one, other = answered(engine, caller, "x"), answered(engine, caller, "y")
+    real = answered(engine, caller, "z", model="openai:x")
+    assert "Simulated: the sandbox made the answers of both, no model did." in read(compare_page(a=one, b=other))
+    assert "Simulated: the sandbox made B's answers, no model did." in read(compare_page(a=real, b=one))
+
+
 def test_an_unknown_run_and_a_guess_get_the_same_sentence(engine: Engine, caller: HandCaller) -> None:
     run_id = answered(engine, caller, "x")
     for guess in ("0123456789abcdef", "<b>", "../..", ""):

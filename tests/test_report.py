@@ -188,3 +188,5 @@ def test_each_answer_names_its_model_where_the_run_went_on_under_another() -> No
     assert "by sandbox" not in Page(report_html(run)).words
     words = Page(report_html(went_on(run, {"model": f"openai:{HOSTILE}"}))).words
     assert words.count("by sandbox (simulated)") == 2
+    assert f"2 prompts to sandbox, then openai:{HOSTILE}" in words
+    assert "Simulated in part: the sandbox made some of these answers, no model did." in words

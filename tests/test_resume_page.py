@@ -211,6 +211,7 @@ def test_the_page_names_the_model_of_each_answer_once_the_run_went_on_under_anot
         assert f"Model {whose}" in _said(_run(later))
         assert ("Answer, simulated by the sandbox" in _said(later)) == (call == 0)
     assert "answer (simulated)" not in later.dataframe[0].proto.columns, "not all of them are"
+    assert "Simulated in part: the sandbox made some of these answers, no model did." in _said(later)
     models = later.dataframe[0].value["model"].tolist()
     assert sorted(models) == ["openai:x", "openai:x", "sandbox (simulated)"]
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from dashboard.rows import simulated
 from dashboard.safe import cut, html_escape, markdown_escape
 from dashboard.tables import MOST_CHARACTERS, Cells, Filter, arrange, clip, said
 from fanout.clock import NS_PER_S
@@ -126,6 +127,21 @@ def test_rows_name_the_model_once_a_run_has_had_several() -> None:
     gone_on = replace(run, batch=other, stretches=(*run.stretches, second))
     table = cells.table(gone_on, (0, 1))  # the same calls: what was made of them before is not shown again
     assert table.column("model").to_pylist() == ["sandbox (simulated)"] * 2
+
+
+def test_what_the_sandbox_made_is_said_to_be_simulated_also_where_a_model_made_the_rest() -> None:
+    run = make_run(n=3)
+    assert simulated(run) == "Simulated: the sandbox made these answers, no model did."
+    other = replace(run.batch, model="openai-chat:other")
+    second = replace(run.stretches[0], number=1, batch=other)
+    gone_on = replace(run, batch=other, stretches=(*run.stretches, second))
+    assert simulated(gone_on, whose="A's answers") == (
+        "Simulated in part: the sandbox made some of A's answers, no model did."
+    )
+    asked = [replace(attempt, model="openai-chat:other") for attempt in run.calls[0].attempts]
+    calls = tuple(replace(call, attempts=tuple(asked)) for call in run.calls)
+    assert simulated(replace(gone_on, calls=calls)) is None, "it was stopped before it made one"
+    assert simulated(replace(run, batch=other, stretches=(second,), calls=calls)) is None
 
 
 def test_an_answer_that_another_model_gave_before_is_named_so() -> None:

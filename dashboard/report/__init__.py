@@ -21,6 +21,7 @@ import plotly.graph_objects as go
 from dashboard.gantt.component import label
 from dashboard.gantt.figure import CONFIG, gantt, two_runs
 from dashboard.report import parts
+from dashboard.rows import simulated
 from dashboard.units import counted
 from dashboard.wording import billed_twice, figures, run_sentence, speed_up_sentence
 from fanout.metrics import measure
@@ -63,7 +64,8 @@ def report_html(run: Run, *, baseline: Run | None = None) -> str:
 
 def _facts(run: Run) -> str:
     began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(run.opened_at_s))
-    return f"{counted(len(run.calls), 'prompt')} to {run.batch.model}, begun {began}, run {run.run_id}."
+    models = ", then ".join(map(str, run.had("model")))
+    return f"{counted(len(run.calls), 'prompt')} to {models}, begun {began}, run {run.run_id}."
 
 
 def _also(run: Run, baseline: Run | None) -> list[str]:
@@ -73,9 +75,8 @@ def _also(run: Run, baseline: Run | None) -> list[str]:
     twice = billed_twice(run)
     if twice is not None:
         said.append(twice)
-    if run.batch.model == "sandbox":
-        said.append("Simulated: the sandbox made these answers, no model did.")
-    return said
+    not_a_models = simulated(run)
+    return said if not_a_models is None else [*said, not_a_models]
 
 
 def _timeline(run: Run) -> str:
