@@ -57,9 +57,9 @@ LOOKS: Mapping[LookName, Look] = {
     "retried": Look(word="retried", light="#a86a00", dark="#cf9a3c", hatch="/"),
     "failed": Look(word="failed", light="#c0361f", dark="#f0705a", hatch="x"),
     "cancelled": Look(word="cancelled", light="#747c87", dark="#98a1ad", hatch="-"),
-    "waiting": Look(word="waiting", light="#e3e7ec", dark="#262d36", hatch="\\"),
-    "quota": Look(word="waiting for quota", light="#ddd5f0", dark="#392f57", hatch="\\"),
-    "backoff": Look(word="backing off", light="#f1e3c6", dark="#3a3120", hatch="\\"),
+    "waiting": Look(word="waiting", light="#e3e7ec", dark="#333c47", hatch="\\"),
+    "quota": Look(word="waiting for quota", light="#ddd5f0", dark="#473b6e", hatch="\\"),
+    "backoff": Look(word="backing off", light="#f1e3c6", dark="#544526", hatch="\\"),
 }
 """In the order of a legend, the tint after what it belongs to."""
 

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from dashboard.gantt.figure import gantt, two_runs
+from dashboard.gantt.strip import MOST_PIECES, STRIP_PX
 from tests.runs import make_run, now_ns
 
 HOSTILE = "</script><img src=http://203.0.113.9/x onerror=alert(1)> <a href='http://203.0.113.9'>see</a> %{x}"
@@ -132,3 +133,57 @@ def test_prompts_cannot_write_tags_into_the_figure() -> None:
     assert texts
     for text in [*texts, *labels]:
         assert set(re.findall(r"<[^>]*>", text)) <= {"<b>", "</b>", "<br>"}
+
+
+def strip(figure: go.Figure) -> list[go.Bar]:
+    return [trace for trace in figure.data if trace.type == "bar" and trace.yaxis == "y3"]
+
+
+HELD: list[tuple[float, Any]] = [(0.0, "workers"), (1.0, "requests"), (2.0, "workers"), (3.0, None)]
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_a_strip_under_the_bars_says_what_held_the_next_call(rows: bool) -> None:
+    waiting, quota = strip(gantt(make_run(n=20, max_workers=2, holds=HELD), rows=rows))
+    assert list(zip(waiting.base, waiting.x, strict=True)) == [(0.0, 1.0), (2.0, 1.0)]
+    assert list(zip(quota.base, quota.x, quota.text, strict=True)) == [(1.0, 1.0, "request quota")]
+    assert quota.customdata[0] == "The next call: waiting for the request quota 1 s"
+
+
+def test_the_strip_of_a_run_that_goes_on_ends_now_and_a_pause_is_in_it() -> None:
+    paused = strip(gantt(make_run(n=60, max_workers=2, pauses=[(1.0, 9.0)], at_s=2.0), now_ns=now_ns(2.5)))[-1]
+    assert (list(paused.base), list(paused.x), list(paused.text)) == ([1.0], [1.5], ["paused"])
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_the_legend_names_each_colour_once(rows: bool) -> None:
+    figure = gantt(make_run(n=20, max_workers=2, holds=HELD), rows=rows)
+    named = [trace.name for trace in bars_in_order(figure) if trace.showlegend is not False]
+    assert len(named) == len(set(named))
+    assert {"waiting", "waiting for quota"} <= set(named)
+
+
+def bars_in_order(figure: go.Figure) -> list[go.Bar]:
+    return [trace for trace in figure.data if trace.type == "bar"]
+
+
+def test_where_nothing_was_held_there_is_no_strip_and_no_room_for_one() -> None:
+    bare, held = gantt(make_run(n=30)), gantt(make_run(n=30, holds=HELD))
+    assert strip(bare) == []
+    assert "yaxis3" not in bare.layout
+    assert held.layout.height - bare.layout.height == STRIP_PX
+    assert held.layout.yaxis2.domain[1] < held.layout.yaxis3.domain[0]
+    assert held.layout.yaxis3.domain[1] < held.layout.yaxis.domain[0]
+
+
+def test_a_reason_that_changed_a_thousand_times_is_a_strip_of_few_pieces() -> None:
+    names: list[Any] = ["workers", "requests"]
+    holds = [(place * 0.005, names[place % 2]) for place in range(1_500)]
+    pieces = strip(gantt(make_run(n=60, max_workers=2, holds=holds)))
+    assert 1 <= sum(len(trace.x) for trace in pieces) <= MOST_PIECES
+
+
+def test_the_strip_beside_a_run_with_one_worker_is_this_run_s() -> None:
+    run, alone = make_run(n=20, max_workers=2, holds=HELD), make_run(n=20, max_workers=1, run_id="alone")
+    assert [trace.name for trace in strip(two_runs(run, alone))] == ["waiting", "waiting for quota"]
+    assert strip(two_runs(alone, run)) == []

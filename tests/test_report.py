@@ -104,11 +104,14 @@ def test_any_answer_can_be_encoded_and_is_there_as_it_is(output: str) -> None:
 
 
 def test_the_dark_colours_are_the_same_figure_s() -> None:
-    page = report_html(make_run(n=12, failing=[2], retrying=[3]))
+    page = report_html(make_run(n=12, max_workers=2, failing=[2], retrying=[3], holds=[(0.5, "requests")]))
     (raw,) = re.findall(r'<script type="application/json" id="told">(.*?)</script>', page, re.S)
     told: dict[str, Any] = json.loads(raw)
     assert len(told["dark"]["data"]) == len(told["data"])
-    assert set().union(*told["dark"]["data"]) <= {"marker", "line", "fillcolor"}
+    assert set().union(*told["dark"]["data"]) <= {"marker", "line", "fillcolor", "textfont"}
+    assert {theme(dark=True).text} == {
+        trace["textfont"]["color"] for trace in told["dark"]["data"] if "textfont" in trace
+    }
     assert told["layout"]["paper_bgcolor"] == theme().page
     assert told["dark"]["layout"]["paper_bgcolor"] == theme(dark=True).page
     colours = {trace["marker"]["color"] for trace in told["dark"]["data"] if "marker" in trace}

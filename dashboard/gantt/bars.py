@@ -82,7 +82,7 @@ def _trace(look: LookName, name: str, parts: list[Part], picked: list[Any], *, f
         x=np.concatenate(lengths),
         y=np.concatenate(heights),
         width=BAR,
-        marker=_filled(look, dark=dark),
+        marker=fill(look, dark=dark),
         customdata=texts,
         hovertemplate="%{customdata}<extra></extra>",
         legendrank=list(LOOKS).index(look) + 1,
@@ -110,12 +110,13 @@ def waits_of(part: Part, *, dark: bool) -> list[go.Bar]:
                 x=np.maximum(to_s - marks.wait_from_s[at], 0.0),
                 y=marks.row[marks.wait_call[at]],
                 width=BAR * 0.4,
-                marker=_filled(look, dark=dark),
+                marker=fill(look, dark=dark),
                 customdata=[
                     _waited(part, look, begin, end) for begin, end in zip(marks.wait_from_s[at], to_s, strict=True)
                 ],
                 hovertemplate="%{customdata}<extra></extra>",
                 legendrank=list(LOOKS).index(look) + 1,
+                legendgroup=look,
             )
         )
     return traces
@@ -136,7 +137,8 @@ def _waited(part: Part, look: LookName, from_s: float, to_s: float) -> str:
     return "<br>".join(f"{phase(name)} {words_for(length_s)}" for name, length_s in held.items())
 
 
-def _filled(look: LookName, *, dark: bool) -> dict[str, Any]:
+def fill(look: LookName, *, dark: bool) -> dict[str, Any]:
+    """A bar's colour, edge and hatch."""
     page = theme(dark=dark)
     pale = look in WAIT_LOOKS
     line = page.outline if look == "first_token" else page.page

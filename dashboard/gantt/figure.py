@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 
 from dashboard.gantt.bars import Part, bars_of, waits_of, words_for
 from dashboard.gantt.marks import Marks, MarkTable, Steps, in_flight
+from dashboard.gantt.strip import STRIP_PX, has_strip, strip_of
 from dashboard.gantt.wire import one_line, shared_prefix
 from dashboard.palette import Theme, theme
 from dashboard.quota_words import move_words
@@ -26,6 +27,8 @@ WAITS_UP_TO: Final = 400
 LABELS_UP_TO: Final = 60
 LOWER_PX: Final = 92
 BETWEEN_PX: Final = 34
+STRIP_GAP_PX: Final = 5
+"""Between the lowest bar and the strip."""
 MARGINS_PX: Final = 100
 """Above and below the two plots."""
 CONFIG: Final = {
@@ -51,6 +54,7 @@ def gantt(run: Run, *, rows: bool | None = None, now_ns: int | None = None, dark
     figure = _framed(part, rows=by_row, dark=dark)
     if by_row and len(run.calls) <= WAITS_UP_TO:
         figure.add_traces(waits_of(part, dark=dark))
+    _add_strip(figure, part, dark=dark)
     figure.add_traces(bars_of([part], dark=dark))
     _mark_times(figure, part, theme(dark=dark))
     return figure
@@ -62,6 +66,7 @@ def two_runs(run: Run, baseline: Run, *, dark: bool = False) -> go.Figure:
     below = Part(run=run, marks=marks, y=np.asarray(marks.lane + alone.lanes + 0.6, np.float64), now_s=marks.last_s)
     above = Part(run=baseline, marks=alone, y=np.asarray(alone.lane, np.float64), now_s=alone.last_s)
     figure = _framed(below, rows=False, dark=dark, above=above)
+    _add_strip(figure, below, dark=dark)
     figure.add_traces(bars_of([above, below], dark=dark))
     words = f"{len(run.calls)} calls, {marks.lanes} at a time"
     for part, text, y in ((above, "1 at a time", 0.0), (below, words, alone.lanes + 0.1 + marks.lanes / 2)):
@@ -97,14 +102,23 @@ def _framed(part: Part, *, rows: bool, dark: bool, above: Part | None = None) ->
     return figure
 
 
+def _add_strip(figure: go.Figure, part: Part, *, dark: bool) -> None:
+    """What held the next call, where anything did; the waits of the rows have its colours in the legend already."""
+    if has_strip(part.marks.holds):
+        named = frozenset(trace.legendgroup for trace in figure.data if trace.legendgroup is not None)
+        figure.add_traces(strip_of(part.marks.holds, part.now_s, dark=dark, named=named))
+
+
 def _layout(part: Part, *, rows: bool, lanes: float, last_s: float, look: Theme) -> dict[str, Any]:
     count = len(part.run.calls) if rows else part.marks.lanes
     most = max(part.run.max_workers, int(part.marks.max_workers.value.max(initial=1)), part.marks.lanes)
-    height = int(min(900, max(300, MARGINS_PX + BETWEEN_PX + LOWER_PX + count * (16 if rows else 22))))
-    lower = LOWER_PX / (height - MARGINS_PX)
+    held = has_strip(part.marks.holds)
+    between = BETWEEN_PX + (STRIP_PX if held else 0)
+    height = int(min(900, max(300, MARGINS_PX + between + LOWER_PX + count * (16 if rows else 22))))
+    lower, upper = (at_px / (height - MARGINS_PX) for at_px in (LOWER_PX, LOWER_PX + between))
     ticks = {"ticksuffix": " s", "gridcolor": look.grid, "zeroline": False, "tickfont": {"color": look.quiet}}
     y_axis: dict[str, Any] = {
-        "domain": [lower + BETWEEN_PX / (height - MARGINS_PX), 1],
+        "domain": [upper, 1],
         "range": [max(lanes, 1) - 0.5, -0.5],
         "showgrid": False,
         "zeroline": False,
@@ -120,6 +134,7 @@ def _layout(part: Part, *, rows: bool, lanes: float, last_s: float, look: Theme)
         "font": {"family": "system-ui, sans-serif", "color": look.text, "size": 12},
         "barmode": "overlay",
         "hovermode": "closest",
+        "uniformtext": {"mode": "hide", "minsize": 10},  # a name that has no room is left out, not made small
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         "xaxis": {"anchor": "y2", "range": [0, last_s * 1.02], **ticks},
         "yaxis": y_axis | _labels(part, rows=rows),
@@ -132,6 +147,22 @@ def _layout(part: Part, *, rows: bool, lanes: float, last_s: float, look: Theme)
             "tickfont": {"color": look.quiet, "size": 11},
             "fixedrange": True,
         },
+        **({"yaxis3": _strip_axis(upper, 1 / (height - MARGINS_PX), look)} if held else {}),
+    }
+
+
+def _strip_axis(upper: float, px: float, look: Theme) -> dict[str, Any]:
+    """Close under the bars, whose lower edge is at `upper`; a pixel is `px` of the domain."""
+    return {
+        "domain": [upper - STRIP_PX * px, upper - STRIP_GAP_PX * px],
+        "range": [-0.5, 0.5],
+        "tickvals": [0],
+        "ticktext": ["held by"],
+        "showgrid": False,
+        "zeroline": False,
+        "tickfont": {"color": look.quiet, "size": 11},
+        "fixedrange": True,
+        "anchor": "x",
     }
 
 

@@ -60,7 +60,13 @@ class HoldTable:
             self._code.append(NOTHING if hold.held_by is None else _CODE[hold.held_by])
         at_s = _seconds(axis, np.array(self._at_ns, np.int64))
         code = np.array(self._code, np.uint8)
-        return _changes(*((at_s, code) if len(at_s) <= MOST_HOLDS else _binned(at_s, code, last_s)))
+        return binned(Holds(at_s=at_s, code=code), last_s, most=MOST_HOLDS)
+
+
+def binned(holds: Holds, last_s: float, *, most: int) -> Holds:
+    """The same timeline; of more than `most` changes it is so many pieces of equal width, up to `last_s`."""
+    at_s, code = holds.at_s, holds.code
+    return _changes(*((at_s, code) if len(at_s) <= most else _pieces(at_s, code, last_s, most)))
 
 
 def held_in(holds: Holds, from_s: float, to_s: float) -> Mapping[Held, float]:
@@ -88,10 +94,10 @@ def _seconds(axis: Axis, at_ns: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray((into + np.array(axis.offsets_ns, np.int64)[stretch]) / NS_PER_S, np.float64)
 
 
-def _binned(
-    at_s: NDArray[np.float64], code: NDArray[np.uint8], last_s: float
+def _pieces(
+    at_s: NDArray[np.float64], code: NDArray[np.uint8], last_s: float, most: int
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    edges = np.linspace(0.0, max(last_s, float(at_s[-1])), MOST_HOLDS, endpoint=False)
+    edges = np.linspace(0.0, max(last_s, float(at_s[-1])), most, endpoint=False)
     cuts = np.unique(np.concatenate((edges, at_s)))
     lengths = np.diff(cuts, append=max(last_s, float(cuts[-1])))
     place = np.searchsorted(at_s, cuts, "right") - 1

@@ -28,7 +28,7 @@ from fanout.metrics import measure
 from fanout.run import Run
 
 _HERE: Final = Path(__file__).parent
-_COLOURED: Final = ("marker", "line", "fillcolor")
+_COLOURED: Final = ("marker", "line", "fillcolor", "textfont")
 """What of a trace is another in dark."""
 
 
@@ -96,7 +96,8 @@ def _told(run: Run, baseline: Run | None) -> str:
             "data": [{name: trace[name] for name in _COLOURED if name in trace} for trace in dark["data"]],
             "layout": dark["layout"],
         },
-        "config": CONFIG,
+        "config": {**CONFIG, "displayModeBar": False},
+        "file": f"fanout-{run.run_id}",
     }
     return json.dumps(told, separators=(",", ":"))
 

@@ -33,6 +33,11 @@ def _opened(profiles: Profiles, folder: Path, run: Run, **options: Any) -> tuple
     return page, asked
 
 
+def _held() -> Run:
+    """Some of whose calls waited for a quota."""
+    return make_run(n=24, max_workers=4, failing=[5], retrying=[3], holds=[(0.0, "workers"), (1.0, "requests")])
+
+
 def _overflow_px(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
@@ -65,6 +70,64 @@ def test_the_chart_follows_the_readers_theme_and_is_light_on_paper(profiles: Pro
     expect(svg).to_have_css("background-color", "rgb(20, 24, 29)")
     page.emulate_media(color_scheme="light")
     expect(svg).to_have_css("background-color", "rgb(255, 255, 255)")
+
+
+def test_a_strip_says_what_held_the_next_call(profiles: Profiles, shots: Path, tmp_path: Path) -> None:
+    page, _ = _opened(profiles, tmp_path, _held(), viewport=WIDE)
+    chart = page.locator("#gantt")
+    expect(chart.get_by_text("held by")).to_be_visible()
+    expect(chart.get_by_text("request quota")).to_be_visible()
+    page.screenshot(path=shots / "report-strip.png")
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_nothing_lies_over_the_legend_and_a_press_on_it_hides_what_it_names(
+    profiles: Profiles, tmp_path: Path, size: Any
+) -> None:
+    page, _ = _opened(profiles, tmp_path, _held(), viewport=size)
+    page.locator("#gantt").hover()
+    expect(page.locator("#gantt .modebar")).to_have_count(0)
+    entry = page.get_by_role("button", name="waiting for quota")
+    expect(entry).to_have_attribute("aria-pressed", "true")
+    strip = page.locator("#gantt").get_by_text("request quota")
+    entry.click()
+    expect(entry).to_have_attribute("aria-pressed", "false")
+    expect(entry).to_be_focused()
+    expect(strip).to_have_count(0)
+    boxes = [box for box in (each.bounding_box() for each in page.locator("#timeline > *").all()) if box is not None]
+    heading, tools, legend, chart = boxes
+    assert heading["y"] + heading["height"] <= legend["y"]
+    assert tools["y"] + tools["height"] <= legend["y"]
+    assert legend["y"] + legend["height"] <= chart["y"]
+    assert _overflow_px(page) == 0
+
+
+def test_a_part_can_be_looked_at_all_of_it_again_and_kept_as_a_picture(profiles: Profiles, tmp_path: Path) -> None:
+    page, asked = _opened(profiles, tmp_path, _held(), viewport=WIDE)
+    again = page.get_by_role("button", name="Show all")
+    expect(again).not_to_be_visible()
+    plot = page.locator("#gantt .nsewdrag").first.bounding_box()
+    assert plot is not None
+    page.mouse.move(plot["x"] + 100, plot["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(plot["x"] + 400, plot["y"] + 120, steps=4)
+    page.mouse.up()
+    expect(again).to_be_visible()
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator("#gantt .main-svg").first).to_have_css("background-color", "rgb(20, 24, 29)")
+    expect(again).to_be_visible()  # the theme changed, not what is looked at
+    again.click()
+    expect(again).not_to_be_visible()
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save as PNG").click()
+    assert saving.value.suggested_filename == f"fanout-{_held().run_id}.png"
+    assert Path(saving.value.path()).read_bytes().startswith(b"\x89PNG")
+    assert all(address == page.url or address.startswith(("blob:", "data:")) for address in asked)
+
+
+def test_on_a_phone_a_finger_on_the_chart_scrolls_the_page(profiles: Profiles, tmp_path: Path) -> None:
+    page, _ = _opened(profiles, tmp_path, _held(), viewport=NARROW)
+    assert page.evaluate("document.getElementById('gantt').layout.dragmode") is False
 
 
 def test_ten_thousand_answers_are_there_and_a_failure_leads_to_its_own(profiles: Profiles, tmp_path: Path) -> None:
