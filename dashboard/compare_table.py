@@ -96,7 +96,7 @@ def left_over(calls: Sequence[Call]) -> pa.Table:
     """An Arrow table of the calls that only one of the runs has."""
     return pa.table(
         {
-            "status": pa.array([STATUSES[call.status] for call in calls], pa.string()),
+            "status": pa.array([STATUSES[call.fate] for call in calls], pa.string()),
             "prompt": pa.array([clip(call.prompt) for call in calls], pa.string()),
             "answer": pa.array([clip(said(call)) for call in calls], pa.string()),
             "latency": _seconds(call.latency_ns for call in calls),

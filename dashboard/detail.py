@@ -9,6 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import elements, pages, session, wording
+from dashboard.reasons import why_not_answered
 from dashboard.rows import is_simulated, origin
 from dashboard.tables import WORDS
 from fanout.run import Call, Run
@@ -22,7 +23,7 @@ def draw(run: Run, call: Call, *, now_ns: int) -> None:
     """The panel."""
     with st.container(key="detail"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            elements.heading(f"Prompt {call.index + 1}: {WORDS[call.status]}")
+            elements.heading(f"Prompt {call.index + 1}: {WORDS[call.fate]}")
             st.button("Close", key="close_detail", shortcut="Esc", on_click=session.close_detail, type="tertiary")
         _text("Prompt", call.prompt)
         if call.output is not None and call.status == "answered":
@@ -31,6 +32,9 @@ def draw(run: Run, call: Call, *, now_ns: int) -> None:
             _origin(run, call)
         if call.error is not None:
             _error(call)
+        why = why_not_answered(run, call)
+        if why is not None:
+            elements.quiet(why)
         _phases(run, call, now_ns)
         elements.figures(wording.call_figures(run, call))
 
@@ -66,5 +70,10 @@ def _error(call: Call) -> None:
 
 def _phases(run: Run, call: Call, now_ns: int) -> None:
     phases = run.phases(call, now_ns=None if run.ended else now_ns)
-    if phases:
-        elements.rows(("Attempt", "Phase", "ms"), wording.phase_rows(phases))
+    if not phases:
+        return
+    rows = wording.phase_rows(phases)
+    if call.attempts:
+        elements.rows(("Attempt", "Phase", "ms"), rows)
+    else:
+        elements.rows(("Phase", "ms"), [row[1:] for row in rows])

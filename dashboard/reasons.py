@@ -6,7 +6,9 @@ Comes in: a `Run`. Goes out: sentences, none where there is nothing that is cert
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
+from dashboard.figures import phase
 from dashboard.quota_words import limit_words
 from dashboard.units import counted, duration
 from fanout.batch import MOST_WORKERS
@@ -23,6 +25,7 @@ from fanout.errors import (
     TimedOut,
     Truncated,
 )
+from fanout.events import StopReason
 from fanout.run import Call, Run
 from fanout.tuning.bounds import Bounds, bounds, makespan_s
 
@@ -59,6 +62,54 @@ def failures(run: Run) -> list[str]:
     said = [f"{_how_many(errors, run)} failed: {_cause(errors)}." for errors in ordered[:MOST_CAUSES]]
     others = sum(len(errors) for errors in ordered[MOST_CAUSES:])
     return [*said, f"{others:,} failed for other reasons."] if others else said
+
+
+def why_not_answered(run: Run, call: Call) -> str | None:
+    """Why a call was cancelled or not sent: what ended the run, and what the call was at; None where it was neither."""
+    if call.fate not in ("cancelled", "not_sent") or not run.ended:
+        return None
+    twin = _sent_for(run, call)
+    if twin is not None:
+        return f"It shares the call of prompt {twin.index + 1:,}, which has no answer."
+    if run.stop_reason in ("stopped", "interrupted"):
+        ended = "The run was stopped" if run.stop_reason == "stopped" else "The process ended"
+        return f"{ended} while {_at(run, call)}."
+    said = _WHY_NOT.get(run.stop_reason or "finished", "The run ended before its turn came")
+    if run.stop_error is None:
+        return f"{said}."
+    is_advice_for_one = run.stop_reason == "provider_down"
+    return f"{said}: {(happened if is_advice_for_one else told)(run.stop_error.sentence)}."
+
+
+_REFUSED = "The run stopped before its turn came, because it would have been refused too"
+_WHY_NOT: Mapping[StopReason, str] = {
+    "key_refused": _REFUSED,
+    "model_unknown": _REFUSED,
+    "quota_exhausted": _REFUSED,
+    "same_failure": "The run stopped before its turn came, because the prompts before it were refused",
+    "provider_down": "The run stopped before its turn came, because the provider answered with nothing but faults",
+    "not_ready": "The model could not be made ready",
+}
+
+
+def _sent_for(run: Run, call: Call) -> Call | None:
+    """The identical prompt that was sent for both."""
+    if not run.batch.identical_once or call.fate != "not_sent":
+        return None
+    alike = (other for other in run.calls if other.prompt == call.prompt and other.index != call.index)
+    return next((other for other in alike if other.attempts), None)
+
+
+def _at(run: Run, call: Call) -> str:
+    """What the call was at when it ended."""
+    phases = run.phases(call)
+    if not phases:
+        return "it had not begun"
+    if phases[-1].name == "paused":
+        return "it was paused"
+    if phases[-1].name == "cap" and run.cap is not None and run.cap.of != "run":
+        return "this call was waiting at the day's cap"
+    return f"this call was {'about to be sent' if phases[-1].name == 'client' else phase(phases[-1].name)}"
 
 
 def told(sentence: str) -> str:

@@ -36,7 +36,7 @@ WORDS: dict[CallStatus, str] = {
     "cancelled": "cancelled",
     "not_sent": "not sent",
 }
-"""A call's status as the page says it."""
+"""A call's fate as the page says it."""
 
 
 _COMPLETED = attrgetter("completed")
@@ -84,14 +84,14 @@ def arrange(run: Run, *, order: Order, only: Filter) -> tuple[int, ...]:
     if order == "completion":
         ended = sorted([call for call in run.calls if call.completed is not None], key=_COMPLETED)
         asked = only.statuses - ENDED
-        calls = [*ended, *(call for call in run.calls if call.status in asked)]
+        calls = [*ended, *(call for call in run.calls if call.fate in asked)]
     if only.shows_all:
         return tuple(call.index for call in calls)
     text = only.text.strip().casefold()
     return tuple(
         call.index
         for call in calls
-        if (not only.statuses or call.status in only.statuses) and (not text or _holds(call, text))
+        if (not only.statuses or call.fate in only.statuses) and (not text or _holds(call, text))
     )
 
 
@@ -170,7 +170,7 @@ def _table(rows: list[Row]) -> pa.Table:
 def _row(run: Run, call: Call) -> Row:
     return Row(
         call=call,
-        status=WORDS[call.status],
+        status=WORDS[call.fate],
         prompt=clip(call.prompt),
         answer=clip(said(call)),
         origin=origin(call, run_id=run.run_id),

@@ -20,7 +20,7 @@ from dashboard.units import counted, duration, money, number
 from fanout.batch import Batch
 from fanout.clock import nanoseconds, seconds
 from fanout.metrics import Metrics, backs_off, speed_up
-from fanout.run import Run
+from fanout.run import CallStatus, Run
 from fanout.tuning.bounds import remaining_s
 from fanout.tuning.prospect import Prospect
 from fanout.tuning.quota_bound import quota_bound
@@ -170,7 +170,7 @@ def billed_twice(run: Run) -> str | None:
 
 def counts_sentence(run: Run, *, now_ns: int | None = None) -> str:
     """How many prompts stand where: 5 failed, 23 of 40 answered, 8 in flight, 4 queued, or what they wait for."""
-    status = Counter([call.status for call in run.calls])
+    status = Counter([call.fate for call in run.calls])
     said = [f"{status['failed']:,} failed"] if status["failed"] else []
     said.append(f"{status['answered']:,} of {len(run.calls):,} answered")
     backing_off = sum(backs_off(call, now_ns=now_ns) for call in run.calls) if status["backing_off"] else 0
@@ -179,16 +179,10 @@ def counts_sentence(run: Run, *, now_ns: int | None = None) -> str:
         (status["running"], "in flight"),
         (backing_off, "backing off"),
         (status["queued"] + status["backing_off"] - backing_off, waiting_for),
-        *_without_an_answer(run, cancelled=status["cancelled"], not_sent=status["not_sent"]),
+        (status["cancelled"], "cancelled"),
+        (status["not_sent"], "not sent"),
     )
     return ", ".join([*said, *(f"{number_of:,} {word}" for number_of, word in rest if number_of)])
-
-
-def _without_an_answer(run: Run, *, cancelled: int, not_sent: int) -> tuple[tuple[int, str], ...]:
-    """What neither was answered nor failed; one fate where the run stopped, whether or not it had been sent before."""
-    if not cancelled or not not_sent:
-        return (cancelled, "cancelled"), (not_sent, "not sent")
-    return ((cancelled + not_sent, "cancelled" if run.stop_reason in ("stopped", "interrupted") else "given up"),)
 
 
 def run_sentence(run: Run, metrics: Metrics) -> str:
@@ -275,10 +269,9 @@ def _was(count: int) -> str:
 def _stopped(run: Run, metrics: Metrics) -> list[str]:
     word = "Interrupted" if run.stop_reason == "interrupted" else "Stopped"
     after = f"{word} after {duration(metrics.wall_s, digits=2)}: {metrics.answered:,} of {metrics.calls:,} answered"
-    cancelled = metrics.cancelled + metrics.not_sent
-    if cancelled:
-        after += f"; {cancelled:,} cancelled{_before_sending(_unsent(run), cancelled)}"
-    return [*failures(run), f"{after}."]
+    cut, unsent = _of_fate(run, "cancelled"), _of_fate(run, "not_sent")
+    given_up = ", ".join(f"{count:,} {word}" for count, word in ((cut, "cancelled"), (unsent, "not sent")) if count)
+    return [*failures(run), f"{after}; {given_up}." if given_up else f"{after}."]
 
 
 def _refused(run: Run, metrics: Metrics) -> list[str]:
@@ -291,23 +284,17 @@ def _refused(run: Run, metrics: Metrics) -> list[str]:
     said = [f"{_refused_at(run, metrics)}{why}."]
     if metrics.answered:
         said.append(f"{metrics.answered:,} of {metrics.calls:,} prompts answered.")
-    if metrics.cancelled:
-        given_up = metrics.cancelled + metrics.not_sent
-        were = "was" if given_up == 1 else "were"
-        said.append(f"{counted(given_up, 'prompt')} {were} given up{_before_sending(_unsent(run), given_up)}.")
-    elif metrics.not_sent:
-        said.append(_not_sent(metrics.not_sent))
+    if cut := _of_fate(run, "cancelled"):
+        said.append(f"{counted(cut, 'prompt')} {_was(cut)} cancelled.")
+    if unsent := _of_fate(run, "not_sent"):
+        said.append(_not_sent(unsent))
     if run.stop_reason == "provider_down":
         said.append("Retry what is unanswered once the provider is well again.")
     return said
 
 
-def _unsent(run: Run) -> int:
-    """Prompts that were given up before anything of them was sent."""
-    return sum(
-        call.status in ("cancelled", "not_sent") and all(attempt.sent_ns is None for attempt in call.attempts)
-        for call in run.calls
-    )
+def _of_fate(run: Run, fate: CallStatus) -> int:
+    return sum(call.fate == fate for call in run.calls)
 
 
 def _refused_at(run: Run, metrics: Metrics) -> str:
@@ -343,14 +330,7 @@ def _wait(prompts: int) -> str:
 
 
 def _not_sent(prompts: int) -> str:
-    return f"{counted(prompts, 'prompt')} {'was' if prompts == 1 else 'were'} not sent."
-
-
-def _before_sending(unsent: int, cancelled: int) -> str:
-    if not unsent:
-        return ""
-    of_them = "" if unsent == cancelled else f" {unsent:,} of them"
-    return f",{of_them} before {'it was' if unsent == 1 else 'they were'} sent"
+    return f"{counted(prompts, 'prompt')} {_was(prompts)} not sent."
 
 
 def _over_stretches(run: Run) -> str:

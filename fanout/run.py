@@ -115,6 +115,13 @@ class Call:
         return self.attempts[-1].model if self.attempts else None
 
     @property
+    def fate(self) -> CallStatus:
+        """Its status as people are told it: `not_sent` also where it was cancelled before anything of it was sent."""
+        if self.status == "cancelled" and all(each.sent_ns is None and not each.lost for each in self.attempts):
+            return "not_sent"
+        return self.status
+
+    @property
     def latency_ns(self) -> int | None:
         """Service time of the last attempt, in ns."""
         return self.attempts[-1].latency_ns if self.attempts else None

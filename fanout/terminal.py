@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Literal, TextIO
@@ -21,10 +22,11 @@ from fanout.export import json_line, result_json
 from fanout.live import LiveRun
 from fanout.metrics import Metrics, measure
 from fanout.quota.caps import WHAT_TO_DO, words
-from fanout.run import ENDED, CapState, Result, Run, result_of
+from fanout.run import ENDED, Call, CallStatus, CapState, Result, Run, result_of
 from fanout.tuning.bounds import bounds
 
 Order = Literal["input", "completion"]
+_FATES: tuple[CallStatus, ...] = ("answered", "failed", "cancelled", "not_sent")
 
 ALL_ANSWERED, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
@@ -89,9 +91,9 @@ def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO, grace_s: 
 
 def print_run(run: Run, *, as_json: bool, out: TextIO) -> None:
     """Print every result there is, in input order, then the summary."""
-    for result in run.results():
-        line = json_line(result_json(result)) if as_json else _line(result)
-        print(line, file=out)
+    for call in run.calls:
+        if call.status in ENDED:
+            print(_told(call, as_json=as_json), file=out)
     _print_summary(run, as_json=as_json, out=out)
 
 
@@ -143,30 +145,35 @@ _DIRECTIONS = frozenset({0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 
 def _print_results(live: LiveRun, progress: Progress, *, order: Order, as_json: bool, out: TextIO) -> None:
     bar = progress.add_task("", total=len(live.batch.prompts), failed="", held="")
     failed = 0
-    for result in _ordered(live, progress, bar, order):
-        failed += result.status != "answered"
+    for call in _ordered(live, progress, bar, order):
+        failed += call.status != "answered"
         progress.update(bar, failed=f"{failed} not answered" if failed else "")
-        line = json_line(result_json(result)) if as_json else _line(result)
-        print(line, file=out, flush=True)
+        print(_told(call, as_json=as_json), file=out, flush=True)
 
 
-def _ordered(live: LiveRun, progress: Progress, bar: Any, order: Order) -> Iterator[Result]:
-    """Results in the order asked for, each as early as that order allows."""
-    early: dict[int, Result] = {}
+def _told(call: Call, *, as_json: bool) -> str:
+    """A call that has ended, on a line."""
+    result = result_of(call)
+    return json_line(result_json(result)) if as_json else _line(result, call.fate)
+
+
+def _ordered(live: LiveRun, progress: Progress, bar: Any, order: Order) -> Iterator[Call]:
+    """Calls that have ended in the order asked for, each as early as that order allows."""
+    early: dict[int, Call] = {}
     place = 0
-    for result in _completed(live, progress, bar):
+    for call in _completed(live, progress, bar):
         progress.advance(bar)
         if order == "completion":
-            yield result
+            yield call
             continue
-        early[result.index] = result
+        early[call.index] = call
         while place in early:
             yield early.pop(place)
             place += 1
 
 
-def _completed(live: LiveRun, progress: Progress, bar: Any) -> Iterator[Result]:
-    """Results as they come, until the run has ended; it is stopped where it pauses at its cap."""
+def _completed(live: LiveRun, progress: Progress, bar: Any) -> Iterator[Call]:
+    """Calls as they end, until the run has ended; it is stopped where it pauses at its cap."""
     seen, version = 0, -1
     while True:
         ended = live.wait(LOOK_EVERY_S)
@@ -183,7 +190,7 @@ def _completed(live: LiveRun, progress: Progress, bar: Any) -> Iterator[Result]:
         progress.update(bar, held=held_words(run))
         fresh = [call for call in run.calls if call.status in ENDED and (call.completed or 0) >= seen]
         seen += len(fresh)
-        yield from (result_of(call) for call in sorted(fresh, key=lambda call: call.completed or 0))
+        yield from sorted(fresh, key=lambda call: call.completed or 0)
         if ended:
             return
 
@@ -223,12 +230,12 @@ def _needs(cap: CapState) -> str:
     return f"is expected to use {f'${cap.expected:.4g}' if cap.cap == 'usd' else f'{cap.expected:,.0f}'}"
 
 
-def _line(result: Result) -> str:
-    """`3  answered  420 ms  alpha`; an answer of several lines is indented below."""
+def _line(result: Result, fate: CallStatus) -> str:
+    """`3  answered  420 ms  alpha`, `4  not sent  -`; an answer of several lines is indented below."""
     took = "-" if result.latency_s is None else _duration(result.latency_s)
     said = result.output if result.error is None else str(result.error)
     shown = printable(said or "").rstrip().replace("\n", "\n    ")
-    return f"{result.index + 1}  {result.status}  {took}  {shown}".rstrip()
+    return f"{result.index + 1}  {fate.replace('_', ' ')}  {took}  {shown}".rstrip()
 
 
 def _print_summary(run: Run, *, as_json: bool, out: TextIO) -> None:
@@ -253,16 +260,8 @@ def _print_summary(run: Run, *, as_json: bool, out: TextIO) -> None:
 
 def _summary(run: Run, metrics: Metrics) -> str:
     """`40 prompts in 6.1 s: 38 answered, 2 failed. Latencies add up to 41 s (overlap 6.7).`"""
-    counts = {
-        "answered": metrics.answered,
-        "failed": metrics.failed,
-        "cancelled": metrics.cancelled,
-        "not sent": metrics.not_sent,
-    }
-    if metrics.cancelled and metrics.not_sent:  # one fate, whether or not it had been sent before
-        counts = {"answered": metrics.answered, "failed": metrics.failed}
-        counts["given up"] = metrics.cancelled + metrics.not_sent
-    told = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+    counts = Counter([call.fate for call in run.calls])
+    told = ", ".join(f"{counts[fate]:,} {fate.replace('_', ' ')}" for fate in _FATES if counts[fate])
     prompts = f"{metrics.calls:,} prompt{'' if metrics.calls == 1 else 's'}"
     said = [f"{prompts} in {_duration(metrics.wall_s)}: {told}."]
     if metrics.overlap is not None:

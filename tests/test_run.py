@@ -222,3 +222,23 @@ def ended(schedule: Schedule, verb: str, call: int, attempt: int, at_ns: int) ->
         ]
     schedule.ended(call, at_ns=at_ns)
     return [ev.Failed(at_ns=at_ns, call=call, attempt=attempt, error=error, received_ns=received_ns)]
+
+
+def _left(*happened: ev.Event) -> Call:
+    """A call of a run that was stopped after this happened to it."""
+    return fold([opened(1), began(10, 1), *happened, ev.StretchEnded(at_ns=90, stretch=0, reason="stopped")]).calls[0]
+
+
+def test_a_cancelled_call_of_which_nothing_was_sent_was_not_sent() -> None:
+    start, sent = ev.Started(at_ns=20, call=0, attempt=1, lane=0), ev.Sent(at_ns=25, call=0, attempt=1)
+    cut = ev.Cancelled(at_ns=30, call=0, attempt=1)
+    assert _left(ev.Cancelled(at_ns=30, call=0)).fate == "not_sent"
+    assert _left(start, cut).fate == "not_sent"
+    assert _left(start, sent, cut).fate == "cancelled"
+    lost = _left(start, ev.Cancelled(at_ns=30, call=0, attempt=1, lost=True))
+    assert lost.fate == "cancelled"  # nobody knows whether it was sent
+    retried = ev.Retrying(
+        at_ns=28, call=0, attempt=1, error=ServerFailed("500."), received_ns=28, ready_ns=60, reason="backoff"
+    )
+    assert _left(start, sent, retried, ev.Cancelled(at_ns=30, call=0)).fate == "cancelled"
+    assert _left(ev.NotSent(at_ns=30, call=0, reason="key_refused")).fate == "not_sent"

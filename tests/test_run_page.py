@@ -194,6 +194,30 @@ def test_the_detail_shows_texts_as_text_and_stays_until_closed(
     assert HOSTILE not in [code.value for code in app.code]
 
 
+def test_the_detail_of_a_prompt_that_was_not_sent_says_why_and_has_no_column_of_attempts(
+    engine: Engine, caller: HandCaller, store: WatchedStore
+) -> None:
+    live = engine.start(Batch(prompts=["a", "b"], max_workers=1))
+    caller.taken(1)
+    live.cancel()
+    store.await_run(live, lambda run: run.ended)
+    app = open_page(run=live.run_id)
+    assert sorted(app.dataframe[0].value["status"]) == ["cancelled", "not sent"]
+    app.session_state["_opened"] = 1
+    draw(app)
+    said = read(app)
+    assert "Prompt 2: not sent" in said
+    assert "The run was stopped while this call was waiting for a worker." in said
+    assert "Phase" in said
+    assert "Attempt Phase" not in said
+    app.session_state["_opened"] = 0
+    draw(app)
+    said = read(app)
+    assert "Prompt 1: cancelled" in said
+    assert "The run was stopped while this call was in flight." in said
+    assert "Attempt Phase" in said
+
+
 def test_sandbox_answers_are_named_as_simulated_wherever_they_are_shown(
     engine: Engine, caller: HandCaller, store: WatchedStore
 ) -> None:

@@ -102,6 +102,17 @@ def test_every_end_has_its_word(status: str) -> None:
     assert Cells().row(run, call).status == status.replace("_", " ")
 
 
+def test_what_was_cancelled_before_it_was_sent_is_found_as_not_sent() -> None:
+    run = make_run(n=12, max_workers=2, stop_at_s=1.0)
+    words = {cells.status for cells in (Cells().row(run, call) for call in run.calls)}
+    assert {"cancelled", "not sent"} <= words
+    unsent = arrange(run, order="input", only=Filter(statuses=frozenset({"not_sent"})))
+    cut = arrange(run, order="input", only=Filter(statuses=frozenset({"cancelled"})))
+    assert all(not run.calls[index].attempts for index in unsent)
+    assert all(run.calls[index].attempts for index in cut)
+    assert len(unsent) + len(cut) == sum(call.status == "cancelled" for call in run.calls)
+
+
 def test_markdown_and_html_show_as_themselves() -> None:
     assert markdown_escape("![x](http://evil)\n# :red[a] $b$ <i>") == (
         r"\!\[x\]\(http\:\/\/evil\) \# \:red\[a\] \$b\$ \<i\>"

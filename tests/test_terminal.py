@@ -88,7 +88,7 @@ def test_a_run_that_pauses_at_its_cap_is_stopped_and_says_what_is_left(capsys: p
     live = live_run([*opened(5), *answered(0), *answered(1), *at_cap("tokens", 1040, 1000)], hands)
     assert follow(live, order="input", as_json=False, out=out) == 1
     assert hands.stopped == ["r"]
-    assert [line.split()[1] for line in out.getvalue().splitlines()] == ["answered"] * 2 + ["cancelled"] * 3
+    assert [line.split("  ")[1] for line in out.getvalue().splitlines()] == ["answered"] * 2 + ["not sent"] * 3
     assert capsys.readouterr().err.splitlines()[-1] == (
         "Stopped at its cap: 1,040 of 1,000 tokens used; 3 of 5 prompts left. Run again with a higher --cap-tokens."
     )
@@ -139,7 +139,7 @@ def test_a_run_that_its_failures_stopped_says_so(
     live = live_run([*opened(3), *answered(0), stops, *gone, end], StoppingHands())
     assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 1
     said = capsys.readouterr().err
-    assert "1 answered, 2 given up." in said
+    assert "1 answered, 2 not sent." in said
     assert said.rstrip().endswith(told)
 
 

@@ -204,18 +204,18 @@ def test_stopped_by_hand() -> None:
         cancelled(2, 3, at_ms=1500),
         end=stopped(1500, "stopped"),
     )
-    assert said(run) == "Stopped after 1.5 s: 1 of 4 answered; 3 cancelled, 2 of them before they were sent."
+    assert said(run) == "Stopped after 1.5 s: 1 of 4 answered; 1 cancelled, 2 not sent."
     assert wording.run_state(run) == "Stopped"
 
 
 def test_stopped_before_anything_was_sent() -> None:
     run = run_of(2, stop(10, "stopped"), cancelled(0, 1, at_ms=10), end=stopped(10, "stopped"))
-    assert said(run) == "Stopped after 10 ms: 0 of 2 answered; 2 cancelled, before they were sent."
+    assert said(run) == "Stopped after 10 ms: 0 of 2 answered; 2 not sent."
 
 
 def test_interrupted() -> None:
     run = run_of(2, answered(0, 0, 10), cancelled(1, at_ms=10), end=stopped(10, "interrupted"))
-    assert said(run) == "Interrupted after 10 ms: 1 of 2 answered; 1 cancelled, before it was sent."
+    assert said(run) == "Interrupted after 10 ms: 1 of 2 answered; 1 not sent."
     assert wording.run_state(run) == "Interrupted"
 
 

@@ -90,4 +90,4 @@ def test_the_list(prompts: list[str], sentence: str) -> None:
 
 def test_counts() -> None:
     run = run_of(9, answered(0, 0, 9), failed(1, 0, 9, LIMIT), started(2, 9), cancelled(3, at_ms=9))
-    assert wording.counts_sentence(run) == "1 failed, 1 of 9 answered, 1 in flight, 5 queued, 1 cancelled"
+    assert wording.counts_sentence(run) == "1 failed, 1 of 9 answered, 1 in flight, 5 queued, 1 not sent"

@@ -291,7 +291,7 @@ def test_a_provider_that_is_down_stops_the_run_and_can_be_tried_again() -> None:
     assert wording.run_state(run) == "Stopped"
 
 
-def test_what_a_stop_left_without_an_answer_has_one_word_and_no_advice_for_one_call() -> None:
+def test_what_a_stop_left_is_told_as_cancelled_or_not_sent_and_without_advice_for_one_call() -> None:
     error = ServerFailed("The provider answered 500: it failed inside. Send it again.", status_code=500)
     happened = [failed(call, 0, 100, error) for call in range(2)]
     retrying = ev.Retrying(at_ns=ms(90), call=2, attempt=1, error=error, ready_ns=ms(500), reason="backoff")
@@ -303,10 +303,10 @@ def test_what_a_stop_left_without_an_answer_has_one_word_and_no_advice_for_one_c
     run = run_of(6, *happened, [*started(2, 0), retrying], stops, gone, end=stopped(100, "provider_down"))
     assert said(run) == (
         "Stopped, because the provider answers with nothing but faults: the provider answered 500: it failed inside. "
-        "4 prompts were given up, 3 of them before they were sent. "
+        "1 prompt was cancelled. 3 prompts were not sent. "
         "Retry what is unanswered once the provider is well again."
     )
-    assert wording.counts_sentence(run) == "2 failed, 0 of 6 answered, 4 given up"
+    assert wording.counts_sentence(run) == "2 failed, 0 of 6 answered, 1 cancelled, 3 not sent"
 
 
 def test_the_same_refusal_of_every_prompt_stops_the_run() -> None:

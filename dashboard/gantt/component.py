@@ -64,7 +64,7 @@ def label(run: Run) -> str:
     if not run.ended:
         return f"Timeline of {calls}, going on. Arrow keys walk the bars, Enter opens a call."
     words = ("answered", "failed", "cancelled", "not_sent")
-    counts = [(sum(call.status == word for call in run.calls), word.replace("_", " ")) for word in words]
+    counts = [(sum(call.fate == word for call in run.calls), word.replace("_", " ")) for word in words]
     told = ", ".join(f"{count} {word}" for count, word in counts if count)
     return f"Timeline of {calls}: {told}. Arrow keys walk the bars, Enter opens a call."
 

@@ -152,7 +152,7 @@ class MarkTable:
     def _encode(self, call: Call, old: Call | None) -> None:
         index = call.index
         self.encoded += 1
-        self._call_status[index] = _CALL_CODE[call.status]
+        self._call_status[index] = _CALL_CODE[call.fate]
         if call.usage.input_tokens is not None:
             self._tokens[0, index] = call.usage.input_tokens
         if call.usage.output_tokens is not None:

@@ -111,7 +111,7 @@ def _row(run: Run, call: Call) -> str:
         ("cost", money(call.cost_usd)),
     )
     cells = "".join(f'<td class="n" data-name="{name}">{value}</td>' for name, value in facts)
-    status = f"{WORDS[call.status]}{_whose(run, call)}"
+    status = f"{WORDS[call.fate]}{_whose(run, call)}"
     return (
         f'<tr id="p{call.index + 1}"><td data-name="#">{call.index + 1}</td><td>{status}</td>'
         f"<td>{_maybe_long(call.prompt)}</td><td>{_outcome(call)}</td>{cells}</tr>"
