@@ -245,8 +245,8 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
         if pressed:
             problem = _pressed(batch, expected, waits=waits)
         _link(batch)
-    if problem is not None and (pressed or batch is not None):
-        elements.wrong(problem)  # what is missing is said when Run is pressed, what the settings refuse at once
+    if problem is not None and (pressed or prompts):
+        elements.wrong(problem)  # a list that is not there yet is missed when Run is pressed, what is refused at once
 
 
 def _carry() -> None:

@@ -2,7 +2,8 @@
 
 Comes in: what `session` remembers of the form, or of a run that is to go on: under other keys, by what stands before
 them. Goes out: controls; their values are read from `session` by whoever starts the run. A field left empty says in its
-placeholder what then holds.
+placeholder what then holds. No number has bounds here: what lies outside them Streamlit would keep in the browser,
+named only under the pointer, and go on with the number before; the batch refuses it in a sentence.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ import streamlit as st
 
 from dashboard import door, house, session
 from dashboard.sharing import WORDS
-from fanout.batch import MOST_QUOTA, MOST_RETRIES, MOST_TIMEOUT_S, MOST_WEIGHT
-
-MOST_USD = 1_000_000.0
 
 
 def draw_more() -> None:
@@ -81,9 +79,7 @@ def _answers() -> None:
     with one:
         st.number_input(
             "Temperature",
-            0.0,
-            2.0,
-            None,
+            value=None,
             step=0.1,
             format="%g",
             key="temperature",
@@ -93,9 +89,7 @@ def _answers() -> None:
     with other:
         st.number_input(
             "Max output tokens",
-            1,
-            10_000_000,
-            None,
+            value=None,
             step=1,
             key="max_output_tokens",
             placeholder="the model's own",
@@ -109,16 +103,14 @@ def _attempts(under: str = "") -> None:
     with one:
         st.number_input(
             "Timeout, seconds",
-            0.1,
-            MOST_TIMEOUT_S,
-            None,
+            value=None,
             step=1.0,
             format="%g",
             key=f"{under}timeout_s",
             persist_state="session",
         )
     with other:
-        st.number_input("Retries", 0, MOST_RETRIES, None, step=1, key=f"{under}retries", persist_state="session")
+        st.number_input("Retries", value=None, step=1, key=f"{under}retries", persist_state="session")
     st.selectbox(
         "Stream the answers",
         list(session.STREAM_CHOICES),
@@ -154,9 +146,7 @@ def _limits(beside: Callable[[], None] | None = None, *, under: str = "") -> Non
 def _weight() -> None:
     st.number_input(
         "Weight",
-        1,
-        MOST_WEIGHT,
-        None,
+        value=None,
         step=1,
         key="weight",
         help="This run's share beside others on the same account. More than 1 only where fanout.toml allows it.",
@@ -172,9 +162,7 @@ def _caps(under: str = "") -> None:
     with other:
         st.number_input(
             "Cap in dollars",
-            0.0,
-            MOST_USD,
-            None,
+            value=None,
             step=1.0,
             format="%g",
             key=f"{under}cap_usd",
@@ -207,4 +195,4 @@ def _identical_once(under: str = "") -> None:
 
 
 def _count(label: str, key: str, unset: str, *, why: str | None = None) -> None:
-    st.number_input(label, 1, MOST_QUOTA, None, step=1, key=key, placeholder=unset, help=why, persist_state="session")
+    st.number_input(label, value=None, step=1, key=key, placeholder=unset, help=why, persist_state="session")

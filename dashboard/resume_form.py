@@ -39,7 +39,9 @@ class Plan:
 
     words: str
     is_wrong: bool = False
-    """Whether it says why nothing can be sent."""
+    """Whether it says why nothing is sent."""
+    may_press: bool = True
+    """Whether pressing the button can send something: not while a field holds what no run can go on under."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +78,19 @@ def draw(opened: Opened, run: Run) -> None:
     if fields.open:  # drawn by then: fields of a closed one would miss what they are filled with
         with fields:
             draw_to_go_on(session_resume.UNDER)
-            plan = plan_of(run)
+    plan = plan_of(run)
+    if fields.open:
+        with fields:
             (elements.caution if plan.is_wrong else elements.quiet)(plan.words)
             elements.quiet(STAYS)
-    question = _question(run)
+    question, off = _question(run), not plan.may_press
     if question is not None and session.asked(question):
         label = f"Send {counted(question.calls, 'call')}"
-        st.button(label, key="retry_confirm", type="primary", on_click=confirm, args=(opened,))
+        st.button(label, key="retry_confirm", type="primary", disabled=off, on_click=confirm, args=(opened,))
         st.button("Not now", key="not_now", on_click=session.forget_pending)
         return
     label = f"{verb(run)} {unanswered(run):,} unanswered"
-    st.button(label, key="retry_failed", type="primary", on_click=press, args=(opened,))
+    st.button(label, key="retry_failed", type="primary", disabled=off, on_click=press, args=(opened,))
 
 
 def plan_of(run: Run) -> Plan:
@@ -95,7 +99,7 @@ def plan_of(run: Run) -> Plan:
         asked = _asked(run)
         expected = _expected(run, asked.batch)
     except BadInput as exc:
-        return _refused(run, str(exc))
+        return _refused(run, str(exc), may_press=False)
     why = session_resume.refusal((run.run_id, asked))
     if why is not None:
         return _refused(run, why)
@@ -173,8 +177,8 @@ def _expected(run: Run, batch: Batch) -> Expected:
     return replace(expected_of(batch, runs, reused=_answered(run), account=house.engine().quota_for(batch)), reused=0)
 
 
-def _refused(run: Run, why: str) -> Plan:
-    return Plan(words=f"{verb(run)} sends nothing: {why.rstrip('.')}.", is_wrong=True)
+def _refused(run: Run, why: str, *, may_press: bool = True) -> Plan:
+    return Plan(words=f"{verb(run)} sends nothing: {why.rstrip('.')}.", is_wrong=True, may_press=may_press)
 
 
 def _asked(run: Run) -> _Asked:

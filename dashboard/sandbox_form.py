@@ -1,7 +1,8 @@
 """The sandbox's profile as a form: latency, quota, faults, capacity.
 
 Comes in: the profile this session holds. Goes out: another one, checked, for the runs it starts from now on; each run
-takes its own along, frozen, so nobody's change disturbs another's run.
+takes its own along, frozen, so nobody's change disturbs another's run. No number has bounds here: what lies outside
+them a browser would keep to itself, and Apply would take the number before; the profile refuses it in a sentence.
 """
 
 from __future__ import annotations
@@ -45,18 +46,14 @@ def _latency(now: SandboxProfile) -> dict[str, Any]:
     return {
         "first_token_ms": st.number_input(
             "Median time to the first token, ms",
-            0.0,
-            600_000.0,
-            now.first_token_ms,
+            value=now.first_token_ms,
             step=50.0,
             format="%g",
             key=_key("sandbox_first"),
         ),
         "first_token_sigma": st.number_input(
             "Its spread, sigma of a lognormal",
-            0.0,
-            3.0,
-            now.first_token_sigma,
+            value=now.first_token_sigma,
             step=0.1,
             format="%g",
             key=_key("sandbox_first_sigma"),
@@ -64,21 +61,17 @@ def _latency(now: SandboxProfile) -> dict[str, Any]:
         ),
         "token_ms": st.number_input(
             "Median time of each further token, ms",
-            0.0,
-            600_000.0,
-            now.token_ms,
+            value=now.token_ms,
             step=5.0,
             format="%g",
             key=_key("sandbox_token"),
         ),
         "token_sigma": st.number_input(
-            "Its spread, sigma", 0.0, 3.0, now.token_sigma, step=0.1, format="%g", key=_key("sandbox_tokens")
+            "Its spread, sigma", value=now.token_sigma, step=0.1, format="%g", key=_key("sandbox_tokens")
         ),
         "seed": st.number_input(
             "Seed",
-            0,
-            2**53 - 1,
-            now.seed,
+            value=now.seed,
             key=_key("sandbox_seed"),
             help="The same seed and prompt give the same latency and the same answer.",
         ),
@@ -103,7 +96,6 @@ def _quota(now: SandboxProfile) -> dict[str, Any]:
             "Another user takes, %",
             now.other_user_share,
             "sandbox_others",
-            most=90.0,
             why="Of the requests and tokens a minute, on the same key, all the time.",
         ),
         **_quota_modes(now),
@@ -140,7 +132,7 @@ def _quota_modes(now: SandboxProfile) -> dict[str, Any]:
 
 
 def _limit(label: str, now: int | None, key: str, *, unset: str = "no limit") -> int | None:
-    return st.number_input(label, 1, 100_000_000, now, step=1, key=_key(key), placeholder=unset)
+    return st.number_input(label, value=now, step=1, key=_key(key), placeholder=unset)
 
 
 def _mode(label: str, now: bool, key: str, why: str) -> bool:
@@ -156,8 +148,8 @@ def _faults(now: SandboxProfile) -> dict[str, Any]:
     }
 
 
-def _share(label: str, now: float, key: str, *, most: float = 100.0, why: str | None = None) -> float | None:
-    percent = st.number_input(label, 0.0, most, min(most, now * 100), step=1.0, format="%g", key=_key(key), help=why)
+def _share(label: str, now: float, key: str, *, why: str | None = None) -> float | None:
+    percent = st.number_input(label, value=now * 100, step=1.0, format="%g", key=_key(key), help=why)
     return None if percent is None else percent / 100
 
 

@@ -201,3 +201,21 @@ def test_who_sees_the_run_is_chosen_before_it_starts(come_in: ComeIn) -> None:
 
 def test_without_a_login_there_is_nobody_to_keep_it_from() -> None:
     assert "run_visibility" not in [choice.key for choice in open_page().selectbox]
+
+
+# What is wrong with it
+
+
+def test_a_number_out_of_its_range_says_so_before_run_is_pressed() -> None:
+    app = open_page()
+    app.number_input(key="retries").set_value(-5)
+    assert "retries must be from 0 to 20, got -5" in read(draw(app))
+    app.number_input(key="retries").set_value(2)
+    assert "must be from" not in read(draw(app))
+
+
+def test_an_empty_list_is_no_error_before_run_is_pressed() -> None:
+    app = open_page()
+    app.text_area(key="prompts_text").set_value("")
+    assert "there are no prompts" not in read(draw(app))
+    assert "there are no prompts" in read(press(app, "Run"))

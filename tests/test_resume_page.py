@@ -139,11 +139,35 @@ def test_a_number_that_is_missing_says_so_and_sends_nothing(stopped: Stopped, ca
     app = _open(live)
     app.number_input(key="resume_timeout_s").set_value(None)
     assert "Retry sends nothing: timeout_s is empty: give a number." in _said(_run(app))
-    before = live.snapshot()
-    _press(app)
-    assert live.snapshot() == before
+    _pressed_too_late(app, live)
     app.number_input(key="resume_timeout_s").set_value(7)
     assert "sends nothing" not in _said(_run(app))
+    assert not app.button(key="retry_failed").disabled
+
+
+def _pressed_too_late(app: AppTest, live: LiveRun) -> None:
+    """The button is off; a press that was on its way when it went off sends nothing."""
+    assert app.button(key="retry_failed").disabled
+    before = live.snapshot()
+    app.button(key="retry_failed").proto.disabled = False
+    _press(app)
+    assert live.snapshot() == before
+
+
+@pytest.mark.parametrize("retries", [-5, 99])
+def test_a_number_out_of_its_range_says_so_on_the_page_and_turns_the_button_off(
+    stopped: Stopped, caller: HandCaller, retries: int
+) -> None:
+    live = stopped()
+    app = _open(live)
+    app.number_input(key="resume_retries").set_value(retries)
+    said = _said(_run(app))
+    refused = f"Retry sends nothing: retries must be from 0 to 20, got {retries}."
+    assert said.count(refused) == 2  # under the fields, and on the page
+    _pressed_too_late(app, live)
+    app.number_input(key="resume_retries").set_value(3)
+    _press(_run(app))
+    assert live.batch.retries == 3
 
 
 def test_what_the_account_does_not_allow_is_refused_until_it_asks_for_less(
@@ -152,11 +176,10 @@ def test_what_the_account_does_not_allow_is_refused_until_it_asks_for_less(
     live = stopped()
     app = _open(live)
     app.number_input(key="resume_requests_per_minute").set_value(601)
-    before = live.snapshot()
     refused = "Retry sends nothing: requests_per_minute must be at most 600 for sandbox, as fanout.toml says, got 601."
     assert refused in _said(_run(app))
-    assert refused in _said(_press(app))
-    assert live.snapshot() == before
+    _pressed_too_late(app, live)
+    assert refused in _said(app)
     app.number_input(key="resume_requests_per_minute").set_value(600)
     assert "sends nothing" not in _said(_run(app))
     _press(app)

@@ -28,21 +28,65 @@ def test_a_model_that_cannot_be_used_is_refused_with_the_remedy(browse: Browse) 
     screen.shoot("bad-model", schemes=("light",))
 
 
-def test_a_number_out_of_its_range_is_marked_and_never_taken(browse: Browse) -> None:
+WRONG = (
+    ("Temperature", 2.5, "", "temperature must be a number from 0 to 2, got 2.5"),
+    ("Max output tokens", 0, "", "max_output_tokens must be from 1 to 10000000, got 0"),
+    ("Retries", -3, 2, "retries must be from 0 to 20, got -3"),
+    ("Timeout, seconds", -5, 60, "timeout_s must be a number above 0 and at most 3600, got -5"),
+)
+
+
+def test_a_number_out_of_its_range_is_refused_in_a_sentence_and_never_taken(browse: Browse) -> None:
     screen = browse()
     screen.more()
-    for label, bad in (("Temperature", 2.5), ("Retries", -3), ("Timeout, seconds", -5), ("Max output tokens", 0)):
+    for label, bad, good, words in WRONG:
         screen.number(label, bad)
-        expect(screen.page.get_by_label(label, exact=True)).to_have_attribute("aria-invalid", "true")
+        expect(screen.alert).to_contain_text(words)
+        screen.run_button.click()
+        screen.quiet()
+        assert "run=" not in screen.page.url
+        screen.number(label, good)
+        expect(screen.alert).to_have_count(0)
+    screen.number("Retries", -3)
+    expect(screen.alert).to_have_count(1)
     screen.shoot("bad-numbers", schemes=("light",))
+    screen.number("Retries", 2)
     screen.number("Timeout, seconds", "")
+    expect(screen.alert).to_contain_text("timeout_s is empty: give a number")
     screen.run_button.click()
-    expect(screen.alert.last).to_contain_text("timeout_s is empty: give a number")
+    screen.quiet()
     assert "run=" not in screen.page.url
+
+
+def test_a_run_does_not_go_on_under_a_number_that_is_refused(browse: Browse, provider: Provider) -> None:
+    screen = browse()
+    screen.type_prompts("hold refused")
+    screen.choose_model("openai-chat:hold")
+    screen.run()
+    provider.await_asked("hold refused", 1)
+    screen.press("Stop")
+    screen.state("Stopped")
+    again = screen.page.get_by_role("button", name="Retry 1 unanswered")
+    screen.press("Other settings")
+    for bad in (-5, 99):
+        screen.number("Retries", bad)
+        screen.says(f"Retry sends nothing: retries must be from 0 to 20, got {bad}.")
+        expect(again).to_be_disabled()
+    words = screen.page.get_by_test_id("stPopoverBody").get_by_role("note")
+    expect(words).to_have_css("color", "rgb(143, 93, 0)")
+    screen.page.emulate_media(color_scheme="dark")
+    expect(words).to_have_css("color", "rgb(217, 163, 69)")
+    screen.shoot("resume-bad-number")
+    screen.number("Retries", 3)
+    screen.says("From here on: Retries 3 instead of 2.")
+    expect(again).to_be_enabled()
 
 
 def test_a_sandbox_that_fails_more_often_than_always_is_refused(browse: Browse) -> None:
     screen = browse("/sandbox")
+    screen.number("Answered with a server error, %", -5)
+    screen.press("Apply")
+    expect(screen.alert).to_contain_text("sandbox error_rate must be from 0 to 1, got -0.05")
     screen.number("Answered with a server error, %", 60)
     screen.number("Ended half-way, %", 60)
     screen.press("Apply")
