@@ -91,12 +91,15 @@ def _progress(name: str, side: Side, took: str) -> str:
 
 def _reused(found: Comparison) -> list[str]:
     """Answers that were there already took no time, and a run is soon faster by them."""
-    return [
-        f"{name} took {counted(side.metrics.reused, 'answer')} that {'was' if side.metrics.reused == 1 else 'were'} "
-        "there already."
-        for name, side in (("A", found.a), ("B", found.b))
-        if side.metrics.reused
-    ]
+    said = []
+    for name, side in (("A", found.a), ("B", found.b)):
+        shared = sum(call.origin is not None and call.origin.run_id == side.run.run_id for call in side.run.calls)
+        if taken := side.metrics.reused - shared:
+            said.append(f"{name} took {counted(taken, 'answer')} that {'was' if taken == 1 else 'were'} there already.")
+        if shared:
+            share = "shares" if shared == 1 else "share"
+            said.append(f"{counted(shared, 'prompt')} of {name} {share} the call of an identical one.")
+    return said
 
 
 def _costs(found: Comparison) -> list[str]:

@@ -49,8 +49,8 @@ def _origin(run: Run, call: Call) -> None:
     taken = origin(call, run_id=run.run_id)
     if call.origin is None or taken is None:
         return
-    elements.quiet(f"Taken from {taken}, and not sent for: it cost no quota slot.")
     if call.origin.run_id == run.run_id:
+        elements.quiet(f"It {taken}: it was not sent, and cost no quota slot of its own.")
         st.button(
             f"Open prompt {call.origin.call + 1}",
             key="open_origin",
@@ -58,6 +58,7 @@ def _origin(run: Run, call: Call) -> None:
             args=(call.origin.call,),
         )
     else:
+        elements.quiet(f"Taken {taken}: it was not sent, and cost no quota slot.")
         pages.link_to_run(call.origin.run_id, f"Open run {call.origin.run_id[:8]}")
 
 

@@ -69,8 +69,8 @@ def _table(run: Run, rows: Rows) -> None:
             alt=f"The prompts and what became of them; {wording.counts_sentence(run)}",
             column_config={
                 "status": st.column_config.TextColumn("status", width=88),
-                "from": st.column_config.TextColumn(
-                    "from", width=168, help="Whose answer this one takes; it was not sent"
+                "origin": st.column_config.TextColumn(
+                    "origin", width=206, help="Whose answer this one has; it was not sent itself"
                 ),
                 "model": st.column_config.TextColumn("model", width=150, help="Whose answer it is"),
                 "prompt": st.column_config.TextColumn("prompt", width=186),

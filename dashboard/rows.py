@@ -34,13 +34,17 @@ def day(at_s: float) -> str:
     return f"{at.tm_mday} {time.strftime('%b', at)} {at.tm_year}"
 
 
+SHARES = "shares the call of #"
+"""Before the number of the identical prompt whose answer a prompt of the same run has."""
+
+
 def origin(call: Call, *, run_id: str) -> str | None:
-    """Where the answer of a call of this run comes from; None where it was sent for itself."""
+    """Whose answer a call of this run has, of an identical prompt or an earlier run; None where it was sent itself."""
     if call.origin is None:
         return None
     if call.origin.run_id == run_id:
-        return f"prompt {call.origin.call + 1}"
-    return f"run {call.origin.run_id[:8]}, {day(call.origin.answered_at_s)}"
+        return f"{SHARES}{call.origin.call + 1}"
+    return f"from run {call.origin.run_id[:8]}, {day(call.origin.answered_at_s)}"
 
 
 def is_simulated(run: Run, call: Call) -> bool:

@@ -64,7 +64,7 @@ class Row:
     prompt: str
     answer: str
     origin: str | None
-    """Where the answer was taken from; None where it was sent for."""
+    """Whose answer it has; None where it was sent for."""
     model: str | None
     """Whose it is, where the run had several."""
     latency_s: float | None
@@ -153,10 +153,10 @@ def _table(rows: list[Row]) -> pa.Table:
     return pa.table(
         {
             "status": pa.array([row.status for row in rows], pa.string()),
-            **({"from": pa.array(origins, pa.string())} if any(origins) else {}),
-            **({"model": pa.array(models, pa.string())} if any(models) else {}),
             "prompt": pa.array([row.prompt for row in rows], pa.string()),
             "latency": pa.array([row.latency_s for row in rows], pa.float64()),
+            **({"origin": pa.array(origins, pa.string())} if any(origins) else {}),
+            **({"model": pa.array(models, pa.string())} if any(models) else {}),
             "answer": pa.array([row.answer for row in rows], pa.string()),
             "first_token": pa.array([row.first_token_s for row in rows], pa.float64()),
             "attempts": pa.array([row.attempts for row in rows], pa.int32()),

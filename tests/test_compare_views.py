@@ -90,6 +90,10 @@ def test_answers_that_were_there_already_are_said() -> None:
     origin = Origin(run_id="earlier", call=0, answered_at_s=1.0)
     took = replace(run, calls=(replace(run.calls[0], attempts=(), origin=origin), *run.calls[1:]), run_id="b")
     assert "B took 1 answer that was there already." in verdict(compare(run, took))
+    shared = replace(took.calls[0], origin=Origin(run_id=took.run_id, call=1, answered_at_s=0.0))
+    twin = verdict(compare(run, replace(took, calls=(shared, *took.calls[1:]))))
+    assert "1 prompt of B shares the call of an identical one." in twin
+    assert "there already" not in twin
     assert "already" not in verdict(compare(run, replace(run, run_id="c")))
 
 

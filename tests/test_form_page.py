@@ -151,9 +151,9 @@ def test_answers_that_are_there_are_counted_before_taken_on_run_and_named_on_the
     origins = [call.origin and (call.origin.run_id, call.origin.call) for call in live.snapshot().calls]
     assert origins == [(run.run_id, 1), None, (run.run_id, 0)]
     app = open_page(run=live.run_id)
-    named = [value for value in app.dataframe[0].value["from"] if isinstance(value, str)]
+    named = [value for value in app.dataframe[0].value["origin"] if isinstance(value, str)]
     assert len(named) == 2
-    assert all(value.startswith(f"run {run.run_id[:8]}, ") for value in named)
+    assert all(value.startswith(f"from run {run.run_id[:8]}, ") for value in named)
 
 
 def test_an_edited_list_goes_on_from_its_run_and_sends_what_has_no_answer() -> None:

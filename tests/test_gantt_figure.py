@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -8,6 +9,7 @@ import pytest
 
 from dashboard.gantt.figure import gantt, two_runs
 from dashboard.gantt.strip import MOST_PIECES, STRIP_PX
+from fanout.run import Origin
 from tests.runs import make_run, now_ns
 
 HOSTILE = "</script><img src=http://203.0.113.9/x onerror=alert(1)> <a href='http://203.0.113.9'>see</a> %{x}"
@@ -187,3 +189,13 @@ def test_the_strip_beside_a_run_with_one_worker_is_this_run_s() -> None:
     run, alone = make_run(n=20, max_workers=2, holds=HELD), make_run(n=20, max_workers=1, run_id="alone")
     assert [trace.name for trace in strip(two_runs(run, alone))] == ["waiting", "waiting for quota"]
     assert strip(two_runs(alone, run)) == []
+
+
+def test_a_prompt_that_was_not_sent_says_in_its_row_whose_answer_it_has() -> None:
+    run = make_run(n=4)
+    shared = replace(run.calls[2], attempts=(), origin=Origin(run_id=run.run_id, call=0, answered_at_s=0.0))
+    run = replace(run, calls=(*run.calls[:2], shared, run.calls[3]))
+    figure = gantt(run, rows=True)
+    (words,) = (trace for trace in figure.data if trace.type == "scatter" and trace.mode == "text")
+    assert (list(words.text), list(words.x)) == ([" shares the call of #1"], [0.0])
+    assert not [trace for trace in gantt(run, rows=False).data if trace.type == "scatter" and trace.mode == "text"]

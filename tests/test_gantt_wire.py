@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from dashboard.gantt import wire
-from fanout.run import Run
+from dashboard.gantt.marks import MOST_ORIGINS
+from dashboard.rows import origin
+from fanout.run import Call, Origin, Run
 from tests.runs import history, make_run, now_ns, prompts_for, snapshots
 
 
@@ -152,3 +155,28 @@ def test_two_charts_can_have_the_same_time_axis() -> None:
     own = wire.unpack(wire.payload(run, rows=False))[0]["last_s"]
     assert wire.unpack(wire.payload(run, rows=False, until_s=own + 9))[0]["last_s"] == own + 9
     assert wire.unpack(wire.payload(run, rows=False, until_s=own / 2))[0]["last_s"] == own
+
+
+def test_it_says_whose_answer_a_prompt_has_that_was_not_sent() -> None:
+    run = make_run(n=4, run_id="origins")
+    other = Origin(run_id="ab12cd34ef567890", call=6, answered_at_s=1.78e9)
+    shared = Origin(run_id=run.run_id, call=0, answered_at_s=1.78e9)
+    calls = (run.calls[0], *(_unsent(run.calls[n], o) for n, o in ((1, other), (2, shared), (3, other))))
+    header, columns = unpacked(replace(run, calls=calls), rows=True)
+    assert columns["origin"].tolist() == [-1, -2, 0, -2]
+    assert header["origins"] == [origin(calls[1], run_id=run.run_id)]
+    assert header["shares"] + "1" == origin(calls[2], run_id=run.run_id) == "shares the call of #1"
+    assert "origin" not in unpacked(make_run(n=4, run_id="all-sent"), rows=True)[1]
+
+
+def test_answers_of_very_many_runs_are_named_up_to_a_bound() -> None:
+    run = make_run(n=MOST_ORIGINS + 50, run_id="many-origins")
+    calls = tuple(_unsent(call, Origin(run_id=f"{call.index:08x}", call=0, answered_at_s=1.78e9)) for call in run.calls)
+    header, columns = unpacked(replace(run, calls=calls), rows=True)
+    assert len(header["origins"]) == MOST_ORIGINS + 1
+    assert header["origins"][-1] == "from an earlier run"
+    assert columns["origin"].min() == -2 - MOST_ORIGINS
+
+
+def _unsent(call: Call, source: Origin) -> Call:
+    return replace(call, attempts=(), origin=source)

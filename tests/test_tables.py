@@ -126,8 +126,10 @@ def test_a_row_names_where_its_answer_was_taken_from() -> None:
     taken = replace(run.calls[0], origin=Origin(run_id="ab12cd34ef567890", call=6, answered_at_s=at_s))
     shared = replace(run.calls[1], origin=Origin(run_id=run.run_id, call=0, answered_at_s=at_s))
     table = Cells().table(replace(run, calls=(taken, shared, run.calls[2])), (0, 1, 2))
-    assert table.column("from").to_pylist() == ["run ab12cd34, 12 May 2026", "prompt 1", None]
-    assert "from" not in Cells().table(run, (0, 1, 2)).column_names, "where nothing was taken, there is no such column"
+    assert table.column("origin").to_pylist() == ["from run ab12cd34, 12 May 2026", "shares the call of #1", None]
+    assert "origin" not in Cells().table(run, (0, 1, 2)).column_names, (
+        "where nothing was taken, there is no such column"
+    )
 
 
 def test_rows_name_the_model_once_a_run_has_had_several() -> None:

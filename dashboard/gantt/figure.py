@@ -19,6 +19,7 @@ from dashboard.gantt.strip import STRIP_PX, has_strip, strip_of
 from dashboard.gantt.wire import one_line, shared_prefix
 from dashboard.palette import Theme, theme
 from dashboard.quota_words import move_words
+from dashboard.rows import origin
 from fanout.run import Run
 
 ROWS_UP_TO: Final = 100
@@ -54,6 +55,8 @@ def gantt(run: Run, *, rows: bool | None = None, now_ns: int | None = None, dark
     figure = _framed(part, rows=by_row, dark=dark)
     if by_row and len(run.calls) <= WAITS_UP_TO:
         figure.add_traces(waits_of(part, dark=dark))
+    if by_row:
+        figure.add_traces(_reused(part, theme(dark=dark)))
     _add_strip(figure, part, dark=dark)
     figure.add_traces(bars_of([part], dark=dark))
     _mark_times(figure, part, theme(dark=dark))
@@ -100,6 +103,29 @@ def _framed(part: Part, *, rows: bool, dark: bool, above: Part | None = None) ->
     if above is not None:
         figure.add_trace(_steps("one at a time", in_flight(above.marks), above.now_s, color=look.baseline))
     return figure
+
+
+def _reused(part: Part, look: Theme) -> list[go.Scatter]:
+    """Whose answer a prompt has that was not sent and so has no bar: as words in its row."""
+    told = [
+        (int(part.marks.row[call.index]), words)
+        for call in part.run.calls
+        if not call.attempts and (words := origin(call, run_id=part.run.run_id)) is not None
+    ]
+    if not told:
+        return []
+    return [
+        go.Scatter(
+            x=[0.0] * len(told),
+            y=[row for row, _ in told],
+            text=[f" {words}" for _, words in told],
+            mode="text",
+            textposition="middle right",
+            textfont={"color": look.quiet, "size": 10},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    ]
 
 
 def _add_strip(figure: go.Figure, part: Part, *, dark: bool) -> None:

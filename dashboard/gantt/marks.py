@@ -19,14 +19,17 @@ from dashboard.gantt.filed import FiledRows
 from dashboard.gantt.holds import Holds, HoldTable
 from dashboard.gantt.waits import UNKNOWN, waits_of
 from dashboard.palette import MARK_STATUSES
+from dashboard.rows import origin
 from fanout.clock import NS_PER_S
-from fanout.run import Attempt, Call, CallStatus, Run
+from fanout.run import Attempt, Call, CallStatus, Origin, Run
 
 HAND_OVER_S = 0.005
 """A gap up to this between two calls of a lane is our own hand-over, not a free worker."""
 EXACT_UP_TO: Final = 1_500
 """Attempts up to which the in-flight steps are exact; above, bins of maximum."""
 BINS: Final = 1_200
+MOST_ORIGINS: Final = 200
+"""Different words for where answers came from; what comes after them is only from an earlier run."""
 MOST_ERRORS: Final = 254
 """Different error sentences kept for hovering; further ones read as the last."""
 
@@ -69,8 +72,9 @@ class Marks:
     """A run's marks at one version. All times are seconds on the chart's axis; NaN is unknown, or not yet.
 
     `call` to `end_s` have one entry per attempt, sorted by start; `wait_*` one per wait, by call; `call_status`,
-    `input_tokens`, `output_tokens` (-1 is unknown) and `row` one per prompt. `row` is the prompt's place when sorted
-    by its first start: a call that has started never moves again.
+    `input_tokens`, `output_tokens` (-1 is unknown), `origin` and `row` one per prompt. `row` is the prompt's place when
+    sorted by its first start: a call that has started never moves again. `origin` is the prompt whose call it shares,
+    -1 for its own; below that it says by which of `origins` its answer came, -2 is the first.
     """
 
     run_id: str
@@ -93,7 +97,9 @@ class Marks:
     call_status: Codes
     input_tokens: Ints
     output_tokens: Ints
+    origin: Ints
     row: Ints
+    origins: tuple[str, ...]
     errors: tuple[str, ...]
     lanes: int
     """Lanes to draw: the most max_workers has been, or more where more were used. Of a run that sizes itself only those
@@ -118,12 +124,15 @@ class MarkTable:
     def __init__(self, run: Run) -> None:
         count = len(run.calls)
         self._batch = run.batch
+        self._run_id = run.run_id
         self._calls: Sequence[Call | None] = (None,) * count
         self._marks = FiledRows(_MARK, count)
         self._waits = FiledRows(_WAIT, count)
         self._holds = HoldTable()
         self._call_status = np.zeros(count, np.uint8)
         self._tokens = np.full((2, count), -1, np.int32)
+        self._origin = np.full(count, -1, np.int32)
+        self._origin_ids: dict[str, int] = {}
         self._first_start = np.full(count, np.iinfo(np.int64).max, np.int64)
         self._error_ids: dict[str, int] = {}
         self._stretch_of: dict[int, int] = {}
@@ -157,6 +166,8 @@ class MarkTable:
             self._tokens[0, index] = call.usage.input_tokens
         if call.usage.output_tokens is not None:
             self._tokens[1, index] = call.usage.output_tokens
+        if call.origin is not None:
+            self._origin[index] = self._origin_of(call, call.origin)
         if call.attempts:
             self._first_start[index] = call.attempts[0].started_ns
         known = old.attempts if old is not None else ()
@@ -168,6 +179,14 @@ class MarkTable:
             self._waits.put(index, place, wait)
         for place in range(len(waits), self._waits.count_of(index)):
             self._waits.put(index, place, (index, 0, 0, 0, 0))
+
+    def _origin_of(self, call: Call, source: Origin) -> int:
+        if source.run_id == self._run_id:
+            return source.call
+        words = origin(call, run_id=self._run_id) or ""
+        if words not in self._origin_ids and len(self._origin_ids) >= MOST_ORIGINS:
+            words = "from an earlier run"
+        return -2 - self._origin_ids.setdefault(words, len(self._origin_ids))
 
     def _mark(self, index: int, attempt: Attempt) -> tuple[int, ...]:
         sentence = "" if attempt.error is None else attempt.error.sentence
@@ -224,7 +243,9 @@ class MarkTable:
             call_status=self._call_status.copy(),
             input_tokens=self._tokens[0].copy(),
             output_tokens=self._tokens[1].copy(),
+            origin=self._origin.copy(),
             row=self._row(run),
+            origins=tuple(self._origin_ids),
             errors=errors,
             lanes=max(used, 1 if run.batch.auto_workers else int(max_workers.value.max(initial=run.max_workers))),
             last_s=last_s,

@@ -63,6 +63,13 @@ function reused(model) {
   return found
 }
 
+// Whose answer such a call has.
+export function originOf(model, call) {
+  const at = model.col.origin?.[call] ?? -1
+  if (at === -1) return "reused"
+  return at >= 0 ? `${model.header.shares}${at + 1}` : model.header.origins[-2 - at]
+}
+
 function inverse(row) {
   const call = new Uint32Array(row.length)
   for (let i = 0; i < row.length; i++) call[row[i]] = i

@@ -8,7 +8,7 @@ import { hatchOf } from "./hatch.js"
 import { nameWait, paintStrip, paintWait } from "./strip.js"
 import palette from "./palette.js"
 import { instant, duration } from "./format.js"
-import { STATUS, endOf, firstFrom, rowTop, sectionOf } from "./model.js"
+import { STATUS, endOf, firstFrom, originOf, rowTop, sectionOf } from "./model.js"
 import { px, py, py2, rowPixels } from "./view.js"
 
 const FLAT_UNDER = 12 // a typical bar narrower than this is drawn in one colour: the tint would only be noise
@@ -255,13 +255,13 @@ function paintReused(ctx, model, view) {
   ctx.font = `10.5px ${view.font}`
   ctx.textAlign = "left"
   ctx.textBaseline = "middle"
-  const words = "reused, not sent"
-  const wide = ctx.measureText(words).width + 10
   for (const row of visibleRows(model, view)) {
     const place = lying(model, view, row)
-    if (row < first || place.full < 12 || !model.reused[model.callAtRow[row - first]]) continue
+    const call = model.callAtRow[row - first]
+    if (row < first || place.full < 12 || !model.reused[call]) continue
+    const words = originOf(model, call)
     ctx.fillStyle = view.theme.page
-    ctx.fillRect(view.x.at, place.y, wide, place.height)
+    ctx.fillRect(view.x.at, place.y, ctx.measureText(words).width + 10, place.height)
     ctx.fillStyle = view.theme.quiet
     ctx.fillText(words, view.x.at + 5, place.y + place.height / 2)
   }

@@ -3,7 +3,7 @@
 
 import palette from "./palette.js"
 import { count, duration, instant } from "./format.js"
-import { STATUS, endOf, isBaseline, sectionOf } from "./model.js"
+import { STATUS, endOf, isBaseline, originOf, sectionOf } from "./model.js"
 import { heldFor, holdAt, lastUpTo } from "./strip.js"
 
 const CALL_WORDS = {
@@ -82,7 +82,7 @@ function callWords(model, call, texts, now) {
       else facts.push(...heldIn(model, from, to))
     }
   }
-  const word = model.reused[call] ? "reused, not sent" : (CALL_WORDS[status] ?? status)
+  const word = model.reused[call] ? originOf(model, call) : (CALL_WORDS[status] ?? status)
   return { title: `#${call + 1} ${word}`, prompt: promptOf(texts, call), facts, error: "" }
 }
 

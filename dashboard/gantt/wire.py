@@ -25,6 +25,7 @@ from dashboard.gantt.holds import HELD, hold_look
 from dashboard.gantt.marks import Marks, MarkTable, Steps, in_flight
 from dashboard.gantt.waits import WAIT_KINDS
 from dashboard.quota_words import move_words
+from dashboard.rows import SHARES
 from fanout.clock import NS_PER_S
 from fanout.run import Run
 
@@ -105,6 +106,8 @@ def encode(
         "held_short": [*map(short_hold, HELD), ""],
         "held_looks": [*map(hold_look, HELD), ""],
         "moves": _moves(run, marks),
+        "origins": marks.origins,
+        "shares": SHARES,
     }
     columns = {**_mark_columns(marks, places, baseline), **_call_columns(marks, rows=rows)}
     columns |= _step_columns("flight", in_flight(marks)) | _step_columns("limit", marks.max_workers)
@@ -226,6 +229,8 @@ def _call_columns(marks: Marks, *, rows: bool) -> dict[str, NDArray[Any]]:
         "hold_at": marks.holds.at_s,
         "hold": marks.holds.code,
     }
+    if (marks.origin != -1).any():
+        columns["origin"] = marks.origin
     if rows:
         columns |= {
             "row_of": marks.row.astype(np.uint32),

@@ -119,9 +119,9 @@ def _row(run: Run, call: Call) -> str:
 
 
 def _whose(run: Run, call: Call) -> str:
-    """Where its answer was taken from, and which of several models it is of."""
+    """Whose answer it has, and which of several models it is of."""
     taken, named = origin(call, run_id=run.run_id), model(run, call)
-    said = [] if taken is None else [f"from {taken}"]
+    said = [] if taken is None else [taken]
     said += [] if named is None else [f"by {named}"]
     return "".join(f'<span class="why">{text(each)}</span>' for each in said)
 

@@ -58,12 +58,14 @@ def test_a_batch_travels_in_a_link_and_what_is_answered_is_not_sent_again(
     assert other.page.evaluate(f"[...{chart}.model.reused]") == [0, 1, 1, 1]
     y = other.page.evaluate(f"(() => {{ const v = {chart}.view; return v.y.at + v.y.length * 0.9 }})()")
     other.page.locator(".fo-plot").hover(position={"x": 400, "y": y})
-    expect(other.page.locator(".fo-tip")).to_contain_text("reused, not sent")
+    expect(other.page.locator(".fo-tip")).to_contain_text(
+        re.compile(rf"^#\d (shares the call of #1|from run {run[:8]}, )")
+    )
     other.shoot("again-run", tall=1300)
     assert sandbox.counts(used)["answered"] == 3
-    taken = [cell for cell in other.column("from") if cell.startswith("run ")]
-    assert [cell[:12] for cell in taken] == [f"run {run[:8]}"] * 2
-    assert [cell for cell in other.column("from") if cell.startswith("prompt ")] == ["prompt 1"]
+    taken = [cell for cell in other.column("origin") if cell.startswith("from ")]
+    assert [cell[:17] for cell in taken] == [f"from run {run[:8]}"] * 2
+    assert [cell for cell in other.column("origin") if cell.startswith("shares ")] == ["shares the call of #1"]
     other.shoot("again", tall=1500)
 
     other.choose("Order", "As they were given")
