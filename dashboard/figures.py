@@ -41,7 +41,7 @@ _PHASES: dict[PhaseName, str] = {
 }
 """`turn` and `cap` say what one would ask next: why, and of what."""
 _SHORT: dict[Held, str] = {
-    "workers": "a worker",
+    "workers": "all workers busy",
     "requests": "request quota",
     "tokens": "token quota",
     "input_tokens": "input token quota",

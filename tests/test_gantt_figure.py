@@ -105,7 +105,7 @@ def test_in_flight_and_its_limit_lie_on_the_same_time_axis() -> None:
 
 def test_a_second_stretch_is_marked_where_idle_time_was_cut_out() -> None:
     figure = gantt(make_run(n=20, failing=[2, 3], stretches=2, gap_s=600.0))
-    assert [note.text for note in figure.layout.annotations] == ["sent again 600 s later"]
+    assert [note.text for note in figure.layout.annotations] == ["sent again 10 min later"]
 
 
 def test_two_runs_lie_above_each_other_on_one_axis() -> None:
@@ -148,6 +148,7 @@ HELD: list[tuple[float, Any]] = [(0.0, "workers"), (1.0, "requests"), (2.0, "wor
 def test_a_strip_under_the_bars_says_what_held_the_next_call(rows: bool) -> None:
     waiting, quota = strip(gantt(make_run(n=20, max_workers=2, holds=HELD), rows=rows))
     assert list(zip(waiting.base, waiting.x, strict=True)) == [(0.0, 1.0), (2.0, 1.0)]
+    assert set(waiting.text) == {"all workers busy"}
     assert list(zip(quota.base, quota.x, quota.text, strict=True)) == [(1.0, 1.0, "request quota")]
     assert quota.customdata[0] == "The next call: waiting for the request quota 1 s"
 

@@ -19,6 +19,7 @@ from dashboard.gantt.marks import Marks
 from dashboard.gantt.waits import WAIT_KINDS
 from dashboard.gantt.wire import HOVER_CHARACTERS, one_line
 from dashboard.palette import LOOKS, MARK_STATUSES, PAINT_ORDER, LookName, colour, theme
+from dashboard.units import duration
 from fanout.run import Run
 
 BAR: Final = 0.85
@@ -132,9 +133,9 @@ def _wait_look(part: Part, wait: int, end_s: float) -> LookName:
 def _waited(part: Part, look: LookName, from_s: float, to_s: float) -> str:
     """What a wait waited for, and how long for each."""
     if look == "backoff":
-        return f"{phase('backoff')} {words_for(to_s - from_s)}"
+        return f"{phase('backoff')} {duration(to_s - from_s)}"
     held = held_in(part.marks.holds, from_s, to_s)
-    return "<br>".join(f"{phase(name)} {words_for(length_s)}" for name, length_s in held.items())
+    return "<br>".join(f"{phase(name)} {duration(length_s)}" for name, length_s in held.items())
 
 
 def fill(look: LookName, *, dark: bool) -> dict[str, Any]:
@@ -162,16 +163,9 @@ def _hover(part: Part, i: int) -> str:
     end_s = part.now_s if np.isnan(marks.end_s[i]) else marks.end_s[i]
     status = LOOKS[MARK_STATUSES[marks.status[i]]].word
     lines = [f"<b>#{call.index + 1} {status}</b>", escape(one_line(call.prompt, HOVER_CHARACTERS), quote=False)]
-    facts = [words_for(float(end_s - marks.start_s[i])), f"attempt {marks.number[i]}", f"worker {marks.lane[i] + 1}"]
+    facts = [duration(float(end_s - marks.start_s[i])), f"attempt {marks.number[i]}", f"worker {marks.lane[i] + 1}"]
     if not np.isnan(marks.first_s[i]):
-        facts.insert(1, f"first token after {words_for(float(marks.first_s[i] - marks.sent_s[i]))}")
+        facts.insert(1, f"first token after {duration(float(marks.first_s[i] - marks.sent_s[i]))}")
     if marks.error[i]:
         lines.append(escape(one_line(marks.errors[marks.error[i] - 1], 2 * HOVER_CHARACTERS), quote=False))
     return "<br>".join([*lines, ", ".join(facts)])
-
-
-def words_for(value_s: float) -> str:
-    """A duration with its unit and at most three significant digits."""
-    if value_s < 0.9995:
-        return f"{value_s * 1000:.3g} ms"
-    return f"{value_s:.3g} s" if value_s < 999.5 else f"{value_s / 60:.3g} min"

@@ -13,13 +13,14 @@ from typing import Any, Final
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.gantt.bars import Part, bars_of, waits_of, words_for
+from dashboard.gantt.bars import Part, bars_of, waits_of
 from dashboard.gantt.marks import Marks, MarkTable, Steps, in_flight
 from dashboard.gantt.strip import STRIP_PX, has_strip, strip_of
 from dashboard.gantt.wire import one_line, shared_prefix
 from dashboard.palette import Theme, theme
 from dashboard.quota_words import move_words
 from dashboard.rows import origin
+from dashboard.units import duration
 from fanout.run import Run
 
 ROWS_UP_TO: Final = 100
@@ -74,7 +75,7 @@ def two_runs(run: Run, baseline: Run, *, dark: bool = False) -> go.Figure:
     words = f"{len(run.calls)} calls, {marks.lanes} at a time"
     for part, text, y in ((above, "1 at a time", 0.0), (below, words, alone.lanes + 0.1 + marks.lanes / 2)):
         figure.add_annotation(
-            text=f"{words_for(part.marks.last_s)}, {text}",
+            text=f"{duration(part.marks.last_s)}, {text}",
             x=part.marks.last_s,
             y=y,
             xanchor="left" if part is below else "right",
@@ -98,7 +99,7 @@ def _framed(part: Part, *, rows: bool, dark: bool, above: Part | None = None) ->
     figure.add_trace(_steps("in flight", area, part.now_s, color=look.area_line, fill="tozeroy", fillcolor=look.area))
     figure.add_trace(_steps("max_workers", limit, part.now_s, color=look.quiet, dash="dash"))
     figure.data[-1].update(
-        customdata=_moved(part), hovertemplate="%{y} max_workers, %{x:.3s} s%{customdata}<extra></extra>"
+        customdata=_moved(part), hovertemplate="%{y} max_workers, %{x:.2f} s%{customdata}<extra></extra>"
     )
     if above is not None:
         figure.add_trace(_steps("one at a time", in_flight(above.marks), above.now_s, color=look.baseline))
@@ -223,7 +224,7 @@ def _steps(name: str, steps: Steps, until_s: float, *, color: str, dash: str = "
         mode="lines",
         line={"shape": "hv", "width": 1.5, "color": color, "dash": dash},
         showlegend=False,
-        hovertemplate=f"%{{y}} {name}, %{{x:.3s}} s<extra></extra>",
+        hovertemplate=f"%{{y}} {name}, %{{x:.2f}} s<extra></extra>",
         **fill,
     )
 
@@ -245,7 +246,7 @@ def _mark_times(figure: go.Figure, part: Part, look: Theme) -> None:
     for gap in part.marks.breaks:
         words = "sent again" if gap.purpose == "retry" else "resumed"
         figure.add_shape(type="line", x0=gap.at_s, x1=gap.at_s, y0=0, y1=1, yref="paper", line=dotted)
-        _above(figure, gap.at_s, f"{words} {words_for(gap.idle_s)} later", look)
+        _above(figure, gap.at_s, f"{words} {duration(gap.idle_s)} later", look)
     if not part.run.ended and part.now_s:
         line = {"color": look.text, "width": 1}
         figure.add_shape(type="line", x0=part.now_s, x1=part.now_s, y0=0, y1=1, yref="paper", line=line, opacity=0.6)

@@ -1,16 +1,24 @@
-// Numbers as people read them: a unit always, at most three significant digits. Unknown (NaN, undefined) is a dash.
+// Numbers as people read them, by the rule of units.py: a unit always, at most three significant digits, a dash where
+// unknown (NaN, undefined).
 
 export function duration(seconds) {
-  if (!(seconds >= 0)) return "–"
-  if (seconds < 0.9995) return `${digits(seconds * 1000)} ms`
-  if (seconds < 99.95) return `${digits(seconds)} s`
+  if (!(seconds >= 0)) return "—"
+  const ms = digits(seconds * 1000)
+  if (ms < 1000) return `${ms} ms`
   const whole = Math.round(seconds)
-  if (whole < 600) return `${whole} s`
-  if (whole < 7200) return `${Math.round(whole / 60)} min`
-  return `${digits(whole / 3600)} h`
+  if (whole < 60) return `${digits(seconds)} s`
+  if (whole < 3600) return two(whole, 60, "min", "s")
+  const minutes = Math.round(seconds / 60)
+  if (minutes < 24 * 60) return two(minutes, 60, "h", "min")
+  return two(Math.round(seconds / 3600), 24, "d", "h")
 }
 
-// A place on the time axis: 3 decimals below 10 s, fewer beyond.
+function two(value, of, large, small) {
+  const rest = value % of
+  return `${count((value - rest) / of)} ${large}${rest ? ` ${rest} ${small}` : ""}`
+}
+
+// A place on the time axis, in its unit: 2 decimals below 10 s, fewer beyond.
 export function instant(seconds) {
   return `${seconds.toFixed(seconds < 10 ? 2 : seconds < 1000 ? 1 : 0)} s`
 }
@@ -19,7 +27,4 @@ export function count(number) {
   return number.toLocaleString("en-US")
 }
 
-function digits(value) {
-  if (value >= 99.95) return String(Math.round(value))
-  return value >= 9.995 ? value.toFixed(1) : value.toFixed(2)
-}
+const digits = (value) => (value < 1e-6 ? 0 : Number(value.toPrecision(3)))

@@ -18,7 +18,7 @@ const NAMED_FROM = 16 // a row as tall has room for the name of what its call wa
 export function paintStill(ctx, model, view, texts) {
   start(ctx, view)
   clipped(ctx, view, view.y, () => {
-    paintPaused(ctx, model, view)
+    paintPaused(ctx, model, view, 0, model.header.now_s)
     if (model.waits) paintWaits(ctx, model, view, false)
     paintBars(ctx, model, view)
     separate(ctx, model, view)
@@ -27,7 +27,7 @@ export function paintStill(ctx, model, view, texts) {
   if (model.header.rows) paintReused(ctx, model, view)
   paintBreaks(ctx, model, view)
   if (!model.header.live) paintStrip(ctx, model, view, model.header.last_s)
-  if (!model.header.live) paintWords(ctx, model, view, [])
+  if (!model.header.live) paintWords(ctx, model, view, [], model.header.last_s)
   paintLags(ctx, model, view)
 }
 
@@ -35,6 +35,7 @@ export function paintMoving(ctx, model, view, { now, marked, selected }) {
   start(ctx, view)
   clipped(ctx, view, view.y, () => {
     if (model.header.live) {
+      paintPaused(ctx, model, view, model.header.now_s, now) // no ended bar lies there, which it would cover
       if (model.waits) paintWaits(ctx, model, view, true, now)
       paintOpen(ctx, model, view, now)
     }
@@ -46,7 +47,7 @@ export function paintMoving(ctx, model, view, { now, marked, selected }) {
     paintTail(ctx, model, view, now)
     paintNow(ctx, view, now)
   }
-  if (model.header.live) paintWords(ctx, model, view, model.size ? nowWords(ctx, view, now) : [])
+  if (model.header.live) paintWords(ctx, model, view, model.size ? nowWords(ctx, view, now) : [], now)
 }
 
 function start(ctx, view) {
@@ -292,12 +293,12 @@ function fitted(ctx, text, width) {
   return cuts.get(key)
 }
 
-function paintPaused(ctx, model, view) {
+// Where the run was paused, as far as it lies within these instants; one that goes on ends at the later of them.
+function paintPaused(ctx, model, view, since, until) {
   ctx.fillStyle = view.theme.band
   for (const [from, to] of model.header.paused) {
-    const left = px(view, from)
-    const right = to === null ? view.x.at + view.x.length : px(view, to)
-    ctx.fillRect(left, view.y.at, right - left, view.y.length)
+    const [left, right] = [Math.max(from, since), Math.min(to ?? until, until)].map((at) => Math.round(px(view, at)))
+    if (right > left) ctx.fillRect(left, view.y.at, right - left, view.y.length)
   }
 }
 
@@ -309,7 +310,7 @@ function paintBreaks(ctx, model, view) {
 }
 
 // Words over the plot; those that would lie on others are left out. "now" is there, a break says more than a pause.
-function paintWords(ctx, model, view, taken) {
+function paintWords(ctx, model, view, taken, now) {
   const { breaks, paused } = model.header
   const far = view.x.at + view.x.length
   for (const { at_s, idle_s, purpose } of breaks) {
@@ -318,7 +319,7 @@ function paintWords(ctx, model, view, taken) {
     above(ctx, view, x, `${purpose === "retry" ? "sent again" : "resumed"} ${duration(idle_s)} later`, taken)
   }
   for (const [from, to] of paused) {
-    const [left, right] = [Math.max(view.x.at, px(view, from)), to === null ? far : Math.min(far, px(view, to))]
+    const [left, right] = [Math.max(view.x.at, px(view, from)), Math.min(far, px(view, to ?? now))]
     if (right - left > 12) above(ctx, view, (left + right) / 2, "paused", taken, left)
   }
 }

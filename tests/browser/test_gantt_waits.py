@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dashboard import units
 from tests.browser.charting import Chart
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -55,7 +56,7 @@ def test_the_strip_shows_what_held_the_next_call_in_every_view(chart: Chart, row
     assert looks_of_strip(chart, 3.5) == set()
     said = hover_strip(chart, 2.5)
     assert "waiting for the request quota" in said
-    assert "2.50 s" in said
+    assert "2.5 s" in said
     assert "waiting for quota" in chart.page.locator(".fo-legend").inner_text()
 
 
@@ -73,6 +74,25 @@ def test_a_live_strip_ends_now(chart: Chart) -> None:
     chart.show(options=SHORT, rows=False, at_s=2.0)
     assert looks_of_strip(chart, 1.5, layer="moving") == {"quota"}
     assert looks_of_strip(chart, chart.js("c.until") * 0.99, layer="moving") == set()
+
+
+BAND = """(() => {
+  const ctx = document.createElement('canvas').getContext('2d')
+  const at = (t) => (c.view.x.at + (t - c.view.x.from) / (c.view.x.to - c.view.x.from) * c.view.x.length) * c.view.dpr
+  c.paint()
+  const now = c.now()
+  c.paintMoving()
+  return [0.5, 1.5, 4, now - 0.1, now + 0.1, c.until - 0.1].map((t) => {
+    const place = [Math.round(at(t)), Math.round((c.view.y.at + c.view.y.length - 2) * c.view.dpr)]
+    return ['still', 'moving'].some((layer) => c[layer].getContext('2d').getImageData(...place, 1, 1).data[3] > 0)
+  })
+})()"""
+
+
+def test_a_pause_that_goes_on_is_grey_up_to_now_and_no_further(chart: Chart) -> None:
+    options = {"n": 60, "max_workers": 2, "retrying": [], "failing": [], "pauses": [[1.0, 9.0]]}
+    chart.show(options=options, rows=False, at_s=6.0)
+    assert chart.js(BAND) == [False, True, True, True, False, False]
 
 
 def test_a_run_that_nothing_held_has_no_strip(chart: Chart) -> None:
@@ -106,3 +126,34 @@ def test_ten_thousand_waits_with_a_flickering_reason_cost_no_more_than_their_row
         "delete ctx.drawImage; return cut })()"
     )
     assert 0 < pieces <= 1_000 + chart.js("Math.ceil(c.view.x.length)")
+
+
+DURATIONS = (
+    0.0,
+    4e-8,
+    0.0004567,
+    0.12,
+    0.8404,
+    0.9994,
+    0.9996,
+    1.0,
+    2.5,
+    6.1234,
+    59.4,
+    59.6,
+    64.0,
+    154.0,
+    600.0,
+    3_599.0,
+)
+LONG = (3_600.0, 3_840.0, 86_390.0, 86_400.0, 90_000.0, 1e8)
+
+
+def test_a_duration_reads_in_the_chart_as_it_does_on_the_page(chart: Chart) -> None:
+    chart.show(options=SHORT, rows=False)
+    written = chart.page.evaluate(
+        "async (all) => { const { name } = performance.getEntriesByType('resource').find((e) => /format/.test(e.name));"
+        "const { duration } = await import(name); return [...all.map(duration), duration(NaN)] }",
+        [*DURATIONS, *LONG],
+    )
+    assert written == [*map(units.duration, (*DURATIONS, *LONG)), units.UNKNOWN]
