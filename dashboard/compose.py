@@ -21,6 +21,7 @@ from dashboard import (
     live,
     session,
     session_link,
+    session_sandbox,
     session_share,
     starting,
     wording,
@@ -46,6 +47,7 @@ def draw_form() -> None:
         _draw_for_viewers()
         return
     ceiling = house.settings().max_workers_ceiling
+    session_sandbox.adopt()
     form_filling.from_address(ceiling=ceiling)
     session.prepare_form(ceiling=ceiling, visibility=house.library().usual_visibility)
     rows = house.library().newest(door.person(), SHOWN_WITH_FORM)
@@ -60,6 +62,7 @@ def draw_form() -> None:
         _run(prompts, ceiling)
     if rows and not any(row.goes_on for row in rows):
         draw_with_form()
+    session_sandbox.keep()
     component.early(key="gantt_early")
 
 

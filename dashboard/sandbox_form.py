@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import elements, session
+from dashboard import elements, session, session_sandbox
 from fanout.errors import BadInput
 from fanout.sandbox.profile import SandboxProfile
 
@@ -20,9 +20,11 @@ def draw_sandbox() -> None:
     """The page."""
     elements.sentence("The sandbox is a simulated provider on this machine: it needs no key and costs nothing.")
     elements.quiet(
-        "What is set here holds for the runs that you start in this window from now on. "
+        "What is set here holds for the runs that you start in this window from now on, also after a reload: "
+        "it is in the page's address. "
         "Each run takes its settings along; runs in progress, and other people's, keep theirs."
     )
+    session_sandbox.adopt()
     now = session.profile()
     with st.form("sandbox_form", border=False):
         latency, quota, faults = st.columns(3, gap="large")
@@ -39,6 +41,7 @@ def draw_sandbox() -> None:
         _apply(values)
     elif reset:
         elements.quiet("The defaults hold again.")
+    session_sandbox.keep()
 
 
 def _latency(now: SandboxProfile) -> dict[str, Any]:

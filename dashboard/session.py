@@ -75,6 +75,7 @@ def named_run() -> str | None:
 
 def show_run(run_id: str) -> None:
     """Point the address at a run, and forget what was open on the one before."""
+    st.query_params.pop("sandbox", None)  # the form's; a run's address is its id alone
     st.query_params["run"] = run_id
     st.session_state["_started"] = run_id
     st.session_state["_presses"] = presses() + 1

@@ -181,6 +181,39 @@ def test_a_sandbox_profile_holds_for_the_runs_of_this_session_from_now_on(engine
     assert theirs_profile == SandboxProfile()
 
 
+def test_a_profile_stays_in_the_address_of_the_form_and_of_the_sandbox_through_a_reload(engine: Engine) -> None:
+    app = open_page()
+    go_to(app, "sandbox")
+    assert "sandbox" not in app.query_params
+    next(n for n in app.number_input if n.key == "sandbox_rpm_0").set_value(60)
+    press(app, "Apply")
+    held = SandboxProfile(requests_per_minute=60)
+    assert app.query_params["sandbox"] == held.encoded()
+    app.query_params.clear()
+    go_to(app, "run")
+    assert app.query_params["sandbox"] == held.encoded()
+
+    reloaded = open_page(sandbox=held.encoded())
+    go_to(reloaded, "sandbox")
+    assert next(n for n in reloaded.number_input if n.label == "Requests a minute").value == 60
+    go_to(reloaded, "run")
+    press(reloaded, "Run")
+    assert "sandbox" not in reloaded.query_params, "a run's address is its id alone"
+    assert engine.runs()[-1].batch.sandbox == held
+
+    go_to(reloaded, "sandbox")
+    press(reloaded, "Back to the defaults")
+    assert "sandbox" not in reloaded.query_params
+
+
+@pytest.mark.parametrize("written", ["nonsense", "%%%", SandboxProfile(error_rate=1).encoded()[:-3], "x" * 5_000])
+def test_an_address_that_holds_no_profile_changes_nothing_and_is_put_right(engine: Engine, written: str) -> None:
+    app = open_page(sandbox=written)
+    assert "sandbox" not in app.query_params
+    press(app, "Run")
+    assert engine.runs()[-1].batch.sandbox == SandboxProfile()
+
+
 def test_a_profile_that_cannot_be_is_a_sentence(engine: Engine) -> None:
     app = open_page()
     go_to(app, "sandbox")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import expect
 
+from fanout.sandbox.profile import SandboxProfile
 from tests.browser.journeys.provider import Provider
 from tests.browser.journeys.screen import Screen
 
@@ -92,6 +94,23 @@ def test_a_sandbox_that_fails_more_often_than_always_is_refused(browse: Browse) 
     screen.press("Apply")
     expect(screen.alert).to_contain_text("together exceed 1")
     screen.shoot("sandbox")
+
+
+def test_how_the_sandbox_behaves_outlives_a_reload_and_leaves_a_runs_address_alone(browse: Browse) -> None:
+    screen = browse()
+    screen.set_sandbox(SandboxProfile(first_token_ms=40, seed=5))
+    screen.page.wait_for_url(re.compile(r"\?sandbox=\w+$"))
+    screen.page.reload()
+    expect(screen.run_button).to_be_visible()
+    screen.go_to("Sandbox")
+    expect(screen.page.get_by_label("Seed", exact=True)).to_have_value("5")
+    screen.page.wait_for_url(re.compile(r"/sandbox\?sandbox=\w+$"))
+    screen.page.reload()
+    expect(screen.page.get_by_label("Median time to the first token, ms")).to_have_value("40")
+    screen.go_to("Run")
+    screen.type_prompts("settings kept")
+    run = screen.run()
+    assert screen.page.url.endswith(f"/?run={run}")
 
 
 def test_what_was_set_reaches_the_provider(browse: Browse, provider: Provider) -> None:
