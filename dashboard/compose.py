@@ -241,6 +241,7 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
             width="stretch",
             key=f"run_press_{session.presses()}",
         )
+    wrong = st.container()  # under the button that was pressed
     if waits:
         st.button("Not now", key="not_now", on_click=session.forget_pending)
     if batch is not None and expected is not None:
@@ -249,7 +250,10 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
             problem = _pressed(batch, expected, waits=waits)
         _link(batch)
     if problem is not None and (pressed or prompts):
-        elements.wrong(problem)  # a list that is not there yet is missed when Run is pressed, what is refused at once
+        with wrong:
+            elements.wrong(
+                problem
+            )  # a list that is not there yet is missed when Run is pressed, what is refused at once
 
 
 def _carry() -> None:

@@ -13,7 +13,7 @@ import streamlit as st
 
 from dashboard.figures import Figure
 from dashboard.quota_words import Gauge
-from dashboard.safe import html_escape
+from dashboard.safe import as_sentence, html_escape
 from dashboard.word_diff import Piece
 
 SENTENCE_CHARACTERS = 40
@@ -32,7 +32,7 @@ def quiet(text: str, *, width: Literal["stretch", "content"] = "stretch") -> Non
 
 def wrong(text: str) -> None:
     """What went wrong, and what to do; readers hear it at once."""
-    st.html(f'<p class="wrong" role="alert">{html_escape(text)}</p>')
+    st.html(f'<p class="wrong" role="alert">{html_escape(as_sentence(text))}</p>')
 
 
 def caution(text: str) -> None:

@@ -7,7 +7,7 @@ no page.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import get_args
 
@@ -144,9 +144,12 @@ def ms(phase: Phase) -> str:
 
 
 def phase_rows(phases: Iterable[Phase]) -> list[tuple[str, str, str]]:
-    """(attempt, phase, ms) of a call's life, in order; a wait whose reason changed often is summed up by reason."""
+    """(attempt, phase, ms) of a call's life, in order; a wait whose reason changed often is summed up by reason.
+
+    What comes before the first attempt of a stretch counts for that attempt.
+    """
     rows = []
-    for waits, alike in groupby(phases, key=lambda each: (each.name in _HELD, each.attempt)):
+    for waits, alike in groupby(_led_to(phases), key=lambda each: (each.name in _HELD, each.attempt)):
         several = list(alike)
         if waits[0] and len(several) > MOST_CUTS:
             lengths: dict[PhaseName, int] = {}
@@ -156,6 +159,16 @@ def phase_rows(phases: Iterable[Phase]) -> list[tuple[str, str, str]]:
         else:
             rows += [(_attempt(each.attempt), phase(each.name), ms(each)) for each in several]
     return rows
+
+
+def _led_to(phases: Iterable[Phase]) -> list[Phase]:
+    """The phases, each with its attempt, or with the one that it led to."""
+    told: list[Phase] = []
+    following: int | None = None
+    for each in reversed(list(phases)):
+        following = each.attempt or following
+        told.append(replace(each, attempt=following))
+    return told[::-1]
 
 
 def _attempt(number: int | None) -> str:

@@ -49,6 +49,8 @@ _OF_CLASS: dict[type[CallFailed], str] = {
     Broken: "the call broke on our side or in your function",
 }
 """What failures of one class have in common, where their own sentences differ."""
+_ADVICE = ". Send it again"
+"""For one call; of a run's, the page has a button beside its sentence."""
 _OPENERS = frozenset({"The", "No", "Nothing", "This", "A", "An", "It"})
 
 
@@ -188,7 +190,7 @@ def _cause(errors: list[CallFailed]) -> str:
     """The sentence that all of them share, else what their class has in common, else the most frequent one."""
     sentences = Counter(told(error.sentence) for error in errors)
     if len(sentences) == 1:
-        return next(iter(sentences))
+        return next(iter(sentences)).removesuffix(_ADVICE)
     status = errors[0].status_code
     common = _OF_CLASS.get(type(errors[0]))
     if common is None or "429" in common:

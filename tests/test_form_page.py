@@ -210,6 +210,8 @@ def test_a_number_out_of_its_range_says_so_before_run_is_pressed() -> None:
     app = open_page()
     app.number_input(key="retries").set_value(-5)
     assert "retries must be from 0 to 20, got -5" in read(draw(app))
+    press(app, "Run")
+    assert not house.engine().runs()
     app.number_input(key="retries").set_value(2)
     assert "must be from" not in read(draw(app))
 
@@ -217,5 +219,5 @@ def test_a_number_out_of_its_range_says_so_before_run_is_pressed() -> None:
 def test_an_empty_list_is_no_error_before_run_is_pressed() -> None:
     app = open_page()
     app.text_area(key="prompts_text").set_value("")
-    assert "there are no prompts" not in read(draw(app))
-    assert "there are no prompts" in read(press(app, "Run"))
+    assert "There are no prompts" not in read(draw(app))
+    assert "There are no prompts" in read(press(app, "Run"))

@@ -95,6 +95,7 @@ def come_in(monkeypatch: pytest.MonkeyPatch) -> ComeIn:
 def test_a_newcomer_is_told_that_there_is_no_run_and_where_to_start_one() -> None:
     app = _open()
     assert "No run yet." in read(app)
+    assert "Every run is kept here" in read(app)
     assert [link.proto.label for link in app.get("page_link")] == ["Start one"]
 
 

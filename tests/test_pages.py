@@ -66,14 +66,14 @@ def test_what_cannot_be_run_is_a_sentence_and_the_form_stays(engine: Engine) -> 
     app = _prompts(open_page(), "one")
     app.selectbox(key="model").set_value("wrong")
     press(draw(app), "Run")
-    assert "there is no model of this name: choose another" in read(app)
+    assert "There is no model of this name: choose another." in read(app)
     assert _text(app) == "one"
     assert engine.runs() == ()
 
 
 def test_an_empty_list_is_refused_with_a_sentence(engine: Engine) -> None:
     app = press(_prompts(open_page(), " ", ""), "Run")
-    assert "there are no prompts" in read(app)
+    assert "There are no prompts" in read(app)
     assert engine.runs() == ()
 
 

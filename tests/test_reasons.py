@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dashboard.reasons import why_not_answered
+from dashboard.reasons import failures, why_not_answered
 from fanout import events as ev
 from fanout.batch import Batch
 from fanout.errors import CallFailed, KeyRefused, QuotaExhausted, Rejected, ServerFailed
 from fanout.fold import fold
 from fanout.run import Run
-from tests.happened import cancelled, ms, run_of, started, stop, stopped
+from tests.happened import cancelled, failed, ms, run_of, started, stop, stopped
 
 HOSTILE = "<b>no</b>"
 
@@ -112,3 +112,11 @@ def test_a_prompt_that_shares_a_call_without_an_answer_names_it() -> None:
 def test_nothing_is_said_while_the_run_goes_on() -> None:
     run = run_of(2, stop(10, "stopped"), cancelled(1, at_ms=10))
     assert why(run, 1) is None
+
+
+def test_the_advice_for_one_call_is_not_given_for_all_of_them() -> None:
+    error = ServerFailed("The provider answered 500: it failed inside. Send it again.", status_code=500)
+    run = run_of(2, failed(0, 0, 9, error), failed(1, 0, 9, error), end=stopped(9, "finished"))
+    assert failures(run) == ["All 2 failed: the provider answered 500: it failed inside."]
+    kept = Rejected("The provider refuses the temperature. Lower it.")
+    assert failures(run_of(1, failed(0, 0, 9, kept))) == ["1 failed: the provider refuses the temperature. Lower it."]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dashboard.rows import simulated
-from dashboard.safe import cut, html_escape, markdown_escape
+from dashboard.safe import as_sentence, cut, html_escape, markdown_escape
 from dashboard.tables import MOST_CHARACTERS, Cells, Filter, arrange, clip, said
 from fanout.clock import NS_PER_S
 from fanout.errors import ServerFailed
@@ -118,6 +118,21 @@ def test_markdown_and_html_show_as_themselves() -> None:
         r"\!\[x\]\(http\:\/\/evil\) \# \:red\[a\] \$b\$ \<i\>"
     )
     assert html_escape("<img src=\"x\" onerror='y'>&") == "&lt;img src=&quot;x&quot; onerror=&#x27;y&#x27;&gt;&amp;"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("there are no prompts: give at least one", "There are no prompts: give at least one."),
+        ("retries must be from 0 to 20, got -5", "retries must be from 0 to 20, got -5."),
+        ("openai needs a key: take the model 'sandbox'", "openai needs a key: take the model 'sandbox'."),
+        ("The provider answered 500.", "The provider answered 500."),
+        ("is it?", "is it?"),
+        ("", ""),
+    ],
+)
+def test_what_went_wrong_is_a_sentence(words: str, sentence: str) -> None:
+    assert as_sentence(words) == sentence
 
 
 def test_a_row_names_where_its_answer_was_taken_from() -> None:

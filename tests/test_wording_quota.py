@@ -68,6 +68,16 @@ def test_a_wait_whose_reason_changed_often_is_summed_up_by_reason() -> None:
     ]
 
 
+def test_a_wait_counts_for_the_attempt_it_led_to() -> None:
+    first = Phase(name="in_flight", start_ns=ms(200), end_ns=ms(300), attempt=1)
+    rows = wording.phase_rows([*waited("workers"), first, *waited("requests")])
+    assert [(row[0], row[1]) for row in rows] == [
+        ("1", "waiting for a worker"),
+        ("1", "in flight"),
+        ("", "waiting for the request quota"),
+    ]
+
+
 # The gauge
 
 

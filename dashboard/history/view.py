@@ -104,6 +104,7 @@ def _import() -> None:
 def _none_yet() -> None:
     elements.sentence("No run yet.")
     if may_start(door.person()):
+        elements.quiet("Every run is kept here with its answers: to look at, to compare and to send again.")
         with st.container(horizontal=True, vertical_alignment="center"):
             pages.link_to_form("Start one")
             _import()

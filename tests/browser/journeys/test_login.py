@@ -137,7 +137,7 @@ def test_a_viewer_reads_a_member_chooses_an_admin_types(
     ben.press("Duplicate")
     expect(field).to_have_value("openai-chat:another")
     ben.run_button.click()
-    expect(ben.alert).to_have_text(re.compile(r"members send to the models on offer .*, got 'openai-chat:another'"))
+    expect(ben.alert).to_have_text(re.compile(r"Members send to the models on offer .*, got 'openai-chat:another'"))
     assert len(provider.asked("boss one")) == 1
 
 

@@ -44,7 +44,7 @@ def test_a_list_with_nothing_in_it_is_refused_in_a_sentence_and_nothing_is_sent(
     screen.prompts.fill("   \n ")
     screen.run_button.click()
     expect(screen.alert.first).to_contain_text("expected at least one prompt")
-    expect(screen.alert.last).to_contain_text("there are no prompts: give at least one")
+    expect(screen.alert.last).to_contain_text("There are no prompts: give at least one")
     assert "run=" not in screen.page.url
 
 

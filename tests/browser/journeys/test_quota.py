@@ -89,7 +89,7 @@ def test_what_the_settings_refuse_is_told_before_run_is_pressed(browse: Browse) 
     screen.more()
     screen.number("Weight", 4)
     expect(screen.alert).to_have_text(
-        "weight must be at most 3 for sandbox, got 4: more needs a max_weight for it in fanout.toml"
+        "weight must be at most 3 for sandbox, got 4: more needs a max_weight for it in fanout.toml."
     )
     screen.number("Weight", 1)
     expect(screen.alert).to_have_count(0)
