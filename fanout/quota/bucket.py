@@ -15,6 +15,9 @@ from zoneinfo import ZoneInfo
 from fanout.clock import NS_PER_S
 
 NS_PER_MINUTE = 60 * NS_PER_S
+EASED_NS = NS_PER_S // 50
+EASED_MOST = 1.08
+"""How much longer than told a period may be before it is not lengthened once more."""
 
 
 class MeterState(NamedTuple):
@@ -56,8 +59,8 @@ class Meter(Protocol):
         """From now on it allows this much."""
         ...
 
-    def clamp(self, free: int, at_ns: int) -> None:
-        """At most `free` is there now."""
+    def clamp(self, free: int, at_ns: int, *, grown_ns: int = 0) -> None:
+        """At most `free` is there now, and what the limit gains in `grown_ns`, to the fraction of a unit."""
         ...
 
     def raise_to(self, free: int, at_ns: int) -> None:
@@ -137,27 +140,40 @@ class Bucket:
             self.capacity_ = max(1, capacity)
             self.level = min(self.level, self.capacity_ * self.window_ns)
 
-    def clamp(self, free: int, at_ns: int) -> None:
-        """Lower the level to `free` where it is above."""
+    def clamp(self, free: int, at_ns: int, *, grown_ns: int = 0) -> None:
+        """Lower the level to `free`, and what grows in `grown_ns`, where it is above."""
         self._refill(at_ns)
-        self.level = min(self.level, free * self.window_ns)
+        self.level = min(self.level, free * self.window_ns + grown_ns * self.amount)
 
     def raise_to(self, free: int, at_ns: int) -> None:
         """Raise the level to `free` where it is below, to the capacity at most."""
         self._refill(at_ns)
         self.level = max(self.level, min(free, self.capacity_) * self.window_ns)
 
+    def ease(self, at_ns: int) -> None:
+        """Two calls that left a period apart may arrive closer: keep one back of the burst, or lengthen the period.
+
+        The period grows by 3 %, by 20 ms at most; three times at most.
+        """
+        self._refill(at_ns)
+        if self.capacity_ > 1:
+            self.capacity_ -= 1
+            self.level = min(self.level, self.capacity_ * self.window_ns)
+        elif self.window_ns < EASED_MOST * NS_PER_MINUTE:
+            window_ns = self.window_ns + min(3 * NS_PER_MINUTE // 100, EASED_NS * self.amount)
+            self.level, self.window_ns = self.level * window_ns // self.window_ns, window_ns
+
     def cost_ns(self, cost: int) -> int:
         """`cost` / rate."""
         return cost * self.window_ns // self.amount
 
     def state(self) -> MeterState:
-        """The level, and when it was last filled."""
-        return MeterState(level=self.level, instant_ns=self.at_ns)
+        """The level, in 1/60e9 of a unit whatever the period, and when it was last filled."""
+        return MeterState(level=self.level * NS_PER_MINUTE // self.window_ns, instant_ns=self.at_ns)
 
     def restore(self, state: MeterState, *, shift_ns: int = 0) -> None:
         """That level, as far as this capacity holds it; it grows from that instant at this bucket's rate."""
-        self.level = min(state.level, self.capacity_ * self.window_ns)
+        self.level = min(state.level * self.window_ns // NS_PER_MINUTE, self.capacity_ * self.window_ns)
         self.at_ns = state.instant_ns - shift_ns
 
 
@@ -288,8 +304,8 @@ class Day:
         self._turn(at_ns)
         self.amount = amount
 
-    def clamp(self, free: int, at_ns: int) -> None:
-        """At most `free` is left."""
+    def clamp(self, free: int, at_ns: int, *, grown_ns: int = 0) -> None:
+        """At most `free` is left; a day gains nothing."""
         self._turn(at_ns)
         self.used = max(self.used, self.amount - free)
 

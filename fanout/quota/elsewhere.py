@@ -5,6 +5,9 @@ units a minute, 0 for nobody. Between two readings the limit grows by its rate a
 missing then, somebody else took. Readings come late and out of order, so they are compared in the order of booking and
 summed over a minute, where an error of one reading is taken back by the next. Where it is not certain what a call was
 charged (it failed, or was refused: some providers count those, some do not), nothing is concluded from it.
+
+Where somebody takes much, most readings are such. Then the refusals tell by themselves: each of a call that was paced
+by the limit as it was told is one unit that somebody else had.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ class _Step(NamedTuple):
 class Elsewhere:
     """Of one limit. Not thread-safe: its owner holds a lock."""
 
-    __slots__ = ("_base", "_began_ns", "_calls", "_charged", "_held", "_open", "_steps")
+    __slots__ = ("_base", "_began_ns", "_calls", "_charged", "_held", "_open", "_refused", "_steps")
 
     def __init__(self) -> None:
         self._calls: dict[int, _Call] = {}
@@ -63,6 +66,7 @@ class Elsewhere:
         self._held = 0  # the most that was ever there
         self._began_ns: int | None = None  # when all of it was last there again at once, as where a window begins
         self._steps: deque[_Step] = deque()
+        self._refused: deque[int] = deque()  # when calls were refused that were paced, once for what flew together
 
     def booked(self, order: int, at_ns: int, *, certain: bool) -> None:
         """A call of ours takes of this limit; orders only grow. Not `certain`: others of ours take unseen meanwhile."""
@@ -81,6 +85,11 @@ class Elsewhere:
         """Whether the call was charged at all is not certain."""
         if order in self._calls:
             self._calls[order].certain = False
+
+    def refused(self, booked_ns: int, at_ns: int) -> None:
+        """A call was refused that this limit, as the provider told it, had let start."""
+        if not self._refused or booked_ns > self._refused[-1]:
+            self._refused.append(at_ns)
 
     def ended(self, order: int, charged: int, *, certain: bool, cost_ns: int) -> None:
         """The call was charged so much. `cost_ns`: how long the limit takes to grow one unit."""
@@ -116,7 +125,22 @@ class Elsewhere:
         self._steps.append(_Step(call.booked_ns, gap_ns, grown, remained - charged - call.remaining))
 
     def per_minute(self, amount: int, at_ns: int, *, of_tokens: bool = False) -> int:
-        """Units a minute that somebody else uses, as far as the last minute's readings tell; 0 is nobody."""
+        """Units a minute that somebody else uses, as far as the last minute tells; 0 is nobody."""
+        share = LEAST_SHARE_OF_TOKENS if of_tokens else LEAST_SHARE
+        refused = 0 if of_tokens else self._by_refusals(amount, at_ns)
+        return max(refused, self._by_readings(amount, at_ns, share=share))
+
+    def _by_refusals(self, amount: int, at_ns: int) -> int:
+        while self._refused and self._refused[0] < at_ns - SPAN_NS:
+            self._refused.popleft()
+        if len(self._refused) < 2 * FEWEST_UNITS:
+            return 0
+        span_ns = max(LEAST_SPAN_NS, at_ns - self._refused[0])
+        used = min(amount, (len(self._refused) - 1) * NS_PER_MINUTE // span_ns)
+        return used if used >= LEAST_SHARE * amount else 0
+
+    def _by_readings(self, amount: int, at_ns: int, *, share: float) -> int:
+        """The same, as far as what remained tells."""
         while self._steps and self._steps[0].at_ns < at_ns - SPAN_NS:
             self._steps.popleft()
         span_ns = sum(step.gap_ns for step in self._steps)
@@ -125,7 +149,6 @@ class Elsewhere:
         grown, missing = sum(step.grown for step in self._steps), sum(step.missing for step in self._steps)
         grows = -missing > GROWS * grown and (self._began_ns is None or self._began_ns < at_ns - 2 * SPAN_NS)
         units = grown + missing if grows else missing
-        share = LEAST_SHARE_OF_TOKENS if of_tokens else LEAST_SHARE
         if units < max(FEWEST_UNITS, share / 2 * amount * span_ns / SPAN_NS):
             return 0
         used = round(units * NS_PER_MINUTE / span_ns)

@@ -22,7 +22,7 @@ from fanout.quota.ceiling import Hold
 from fanout.quota.estimate import Cost
 from fanout.quota.learning import LearntRate
 from fanout.quota.limits import MOST, Limits, Source
-from fanout.quota.meters import DAILY, Change, Meters
+from fanout.quota.meters import DAILY, AtMost, Change, Meters
 from fanout.quota.presets import Preset
 from fanout.quota.refusal_log import RefusalLog
 from fanout.quota.report import RateReport
@@ -225,7 +225,7 @@ class Gate:
         self.meters.settle(booked.cost, used, frozenset(booked.names), at_ns, booked_ns=booked.booked_ns)
         for name, (most, said_ns) in booked.said.items():
             if said_ns == at_ns:  # it knew what the call was charged: what is given back now was in its number
-                self.meters.known[name].meter.clamp(most, at_ns)
+                most.clamp(self.meters.known[name].meter, at_ns)
         for name in booked.names:
             known = self.meters.known[name]
             known.elsewhere.ended(booked.order, used.of(name), certain=certain, cost_ns=known.meter.cost_ns(1))
@@ -273,8 +273,13 @@ class Gate:
             known.elsewhere.doubt(booked.order)  # some providers count it, some do not
         if not self._told(report) and self.learnt.refused(started_ns=booked.booked_ns, at_ns=at_ns):
             self._take_over_learnt(at_ns, why="the provider refused and did not say its limit")
+        limit = self.suspect(report, at_ns)
+        if limit == "requests" and report.retry_after_s is not None and limit in booked.names:
+            booked.said[limit] = AtMost(1, at_ns - until_ns), at_ns  # one is there by then
+        if limit == "requests":
+            self.meters.refused_though_paced(limit, booked_ns=booked.booked_ns, at_ns=at_ns)
         wait_s = max(0, until_ns - at_ns) / 1e9
-        self.refusals.note(booked.run_id, self.suspect(report, at_ns), wait_s=wait_s, at_ns=at_ns, words=words)
+        self.refusals.note(booked.run_id, limit, wait_s=wait_s, at_ns=at_ns, words=words)
 
     def used_up(
         self,

@@ -23,6 +23,7 @@ from fanout.quota.limits import RATES, Limits, Source
 from fanout.quota.report import Reading
 
 DAILY: frozenset[LimitName] = frozenset({"requests_per_day", "tokens_per_day"})
+MOST_EASED = 8
 SAFETY = 1
 """Requests kept back of a burst of more than 8: two requests that left a while apart may arrive together."""
 
@@ -52,6 +53,17 @@ class KeptLimit(NamedTuple):
     """Both as in `MeterState`."""
 
 
+class AtMost(NamedTuple):
+    """What is there at most: whole units, and what the limit gains in so long, to the fraction of a unit."""
+
+    units: int
+    grown_ns: int
+
+    def clamp(self, meter: Meter, at_ns: int) -> None:
+        """Hold a meter to it."""
+        meter.clamp(self.units, at_ns, grown_ns=self.grown_ns)
+
+
 @dataclass(slots=True, kw_only=True)
 class Known:
     """One limit, and what is known of it."""
@@ -65,6 +77,8 @@ class Known:
     fixed_burst: bool = False
     known_ns: int | None = None
     """Since when it is known; None: before anything was sent."""
+    eased_ns: int = 0
+    """When a refusal of what was paced by it was last answered by a slower pace."""
     total: int = 0
     """Taken so far, settled; only differences of it mean something."""
     shared_total: int = 0
@@ -184,7 +198,7 @@ class Meters:
 
     def read(
         self, name: LimitName, reading: Reading, *, booked_ns: int, since: int, alone: bool, at_ns: int
-    ) -> int | None:
+    ) -> AtMost | None:
         """A response says what remains. `since`: units booked after its call; `alone`: nothing else is in flight.
 
         What is there at most, by this reading; None where it does not say.
@@ -198,20 +212,24 @@ class Meters:
         first = known.readings == 0
         known.readings += 1
         known.said_remaining, known.said_ns = reading.remaining, at_ns
-        grown = 0 if name in DAILY else (at_ns - booked_ns) // max(1, known.meter.cost_ns(1))
+        grown_ns = 0 if name in DAILY else at_ns - booked_ns
+        grown = grown_ns // max(1, known.meter.cost_ns(1))
         told = reading.remaining + reading.rounded_to - 1
         # Nothing grows beyond what the provider's bucket holds: as much as ours, or as it said at once.
-        free = min(told + grown - since, max(told, known.meter.capacity))
+        free, ceiling = told + grown - since, max(told, known.meter.capacity)
+        most = AtMost(told - since, grown_ns) if free < ceiling else AtMost(ceiling, 0)
         if known.most is not None and known.most < (reading.limit or known.most):
-            known.meter.clamp(free, at_ns)  # the settings allow less than the account has: only the smaller counts
-            return free
-        safe = free - SAFETY if name == "requests" and known.meter.capacity > 8 else free
+            most.clamp(known.meter, at_ns)  # the settings allow less than the account has: only the smaller counts
+            return most
+        free = min(free, ceiling)
         if in_window is None and not known.fixed_burst and name not in DAILY and free > known.meter.capacity:
             known.meter.set_amount(known.meter.amount, at_ns, capacity=free)
+        if name == "requests" and known.meter.capacity > 8:
+            free, most = free - SAFETY, most._replace(units=most.units - SAFETY)
         if (first and known.source == "header") or alone:
-            known.meter.raise_to(safe, at_ns)
-        known.meter.clamp(safe, at_ns)
-        return safe
+            known.meter.raise_to(free, at_ns)
+        most.clamp(known.meter, at_ns)
+        return most
 
     def state(self) -> dict[LimitName, KeptLimit]:
         """Every limit, for the other processes."""
@@ -272,6 +290,21 @@ class Meters:
         if known is None or name in DAILY:
             return 0
         return known.elsewhere.per_minute(self._shown(known), at_ns, of_tokens=name != "requests")
+
+    def refused_though_paced(self, name: LimitName, *, booked_ns: int, at_ns: int) -> None:
+        """A call that this limit had let start was refused all the same: somebody else takes of it, or two calls that
+        left a period apart arrived closer. For the latter it is eased, once for each episode."""
+        known = self.known.get(name)
+        if known is None or known.source == "learnt" or not isinstance(known.meter, Bucket):
+            return
+        if booked_ns <= (known.known_ns or 0):
+            return  # it was not paced
+        if known.readings:
+            known.elsewhere.refused(booked_ns, at_ns)
+        is_tight = known.meter.capacity <= MOST_EASED and not self._limits.never_exceed
+        if is_tight and booked_ns > known.eased_ns and not self.others_per_minute(name, at_ns):
+            known.eased_ns = at_ns
+            known.meter.ease(at_ns)
 
     def unsay(self, names: Iterable[LimitName]) -> None:
         """What the provider said is left of these limits holds no more."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from fanout.events import LimitName
 from fanout.quota.estimate import Cost
+from fanout.quota.meters import AtMost
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,5 +46,5 @@ class Reservation:
     """Whether a day's limit was used up by what responses told, and this was sent to try it."""
     totals: dict[LimitName, int]
     """Of each limit, what had been taken in all once this was."""
-    said: dict[LimitName, tuple[int, int]] = field(default_factory=dict)
+    said: dict[LimitName, tuple[AtMost, int]] = field(default_factory=dict)
     """Of each limit, what its response left there at most, and when it said so."""

@@ -138,13 +138,18 @@ class Turns:
         self._settle(call, self._estimate.settled(booked.cost, usage), at_ns, tokens=took + gave)
 
     def refused(self, call: int, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]) -> None:
-        """The attempt got a 429: everybody on the account waits; its request may have counted, its tokens did not."""
+        """The attempt got a 429: everybody on the account waits; its tokens did not count.
+
+        Its request may have: where the provider told how long to wait for one, its word holds in place of a guess.
+        """
         booked = self._booked.get(call)
         if booked is not None:
-            if self.gate.suspect(report, at_ns) in TOKENS:
+            limit = self.gate.suspect(report, at_ns)
+            if limit in TOKENS:
                 self._least[call] = max(2 * booked.cost.tokens, report.requested or 0)
             self.gate.refused(booked, report, until_ns=until_ns, at_ns=at_ns, words=words)
-            self._settle(call, Cost(requests=booked.cost.requests), at_ns)
+            is_told = limit == "requests" and report.retry_after_s is not None
+            self._settle(call, NOTHING if is_told else Cost(requests=booked.cost.requests), at_ns)
 
     def reserved(self, call: int) -> Cost:
         """What the attempt in flight took of the limits."""
