@@ -208,7 +208,8 @@ class Meters:
         safe = free - SAFETY if name == "requests" and known.meter.capacity > 8 else free
         if in_window is None and not known.fixed_burst and name not in DAILY and free > known.meter.capacity:
             known.meter.set_amount(known.meter.amount, at_ns, capacity=free)
-        if (first and known.source == "header") or alone:
+        # What remains of a minute does not say what remains of the shorter window that the limit is judged by.
+        if in_window is None and ((first and known.source == "header") or alone):
             known.meter.raise_to(safe, at_ns)
         known.meter.clamp(safe, at_ns)
         return safe
