@@ -7,11 +7,13 @@ from collections import deque
 import pytest
 
 from fanout.clock import NS_PER_S
+from fanout.quota.account import Account
 from fanout.quota.bucket import NS_PER_MINUTE, Bucket
+from fanout.quota.gates import Gates
 from fanout.quota.limits import Limits
 from fanout.quota.report import RateReport, Reading
 from fanout.quota.sharers import Reservation
-from tests.gates import ONE, WORDS, gate, said
+from tests.gates import ONE, WORDS, book_next, gate, most_within, said
 
 
 def test_the_first_response_teaches_the_limit_and_counts_what_is_in_flight() -> None:
@@ -49,6 +51,29 @@ def test_a_window_shorter_than_a_minute_makes_the_burst_as_small() -> None:
     reading = Reading(limit=600, remaining=500, window_s=1.0)
     made.observe(made.book("run", ONE, 0), RateReport(readings=(("requests", reading),)), 0)
     assert made.meters.known["requests"].meter.capacity in (9, 10)  # one is kept back
+
+
+@pytest.mark.parametrize("of_the_minute", [True, False], ids=["left of the minute", "left of the window"])
+@pytest.mark.parametrize("latency_ms", [20, 700])
+def test_what_is_left_never_fills_a_window_shorter_than_a_minute(latency_ms: int, of_the_minute: bool) -> None:
+    """Azure: 60 a minute, judged by 10 s; eight calls at once of an account that nobody knew, then one by one."""
+    latency_ns = latency_ms * NS_PER_S // 1000
+    made = Gates(wall_offset_ns=0).at(Account(account="a", model="m", provider="azure"), Limits(), 0)
+    made.join("run", weight=1)
+    flying = deque((made.book("run", ONE, 0), 0) for _ in range(8))
+    taken = [0] * 8
+    while len(taken) < 60:
+        booked, at_ns = flying.popleft()
+        at_ns = max(taken[-1], at_ns + latency_ns)
+        inside = sum(one > at_ns - 10 * NS_PER_S for one in taken)
+        reading = Reading(limit=60, remaining=max(0, 60 - len(taken) if of_the_minute else 10 - inside), window_s=10.0)
+        made.observe(booked, RateReport(readings=(("requests", reading),)), at_ns)
+        made.settle(booked, ONE, at_ns)
+        if not flying:
+            flying.append(book_next(made, "run", ONE, at_ns))
+            taken.append(flying[-1][1])
+    assert most_within(10 * NS_PER_S, [(at_ns, 1) for at_ns in taken]) <= 10
+    assert taken[-1] < 65 * NS_PER_S, "and the limit is used"
 
 
 def test_settings_are_never_exceeded_by_a_header_that_allows_more() -> None:

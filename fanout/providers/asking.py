@@ -101,7 +101,7 @@ class Asker:
         """
         seen = Wire(on_sent)
         wire.set(seen)
-        if not self.ready.client_is_ours:
+        if not self.ready.hooked:
             seen.leave()  # no hook of ours tells: the instant before is the nearest there is
         deadline = asyncio.timeout(self._timeout_s)
         try:

@@ -24,7 +24,7 @@ PLACEHOLDER_KEY = "no-key-needed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownProvider:
-    """A provider that we build ourselves, so that its client is ours."""
+    """A provider that we build ourselves, so that its SDK's client is as we want it."""
 
     module: str
     """The SDK that must be installed."""
@@ -69,7 +69,7 @@ KNOWN_PROVIDERS: Mapping[str, KnownProvider] = {
         standard_url="https://aiplatform.googleapis.com",
     ),
 }
-"""By the prefix of the model string. Any other provider of pydantic-ai works too, on its own client."""
+"""By the prefix of the model string. Any other provider of pydantic-ai works too, built as `inferred` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

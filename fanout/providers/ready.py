@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx2
-from pydantic_ai.exceptions import UserError
-from pydantic_ai.models import Model, infer_model
+from pydantic_ai.models import Model
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.settings import ModelSettings
 
-from fanout.errors import BadInput
 from fanout.providers import models
 from fanout.providers.account import speaker
+from fanout.providers.inferred import Inferred, inferred
 from fanout.providers.loop import LoopThread, shared_loop
 from fanout.providers.transport import behind_proxy, http_client, shared_tls
 from fanout.sandbox.profile import SandboxProfile
@@ -50,8 +49,8 @@ class ReadyModel:
     """Who speaks there, as `account.speaker` names it."""
     settings: ModelSettings
     """What every request of it needs."""
-    client_is_ours: bool
-    """Whether the client's hooks tell when a request leaves."""
+    hooked: bool
+    """Whether our hooks on its HTTP client see a request leave and the headers of its response."""
     says_when_complete: bool
     """Whether a stream without a finish reason is a truncated one."""
     priced: bool
@@ -157,21 +156,19 @@ def _built(spec: _Spec, loop: LoopThread) -> ReadyModel:
         "google-cloud": _google_cloud,
     }
     builder = builders.get(spec.provider)
-    settings = ModelSettings()
     if builder is None:
-        model = _entered(spec, loop)
-        if "max_retries" not in model.unsupported_settings:
-            settings["max_retries"] = 0
+        made = inferred(spec.model, loop)
     else:
-        model = builder(spec, _client(spec, loop))
+        made = Inferred(model=builder(spec, _client(spec, loop)), settings=ModelSettings(), hooked=True)
+    model = made.model
     address = _address(model, spec)
     return ReadyModel(
         model=model,
         loop=loop,
         address=address,
         provider=models.SANDBOX if spec.model == models.SANDBOX else speaker(spec.provider, address),
-        settings=settings,
-        client_is_ours=builder is not None,
+        settings=made.settings,
+        hooked=made.hooked,
         says_when_complete=builder is not None,
         priced=spec.model != models.SANDBOX,
         key_name=spec.key_name,
@@ -281,21 +278,3 @@ def _google_cloud(spec: _Spec, client: httpx2.AsyncClient) -> Model:
     else:
         provider = GoogleCloudProvider(api_key=spec.secret, http_client=client, retry_options=once)
     return GoogleModel(spec.name, provider=provider)
-
-
-def _entered(spec: _Spec, loop: LoopThread) -> Model:
-    """Any other provider, on the client it makes itself, which is closed with the loop."""
-    try:
-        model = infer_model(spec.model)
-    except (UserError, ImportError) as exc:  # the environment changed since the model string was checked
-        raise BadInput(f"the model {spec.model!r} cannot be used: {exc}") from exc
-
-    async def leave() -> None:
-        await model.__aexit__(None, None, None)
-
-    async def enter() -> None:
-        await model.__aenter__()
-        loop.at_close(leave)
-
-    loop.run(enter())
-    return model

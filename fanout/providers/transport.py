@@ -16,11 +16,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from ssl import SSLContext
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
-from pydantic_ai.models import create_async_httpx2_client
+from pydantic_ai.models import create_async_http_client, create_async_httpx2_client
+
+if TYPE_CHECKING:
+    import httpx  # a legacy that only some SDKs bring along
 
 KEEPALIVE_S = 90.0
 """Idle connections live this long: httpx2's 5 s made 450 connections where 256 were enough."""
@@ -40,7 +44,7 @@ class Wire:
         """Whether the request was handed to the wire."""
         self.status_code: int | None = None
         """The response's, once its headers have come."""
-        self.headers: httpx2.Headers | None = None
+        self.headers: httpx2.Headers | httpx.Headers | None = None
         """The response's, successful or not."""
 
     @property
@@ -54,7 +58,7 @@ class Wire:
             self.left = True
             self._on_leaving()
 
-    def arrive(self, response: httpx2.Response) -> None:
+    def arrive(self, response: httpx2.Response | httpx.Response) -> None:
         """The response's headers have come."""
         self.status_code, self.headers = response.status_code, response.headers
 
@@ -175,21 +179,35 @@ def http_client(*, proxied: bool) -> httpx2.AsyncClient:
     sharded = None if proxied else ShardedTransport(tls=shared_tls())
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_S)
     client = create_async_httpx2_client(timeout=timeout, limits=limits, transport=sharded)
-    # Hooks and not the transport, so that they fire behind a proxy too.
-    client.event_hooks["request"].append(_leaves)
-    client.event_hooks["response"].append(_headers_came)
+    _hook(client)
     return client
 
 
-async def _leaves(request: httpx2.Request) -> None:
+def legacy_http_client() -> httpx.AsyncClient:
+    """A client for an SDK that is on httpx and not on httpx2: its pool is httpx's own, its hooks are the same.
+
+    Goes through the environment's proxies. Raises ImportError where httpx is not installed.
+    """
+    client = create_async_http_client(timeout=int(TRANSFER_TIMEOUT_S), connect=int(CONNECT_TIMEOUT_S))
+    _hook(client)
+    return client
+
+
+def _hook(client: httpx2.AsyncClient | httpx.AsyncClient) -> None:
+    # Hooks and not the transport, so that they fire behind a proxy too.
+    client.event_hooks["request"].append(_leaves)
+    client.event_hooks["response"].append(_headers_came)
+
+
+async def _leaves(request: httpx2.Request | httpx.Request) -> None:
     attempt, notebook = wire.get(), learning.get()
     if attempt is not None:
         attempt.leave()
-    if notebook is not None:
+    if notebook is not None and isinstance(request, httpx2.Request):
         notebook.append(request)
 
 
-async def _headers_came(response: httpx2.Response) -> None:
+async def _headers_came(response: httpx2.Response | httpx.Response) -> None:
     attempt = wire.get()
     if attempt is not None:
         attempt.arrive(response)
@@ -202,3 +220,9 @@ def behind_proxy(url: str) -> bool:
     if not (proxies.get(parts.scheme) or proxies.get("all")):
         return False
     return not proxy_bypass(parts.hostname or "")
+
+
+def names_a_proxy() -> bool:
+    """Whether the environment names a proxy for any address that a provider may have."""
+    proxies = getproxies()
+    return any(proxies.get(scheme) for scheme in ("http", "https", "all"))

@@ -226,7 +226,8 @@ class Meters:
             known.meter.set_amount(known.meter.amount, at_ns, capacity=free)
         if name == "requests" and known.meter.capacity > 8:
             free, most = free - SAFETY, most._replace(units=most.units - SAFETY)
-        if (first and known.source == "header") or alone:
+        # What remains of a minute does not say what remains of the shorter window that the limit is judged by.
+        if in_window is None and ((first and known.source == "header") or alone):
             known.meter.raise_to(free, at_ns)
         most.clamp(known.meter, at_ns)
         return most
