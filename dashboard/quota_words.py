@@ -256,6 +256,7 @@ def others_words(others: Iterable[Share], *, turns: int) -> str | None:
     together = Share(
         run_id="",
         weight=sum(share.weight for share in each if _goes_on(share)) or 1,
+        is_paused=not any(map(_goes_on, each)) and any(share.is_paused for share in each),
         waiting=sum(share.waiting for share in each),
         in_flight=sum(share.in_flight for share in each),
         requests=sum(share.requests for share in each),
@@ -271,6 +272,8 @@ def share_words(share: Share, *, turns: int) -> str:
     if _goes_on(share) and turns:
         weight = f" (weight {share.weight})" if share.weight != 1 else ""
         said.append(f"{percent(float(f'{share.weight / turns:.2g}'))} of the turns{weight}")
+    elif share.is_paused:
+        said.append("paused")
     said += [f"{number_of:,} {word}" for number_of, word in _going(share) if number_of]
     said += [f"{counted(share.requests, 'request')} sent", f"{counted(share.tokens, 'token')} used"]
     if share.assumed_tokens:
@@ -280,7 +283,7 @@ def share_words(share: Share, *, turns: int) -> str:
 
 def sharing(view: AccountView, run_id: str) -> str | None:
     """Beside how many other runs this one goes on, and its share among them; None where it is alone."""
-    going = [share for share in view.shares if share.waiting or share.in_flight or share.run_id == run_id]
+    going = [share for share in view.shares if _goes_on(share)]
     own = sum(share.weight for share in going if share.run_id == run_id)
     if len(going) < 2 or not own:
         return None
@@ -296,7 +299,8 @@ def weight_moves(run: Run) -> str | None:
 
 
 def _goes_on(share: Share) -> bool:
-    return bool(share.waiting or share.in_flight)
+    """A run that is paused takes no turns, whatever waits."""
+    return bool(share.in_flight or (share.waiting and not share.is_paused))
 
 
 def _going(share: Share) -> tuple[tuple[int, str], ...]:

@@ -169,7 +169,10 @@ class Dispatch:
     def views(self, going: Mapping[str, OpenStretch], at_ns: int) -> tuple[AccountView, ...]:
         """Every account and model that is or was used. `going`: what goes on, by run."""
         own = {run_id: self._turns[run_id].own_limits(at_ns) for run_id in going}
-        return tuple(view_of(gate, waiting=_waiting(going), at_ns=at_ns, own=own) for gate in self._gates.all())
+        return tuple(
+            view_of(gate, waiting=_waiting(going), at_ns=at_ns, own=own, paused=_paused(going))
+            for gate in self._gates.all()
+        )
 
     def view_for(self, batch: Batch, going: Mapping[str, OpenStretch], at_ns: int) -> AccountView:
         """The account that this batch would use; it is not in use by that. Raises BadInput as `admit` does."""
@@ -182,7 +185,8 @@ class Dispatch:
         turns = self._turns.get(run_id)
         if turns is None:
             return None
-        return replace(view_of(turns.gate, waiting=_waiting(going), at_ns=at_ns), own=turns.own_limits(at_ns))
+        view = view_of(turns.gate, waiting=_waiting(going), at_ns=at_ns, paused=_paused(going))
+        return replace(view, own=turns.own_limits(at_ns))
 
 
 def _is_priced(model: str) -> bool:
@@ -201,6 +205,10 @@ def _shared(sharing: Sharing, *, wall_offset_ns: int) -> SharedGates | None:
 def earliest_ns(stretches: Iterable[OpenStretch]) -> int | None:
     """The first instant at which one of them asks again; None where all wait for something to change."""
     return min((stretch.wake_ns for stretch in stretches if stretch.wake_ns is not None), default=None)
+
+
+def _paused(going: Mapping[str, OpenStretch]) -> frozenset[str]:
+    return frozenset(run_id for run_id, stretch in going.items() if stretch.held_by in ("cap", "paused"))
 
 
 def _waiting(going: Mapping[str, OpenStretch]) -> dict[str, int]:

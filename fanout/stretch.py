@@ -106,7 +106,7 @@ class OpenStretch:
         self._budget = retry.RetryBudget()
         self._sized_ns = 0
         self._latency_ns = self._latencies = 0
-        self._held_by: ev.Held | None = None
+        self.held_by: ev.Held | None = None
         self._capped: Spent | None = None  # the cap that was told, until it is raised
         live.record.add(
             ev.StretchOpened(at_ns=live.now_ns(), stretch=self._number, changes=asked.changes, user_name=asked.by)
@@ -156,8 +156,8 @@ class OpenStretch:
             return answer
         self.wake_ns = answer.until_ns
         self._read_hold(answer, at_ns)
-        if answer.held_by != self._held_by:
-            self._held_by = answer.held_by
+        if answer.held_by != self.held_by:
+            self.held_by = answer.held_by
             self.live.record.add(ev.HoldChanged(at_ns=at_ns, held_by=answer.held_by))
         return None
 

@@ -12,7 +12,7 @@ from dashboard import house
 from dashboard.palette import contrast, theme
 from dashboard.quota_chart import GAP_NS, LINE_COLOURS, STEP_NS, level_chart, used_by
 from dashboard.quota_page import IDLE_S, every_s, used_and_idle
-from dashboard.quota_words import account_name, documented, others_words, share_words, turns_of
+from dashboard.quota_words import account_name, documented, others_words, share_words, sharing, turns_of
 from dashboard.refusals import explained, runs_words
 from fanout import Batch, Engine
 from fanout.clock import NS_PER_S
@@ -28,6 +28,7 @@ from tests.accounts import account, limit, share
 from tests.hands import WAIT_S, HandCaller, WatchedStore
 from tests.pages import HOSTILE, go_to, open_page, read
 from tests.runs import BEGAN_NS, make_run
+from tests.stores import eventually
 
 
 @pytest.fixture
@@ -71,6 +72,19 @@ def test_the_limits_that_a_run_asked_for_itself_stand_under_it_also_on_an_accoun
     live.cancel()
     assert live.wait(WAIT_S)
     assert "This run's own" not in read(_page())
+
+
+def test_a_run_that_is_paused_takes_no_turns_and_says_so(engine: Engine, caller: HandCaller) -> None:
+    going = engine.start(Batch(prompts=["a", "b", "c"], model="openai:x", name="going", max_workers=1))
+    caller.taken(1)
+    held = engine.start(Batch(prompts=["d", "e"], model="openai:x", name="held", cap_tokens=1))
+    eventually(lambda: held.snapshot().state == "paused")
+    (view,) = engine.quota()
+    assert [(share.run_id, share.is_paused) for share in view.shares] == [(going.run_id, False), (held.run_id, True)]
+    labels = [link.proto.label for link in _page().get("page_link")]
+    assert [label.split(" · ")[1] for label in labels] == ["paused", "100 % of the turns"]
+    assert sharing(view, held.run_id) is None
+    assert sharing(view, going.run_id) is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ engine's lock stands over it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -83,8 +83,12 @@ def view_of(
     waiting: Mapping[str, int],
     at_ns: int,
     own: Mapping[str, tuple[LimitView, ...]] = MappingProxyType({}),
+    paused: Collection[str] = (),
 ) -> AccountView:
-    """The gate at this instant. By run, `waiting`: calls that have not started; `own`: limits it asked for itself."""
+    """The gate at this instant. By run, `waiting`: calls that have not started; `own`: limits it asked for itself.
+
+    `paused`: the runs of which nothing further starts.
+    """
     gate.look(at_ns)
     limits = []
     for name, known in gate.meters:
@@ -133,6 +137,7 @@ def view_of(
                 requests=sharer.requests,
                 tokens=sharer.tokens,
                 own=own.get(run_id, ()),
+                is_paused=run_id in paused,
                 assumed_tokens=sharer.assumed_tokens,
             )
             for run_id, sharer in gate.runs.items()

@@ -48,6 +48,8 @@ class Share:
     """Attempts sent so far."""
     tokens: int
     """Used so far by what was answered."""
+    is_paused: bool = False
+    """Whether nothing further of it starts: its owner or a cap holds it, so it takes no turns."""
     own: tuple[LimitView, ...] = ()
     """The limits that the run asked for itself."""
     assumed_tokens: int = 0
