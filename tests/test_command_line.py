@@ -50,7 +50,7 @@ def test_results_in_input_order_as_json_lines_with_a_summary_last(prompts: Path)
     assert [result["index"] for result in results] == [0, 1, 2]
     assert set(results[0]) == {
         "index", "prompt", "status", "output", "error", "attempts", "latency_s", "experienced_s", "first_token_s",
-        "usage", "cost_usd",
+        "usage", "cost_usd", "model",
     }  # fmt: skip
     assert last["summary"]["answered"] == 3
     assert last["summary"]["stop_reason"] == "finished"

@@ -95,9 +95,10 @@ def test_a_run_that_could_not_even_be_opened_is_sent_once_it_can(database_url: s
 def test_trouble_that_only_the_beat_met_is_over_when_it_is(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fanout.store.writer.BEAT_S", 0.02)
     with Kept(database_url) as kept:
+        live = kept.start(1)
+        sending = kept.sent(0)  # before: a store in trouble lets nothing start
         with refusing(database_url, "run", on="UPDATE"):
-            live = kept.start(1)
-            kept.sent(0).answer("yes")
+            sending.answer("yes")
             assert live.wait(WAIT_S)
             eventually(lambda: kept.store.trouble)
         eventually(lambda: kept.store.trouble is None)
