@@ -15,10 +15,10 @@ from fanout.events import Usage
 from fanout.quota.gate import Gate
 from fanout.quota.gates import view_of
 from fanout.quota.limits import Limits
-from fanout.quota.report import RateReport
+from fanout.quota.report import RateReport, Reading
 from fanout.quota.turns import Turns
 from fanout.schedule import Schedule, Start
-from tests.gates import gate
+from tests.gates import WORDS, gate
 
 FEW = Usage(input_tokens=10, output_tokens=10)
 
@@ -128,6 +128,19 @@ def test_what_a_provider_reserves_of_an_answer_is_not_what_the_answer_used() -> 
     assert share_of(made) == (20, 0)
     assert made.gate.meters.known["tokens"].meter.free(0) == 1_000 - 510
     assert made.ask(1, NS_PER_S) is None  # 20 of 600 are used
+
+
+@pytest.mark.parametrize(("wait_s", "left"), [(1.0, 1), (None, 4)])
+def test_a_refused_request_counts_against_the_runs_own_limit_and_against_the_accounts_unless_a_wait_was_told(
+    wait_s: float | None, left: int
+) -> None:
+    made = turns(batch(requests_per_minute=300), at=gate(Limits(requests_per_minute=300, burst=5)))
+    made.book(0, 0)
+    report = RateReport(readings=(("requests", Reading(limit=300)),), exhausted="requests", retry_after_s=wait_s)
+    made.refused(0, report, until_ns=0, at_ns=0, words=WORDS)
+    (own,) = made.own_limits(0)
+    assert own.free == 4
+    assert made.gate.meters.known["requests"].meter.free(0) == left  # one is there once the wait that was told is over
 
 
 def test_a_runs_own_limits_tell_what_is_used_reserved_and_free() -> None:

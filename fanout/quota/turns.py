@@ -148,8 +148,9 @@ class Turns:
             if limit in TOKENS:
                 self._least[call] = max(2 * booked.cost.tokens, report.requested or 0)
             self.gate.refused(booked, report, until_ns=until_ns, at_ns=at_ns, words=words)
+            sent = Cost(requests=booked.cost.requests)
             is_told = limit == "requests" and report.retry_after_s is not None
-            self._settle(call, NOTHING if is_told else Cost(requests=booked.cost.requests), at_ns)
+            self._settle(call, NOTHING if is_told else sent, at_ns, own=sent)
 
     def reserved(self, call: int) -> Cost:
         """What the attempt in flight took of the limits."""
@@ -276,12 +277,22 @@ class Turns:
             free=free,
         )
 
-    def _settle(self, call: int, used: Cost, at_ns: int, *, tokens: int | None = None, certain: bool = True) -> None:
+    def _settle(
+        self,
+        call: int,
+        used: Cost,
+        at_ns: int,
+        *,
+        tokens: int | None = None,
+        certain: bool = True,
+        own: Cost | None = None,
+    ) -> None:
+        """`used`: what is taken of the account's limits; `own`: of the run's, where that is something else."""
         booked = self._booked.pop(call)
         if self._purse is not None:
             self._purse.settle(call, Amount())  # an attempt without an answer: nobody says what it used
         for name, bucket in self._own.items():
-            over = used.of(name) - booked.cost.of(name)
+            over = (own or used).of(name) - booked.cost.of(name)
             (bucket.take if over > 0 else bucket.give)(abs(over), at_ns)
         self.gate.settle(booked, used, at_ns, tokens=tokens, certain=certain)
 
