@@ -12,7 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal
 
@@ -53,13 +53,18 @@ def results_csv(run: Run, *, order: Order = "input") -> str:
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
     for call in _ended(run, order):
-        writer.writerow([_csv_cell(value) for value in _row(result_of(call))])
+        writer.writerow([_csv_cell(value) for value in _row(told_of(call))])
     return out.getvalue()
 
 
 def results_jsonl(run: Run, *, order: Order = "input") -> str:
     """The prompts that have ended, one JSON object a line (see `result_json`), nothing lost."""
-    return "".join(f"{json_line(result_json(result_of(call)))}\n" for call in _ended(run, order))
+    return "".join(f"{json_line(result_json(told_of(call)))}\n" for call in _ended(run, order))
+
+
+def told_of(call: Call) -> Result:
+    """What a call came to, with its status as people are told it: `not_sent` where nothing of it was in flight."""
+    return replace(result_of(call), status=call.fate)  # type: ignore[arg-type]  # it has ended
 
 
 def result_json(result: Result) -> dict[str, object]:

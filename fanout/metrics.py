@@ -159,7 +159,7 @@ class _Tally:
 
 def _tally(run: Run, now_ns: int | None) -> _Tally:
     """One pass, because 10,000 calls do not fit the processor's cache: each further pass costs as much again."""
-    found = _Tally(status=Counter([call.status for call in run.calls]))
+    found = _Tally(status=Counter([call.fate for call in run.calls]))
     services = found.services
     slowest_ns, slowest_index = -1, -1
     for call in run.calls:

@@ -116,10 +116,15 @@ class Call:
 
     @property
     def fate(self) -> CallStatus:
-        """Its status as people are told it: `not_sent` also where it was cancelled before anything of it was sent."""
-        if self.status == "cancelled" and all(each.sent_ns is None and not each.lost for each in self.attempts):
-            return "not_sent"
-        return self.status
+        """Its status as people are told it: `not_sent` also where it was cancelled before it was sent, in this stretch.
+
+        What an earlier stretch sent of it has an end of its own.
+        """
+        if self.status != "cancelled":
+            return self.status
+        since_ns = self.queued_ns[-1] if self.queued_ns else 0
+        sent = any((each.sent_ns is not None or each.lost) and each.started_ns >= since_ns for each in self.attempts)
+        return "cancelled" if sent else "not_sent"
 
     @property
     def latency_ns(self) -> int | None:

@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fanout.events import Held, StopReason
-from fanout.export import json_line, result_json
+from fanout.export import json_line, result_json, told_of
 from fanout.live import LiveRun
 from fanout.metrics import Metrics, measure
 from fanout.quota.caps import WHAT_TO_DO, words
-from fanout.run import ENDED, Call, CallStatus, CapState, Result, Run, result_of
+from fanout.run import ENDED, Call, CallStatus, CapState, Result, Run
 from fanout.tuning.bounds import bounds
 
 Order = Literal["input", "completion"]
@@ -153,7 +153,7 @@ def _print_results(live: LiveRun, progress: Progress, *, order: Order, as_json: 
 
 def _told(call: Call, *, as_json: bool) -> str:
     """A call that has ended, on a line."""
-    result = result_of(call)
+    result = told_of(call)
     return json_line(result_json(result)) if as_json else _line(result, call.fate)
 
 

@@ -81,7 +81,7 @@ def test_a_run_stops_at_its_cap_with_exit_code_1_and_says_what_is_left() -> None
     assert done.returncode == 1
     summary = objects(done.stdout)[-1]["summary"]
     assert 0 < summary["answered"] < 60
-    assert summary["answered"] + summary["cancelled"] == 60
+    assert summary["answered"] + summary["cancelled"] + summary["not_sent"] == 60
     assert summary["cap"]["allowed"] == 400
     left = 60 - summary["answered"]
     assert f"{left} of 60 prompts left. Run again with a higher --cap-tokens." in done.stderr
@@ -155,7 +155,7 @@ def test_an_interrupt_keeps_what_was_answered_and_is_exit_code_130() -> None:
     assert first["output"] == "alpha"
     assert summary["stop_reason"] == "interrupted"
     assert summary["answered"] >= 1
-    assert summary["answered"] + summary["cancelled"] == 500
+    assert summary["answered"] + summary["cancelled"] + summary["not_sent"] == 500
     process.stdout.close()
     assert process.stderr is not None
     process.stderr.close()

@@ -229,6 +229,27 @@ def _left(*happened: ev.Event) -> Call:
     return fold([opened(1), began(10, 1), *happened, ev.StretchEnded(at_ns=90, stretch=0, reason="stopped")]).calls[0]
 
 
+def test_what_failed_before_and_was_not_sent_again_by_the_stretch_that_was_stopped_was_not_sent() -> None:
+    before = [opened(1), began(10, 1), *_failed_once(20)]
+    first = ev.StretchEnded(at_ns=40, stretch=0, reason="finished")
+    again = [
+        ev.StretchBegan(at_ns=55, stretch=1, purpose="retry", max_workers=1, calls=(0,)),
+    ]
+    cut = ev.Cancelled(at_ns=60, call=0)
+    end = ev.StretchEnded(at_ns=70, stretch=1, reason="stopped")
+    (call,) = fold([*before, first, *again, cut, end]).calls
+    assert (call.status, call.fate) == ("cancelled", "not_sent")
+    assert [each.status for each in call.attempts] == ["failed"]
+
+
+def _failed_once(at_ns: int) -> list[ev.Event]:
+    return [
+        ev.Started(at_ns=at_ns, call=0, attempt=1, lane=0),
+        ev.Sent(at_ns=at_ns, call=0, attempt=1),
+        ev.Failed(at_ns=at_ns + 5, call=0, attempt=1, error=ServerFailed("500."), received_ns=at_ns + 5),
+    ]
+
+
 def test_a_cancelled_call_of_which_nothing_was_sent_was_not_sent() -> None:
     start, sent = ev.Started(at_ns=20, call=0, attempt=1, lane=0), ev.Sent(at_ns=25, call=0, attempt=1)
     cut = ev.Cancelled(at_ns=30, call=0, attempt=1)
