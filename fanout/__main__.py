@@ -22,12 +22,13 @@ import typer
 from fanout import stored_commands
 from fanout.batch import Batch
 from fanout.errors import BadInput
-from fanout.library import Library, engine_of
+from fanout.library import Library
 from fanout.live import LiveRun
 from fanout.people import LOCAL
 from fanout.prompts import PromptList, read_file
 from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings, name_sandbox, read_settings
+from fanout.wiring import engine_of
 
 app = typer.Typer(
     name="fanout",

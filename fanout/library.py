@@ -7,7 +7,7 @@ keep nothing. Every question names a `Person`, and a run that they may not see i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,22 +19,23 @@ from fanout.batch import Batch
 from fanout.engine import Engine
 from fanout.errors import BadInput, NotAllowed
 from fanout.events import Event
+from fanout.fold import fold
 from fanout.live import LiveRun
 from fanout.people import LOCAL, Person, Visibility, may_drive, may_read, may_start
 from fanout.quota.shared import Sharing
 from fanout.reuse import answers_for, carried
 from fanout.run import Run
 from fanout.settings import Settings
-from fanout.store import NoSuchRun, Store
+from fanout.store import NoSuchRun
 from fanout.store.audit import Told, read_audit
-from fanout.store.database import StoreLost, open_database, url_of
+from fanout.store.database import StoreLost, open_database
 from fanout.store.ledger import Ledger, Today
 from fanout.store.reading import Reading, StoredRun
-from fanout.store.retention import Keep, expire
-from fanout.store.rows import RunRow, row_of
+from fanout.store.rows import RunRow, row_of, summarize
 from fanout.store.shelf import Found, Shelf, Wanted, audit
 from fanout.store.sql import SqlStore
 from fanout.stretch import Known
+from fanout.wiring import engine_of, expiry_of, ledger_of, store_url
 
 if TYPE_CHECKING:
     from fanout.store.quota_rows import QuotaRows
@@ -81,11 +82,13 @@ class Library:
         quota_file: Path | None = None,
         engine: Engine | None = None,
         visibility: Visibility = "private",
+        reads: bool = False,
     ) -> None:
         """Open the store that the settings name. Raises BadInput where it cannot be, or a newer program wrote it.
 
         `engine`: one that is there already and keeps its runs in memory; then nothing is stored. `visibility`: who sees
-        a run whose starter did not say, where the settings do not say either.
+        a run whose starter did not say, where the settings do not say either. `reads`: it is opened to read, for a
+        moment, and that a store that takes nothing now allows.
         """
         self.settings = settings
         self._usual = settings.usual_visibility or visibility
@@ -95,7 +98,7 @@ class Library:
         if engine is None:
             database = open_database(store_url(settings))
             self._ledger = ledger_of(settings)
-            if not database.is_sqlite and quota_file is None and settings.quota_file is None:
+            if not (reads or database.is_sqlite or quota_file or settings.quota_file):
                 from fanout.store.quota_rows import QuotaRows  # late: it imports the driver
 
                 self._quota_rows = QuotaRows(database.url)
@@ -104,7 +107,8 @@ class Library:
                 visibility=self._usual,
                 ledger=self._ledger,
                 folder=None if database.is_sqlite else settings.data_dir,
-                hourly=_expiry(settings),
+                hourly=None if reads else expiry_of(settings),
+                reads=reads,
                 each_beat=None if self._quota_rows is None else self._quota_rows.mend,
             )
             sharing = None if self._quota_rows is None else Sharing(keeper=self._quota_rows, local=False)
@@ -221,13 +225,14 @@ class Library:
             seen = [row for row in rows if _is_wanted(row, person, wanted)]
             return Found(rows=tuple(seen[wanted.offset : wanted.offset + wanted.limit]), count=len(seen))
         found = self.shelf.list(person, wanted)
-        left = [row.run_id for row in found.rows if row.state == "interrupted"]
-        if left and self._store is not None:
-            with suppress(StoreLost):  # what can be read is listed, whatever cannot be written
-                for run_id in left[:MOST_SETTLED]:
-                    self._store.settle(run_id)  # so that the list counts what was answered to the end
+        left = [row.run_id for row in found.rows if row.state == "interrupted"][:MOST_SETTLED]
+        settled = self._settle(left)
+        if left:
             found = self.shelf.list(person, wanted)
-        return found if self._store is None or self._store.trouble is None else found.held(self._store.is_mine)
+        if settled and self.trouble is None:
+            return found
+        rows = (self._held(row) if row.goes_on or row.run_id in left else row for row in found.rows)
+        return replace(found, rows=tuple(rows))
 
     def events(self, person: Person, run_id: str, *, token: str | None = None) -> tuple[Event, ...]:
         """All that is stored of a run that they may see: what a file that loses nothing is made of."""
@@ -237,8 +242,10 @@ class Library:
             return live.events()
         if self._store is None:
             raise NoSuchRun("no such run")
-        self._store.settle(run_id)
-        return self._store.events(run_id)
+        with suppress(StoreLost):
+            self._store.settle(run_id)
+        events = self._store.events(run_id)
+        return (*events, *self._store.left(fold(events)))
 
     def put_in(self, person: Person, text: str | bytes) -> str:
         """Store the run of a run file, as this person's own; gives its id. Raises BadInput on any other file."""
@@ -323,6 +330,29 @@ class Library:
             raise NotAllowed("only the run's owner or an admin may do that: duplicate it into a run of your own")
         return opened
 
+    def _settle(self, run_ids: Sequence[str]) -> bool:
+        """Close them, so that a list counts what was answered to the end; whether the store could be told."""
+        try:
+            for run_id in run_ids:
+                if self._store is not None:
+                    self._store.settle(run_id)
+        except StoreLost:
+            return False  # what can be read is listed, whatever cannot be written
+        return True
+
+    def _held(self, row: RunRow) -> RunRow:
+        """The row while the store takes nothing: the run is further than it says; one of this process waits for it."""
+        if self._store is None or self._reading is None:
+            return row
+        live = self.engine.find(row.run_id) if self._store.is_mine(row.process_id) else None
+        if live is None and row.goes_on:
+            return row
+        now = summarize((live or self._reading.run(row.run_id)).snapshot())
+        held = live is not None and row.goes_on
+        return replace(
+            row, held=held, answered=now.answered, failed=now.failed, tokens=now.tokens, cost_usd=now.cost_usd
+        )
+
     def _found_in_memory(self, person: Person, live: LiveRun | None) -> Opened:
         if live is None:
             raise NoSuchRun("no such run")
@@ -349,40 +379,6 @@ class Library:
     def _audit(self, person: Person, action: str, run_id: str, words: str | None) -> None:
         if self._store is not None:
             self._store.later(lambda connection: audit(connection, person, action, run_id, words))
-
-
-def store_url(settings: Settings) -> str:
-    """The URL of the store: the one that is set, or the file in the data folder."""
-    return settings.database_url or url_of(settings.data_dir)
-
-
-def _expiry(settings: Settings) -> Callable[[SqlStore], object] | None:
-    """What deletes stored runs that are kept no longer; None where all are kept."""
-    keep = Keep(days=settings.keep_days, mb=settings.keep_mb)
-    return None if keep == Keep() else lambda store: expire(store, keep)
-
-
-def ledger_of(settings: Settings) -> Ledger | None:
-    """What is used of the caps a day; None where none is set."""
-    return Ledger(settings.caps) if settings.caps else None
-
-
-def engine_of(
-    settings: Settings,
-    *,
-    store: Store | None,
-    quota_file: Path | Sharing | None = None,
-    ledger: Ledger | None = None,
-) -> Engine:
-    """An engine as the settings say; with no store it keeps its runs in memory, and knows of its own spending only."""
-    return Engine(
-        max_in_flight=settings.max_in_flight,
-        keep_runs=settings.keep_runs,
-        limits_for=settings.limits_for,
-        quota_file=quota_file or settings.sharing,
-        store=store,
-        ledger=ledger or ledger_of(settings),
-    )
 
 
 def _is_wanted(row: RunRow, person: Person, wanted: Wanted) -> bool:

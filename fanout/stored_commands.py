@@ -19,13 +19,14 @@ import typer
 from fanout.archive import export_run
 from fanout.errors import BadInput
 from fanout.export import chrome_trace, json_line, results_csv, results_jsonl
-from fanout.library import Library, Opened, store_url
+from fanout.library import Library, Opened
 from fanout.people import LOCAL
 from fanout.run import Run
 from fanout.settings import name_sandbox, read_settings
 from fanout.store import NoSuchRun
 from fanout.store.rows import RunRow
 from fanout.store.shelf import Shelf, Wanted
+from fanout.wiring import store_url
 
 Format = Literal["csv", "jsonl", "trace", "html", "run"]
 
@@ -33,11 +34,11 @@ _MOST_LISTED = 10_000
 
 
 @contextmanager
-def open_library() -> Iterator[Library]:
-    """The library that the settings name."""
+def open_library(*, reads: bool = False) -> Iterator[Library]:
+    """The library that the settings name. `reads`: for a command that changes nothing."""
     settings = read_settings()
     name_sandbox(settings)
-    library = Library(settings)
+    library = Library(settings, reads=reads)
     try:
         yield library
     finally:
@@ -77,7 +78,7 @@ def list_runs(
     """List the stored runs, the newest first."""
     from fanout.terminal import printable
 
-    with open_library() as library:
+    with open_library(reads=True) as library:
         found = library.list(LOCAL, Wanted(words=" ".join(words or ()), limit=limit))
     for row in found.rows:
         print(json_line(row_json(row)) if as_json else printable(_row_line(row)))
@@ -94,7 +95,7 @@ def show(
     """Print a stored run: its results, in input order, and its summary."""
     from fanout.terminal import print_run
 
-    with open_library() as library:
+    with open_library(reads=True) as library:
         print_run(find(library, run).run.snapshot(), as_json=as_json, out=sys.stdout)
 
 
@@ -130,7 +131,7 @@ def export(
     ] = "jsonl",
 ) -> None:
     """Write a stored run to a file."""
-    with open_library() as library:
+    with open_library(reads=True) as library:
         text = _written(library, find(library, run), format)
     if file == "-":
         sys.stdout.write(text)
@@ -156,7 +157,7 @@ def backup(file: Annotated[Path, typer.Argument(help="The file to write; it must
     """Copy the store into a file, while runs go on."""
     from fanout.store.backup import back_up
 
-    with open_library() as library:
+    with open_library(reads=True) as library:
         back_up(shelf_of(library).database, file)
     print(f"Wrote {file}.", file=sys.stderr)
 

@@ -35,6 +35,7 @@ RANKS = (
     ("engine",),
     ("executor_run",),
     ("executor", "settings"),
+    ("wiring",),
     ("library",),
     ("terminal",),
     ("stored_commands",),

@@ -22,7 +22,7 @@ from fanout.store.database import StoreLost, reason_of, url_of
 from fanout.store.shelf import Wanted
 from tests.hands import WAIT_S
 from tests.postgres import Postgres
-from tests.stores import Kept, eventually, refusing
+from tests.stores import Kept, blocked, eventually, refusing
 
 
 @pytest.fixture(autouse=True)
@@ -299,11 +299,60 @@ def test_the_list_is_there_while_what_was_left_cannot_be_closed(
         assert dead.store.flush(WAIT_S)
         dead.die()
         with monkeypatch.context() as patch:
-            patch.setattr(kept.store, "_bury", full)
+            patch.setattr(kept.store._orphans, "bury", full)
             (row,) = kept.library.list(LOCAL, Wanted()).rows
             assert (row.run_id, row.state) == (left.run_id, "interrupted")
         (row,) = kept.library.list(LOCAL, Wanted()).rows
         assert (row.state, row.stop_reason) == ("ended", "interrupted")
+
+
+def test_a_run_that_is_held_is_as_far_in_the_list_as_on_its_page(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        live = kept.start(3, max_workers=1)
+        kept.sent(0)
+        assert kept.store.flush(WAIT_S)
+        eventually(lambda: kept.shelf.find(LOCAL, live.run_id).state == "running")
+        with refusing(database_url, "run", on="UPDATE"):  # its row keeps what it was told last
+            kept.sent(0).answer("yes")
+            eventually(lambda: kept.store.trouble)
+            eventually(lambda: _answered(live) == 1)
+            (row,) = kept.library.list(LOCAL, Wanted()).rows
+            assert (row.answered, row.held) == (1, True)
+            assert kept.shelf.find(LOCAL, live.run_id).answered == 0
+
+
+def test_a_process_that_comes_while_nothing_can_be_written_reads_all_there_is(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fanout.store.sql.PATIENCE_S", 0.05)
+    monkeypatch.setattr("fanout.store.orphans.PATIENCE_S", 0.05)
+    dead = Kept(database_url)
+    left = dead.start(3, max_workers=1)
+    dead.sent(0).answer("yes")
+    dead.sent(1)
+    assert dead.store.flush(WAIT_S)
+    dead.die()
+    with blocked(database_url):
+        kept = Kept(database_url)
+        assert "cannot be written" in (kept.store.trouble or "")
+        (row,) = kept.library.list(LOCAL, Wanted()).rows
+        assert (row.state, row.answered, row.held) == ("interrupted", 1, False)
+        run = kept.library.find(LOCAL, left.run_id).run
+        shown = run.snapshot()
+        assert (shown.state, shown.stop_reason) == ("ended", "interrupted")
+        assert [call.status for call in shown.calls] == ["answered", "cancelled", "cancelled"]
+        assert [call.fate for call in shown.calls] == ["answered", "cancelled", "not_sent"]
+        assert run.snapshot() is shown, "nothing has happened"
+        assert fold(kept.library.events(LOCAL, left.run_id)) == shown, "an export holds the same"
+    with kept:
+        eventually(lambda: kept.store.trouble is None)
+        (row,) = kept.library.list(LOCAL, Wanted()).rows
+        assert (row.state, row.answered) == ("ended", 1)
+        assert fold(kept.stored(left.run_id)) == shown
+
+
+def _answered(live: LiveRun) -> int:
+    return sum(call.status == "answered" for call in live.snapshot().calls)
 
 
 def _started(live: LiveRun) -> int:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from fanout.errors import BadInput
 from fanout.store import migrate
 from fanout.store.database import Database, open_database, reason_of
-from fanout.store.sql import living
+from fanout.store.living import living
 
 _USE_PG = (
     "the store is in PostgreSQL, whose own tools do this: pg_dump --format=custom --file=FILE URL, and "

@@ -12,9 +12,10 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,8 +25,8 @@ from fanout.errors import BadInput
 from fanout.store import migrate
 
 FILE_NAME = "fanout.db"
-BUSY_MS = 30_000
-"""How long a writer waits for another process's transaction, which takes milliseconds."""
+BUSY_S = 30.0
+"""How long a writer waits for another process's transaction, which takes milliseconds; of SQLite."""
 ADVISORY_LOCK = 0x66616E
 """Held in PostgreSQL while the schema is brought up to date: several processes may start at once."""
 
@@ -35,7 +36,7 @@ TRUNCATE_S = 1.0
 _PRAGMAS = (
     "journal_mode = WAL",  # readers and the writer do not wait for each other
     "synchronous = FULL",  # a commit is on the disk: NORMAL may lose all since the last checkpoint at a power cut
-    f"busy_timeout = {BUSY_MS}",
+    f"busy_timeout = {BUSY_S * 1000:.0f}",
     "foreign_keys = ON",
     "secure_delete = ON",  # a run that was deleted is overwritten, not only unlinked
 )
@@ -73,10 +74,19 @@ class Database:
         return Path(self.url.database) if self.is_sqlite and self.url.database else None
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """A transaction that writes: committed at its end, undone where it raises."""
+    def write(self, *, patience_s: float | None = None) -> Iterator[sa.Connection]:
+        """A transaction that writes: committed at its end, undone where it raises.
+
+        `patience_s`: how long it waits for another process's transaction; None: as long as it takes, or `BUSY_S`.
+        """
         try:
-            with self.writer.begin() as connection:
+            with (
+                self.writer.connect() as connection,
+                _waits(connection, patience_s) if self.is_sqlite else nullcontext(),
+                connection.begin(),
+            ):
+                if patience_s is not None and not self.is_sqlite:
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {patience_s * 1000:.0f}")
                 yield connection
         except _LOST as exc:
             raise StoreLost(f"the store cannot be written: {reason_of(exc)}") from exc
@@ -120,8 +130,10 @@ def open_database(url: str) -> Database:
         _bring_up_to_date(database)
     except (SQLAlchemyError, sqlite3.Error, OSError, StoreLost) as exc:
         database.close()
+        full = database.path is not None and disk_usage(database.path.parent).free == 0
         raise BadInput(
-            f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: {reason_of(exc)}"
+            f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: "
+            f"{'the disk is full' if full else reason_of(exc)}"
         ) from None
     except BadInput:
         database.close()
@@ -190,7 +202,7 @@ def _let_shrink(path: Path) -> None:
     """Of a new file, before anything is in it: what is deleted can leave it. Another process may be at it already."""
     with (
         suppress(sqlite3.Error),
-        closing(sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None)) as connection,
+        closing(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)) as connection,
     ):
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")  # writes the first page, which says so
@@ -220,6 +232,20 @@ def _engine(url: sa.URL, *, writes: bool) -> sa.Engine:
     return engine
 
 
+@contextmanager
+def _waits(connection: sa.Connection, patience_s: float | None) -> Iterator[None]:
+    """Of SQLite, which is asked for it before the transaction begins."""
+    raw = connection.connection.driver_connection
+    if patience_s is None or raw is None:
+        yield
+        return
+    raw.execute(f"PRAGMA busy_timeout = {patience_s * 1000:.0f}")
+    try:
+        yield
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+
+
 def _lower(value: str | bytes | float | None) -> str | bytes | float | None:
     return value.lower() if isinstance(value, str) else value
 
@@ -228,9 +254,9 @@ _PG_ARGS: dict[str, Any] = {"connect_timeout": 10, "application_name": "fanout"}
 
 
 def _bring_up_to_date(database: Database) -> None:
-    if database.is_sqlite:
-        with database.writer.connect() as connection:
-            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")  # a file that is no database says so
+    with database.read() as connection:
+        if migrate.is_current(connection):
+            return  # what cannot be written, on a full disk say, can be read all the same
     with database.write() as connection:
         if not database.is_sqlite:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})

@@ -33,11 +33,16 @@ def versions() -> tuple[str, ...]:
     return tuple(sorted(match[1] for match in found if match))
 
 
+def is_current(connection: sa.Connection) -> bool:
+    """Whether the schema is at its newest version: then nothing has to be written."""
+    return _held(connection) == newest()
+
+
 def upgrade(connection: sa.Connection) -> bool:
     """Bring the schema to its newest version; whether anything was done. Raises SchemaTooNew on a newer one."""
-    held = _held(connection)
-    if held == newest():
+    if is_current(connection):
         return False
+    held = _held(connection)
     if held is not None and held not in versions():
         raise SchemaTooNew(
             f"the store was written by a newer Fanout (its schema is {held}, this program knows {newest()}): "

@@ -26,7 +26,8 @@ class Process:
     host: str
     pid: int
     born: str
-    beat_at: float
+    beat_at: float = 0.0
+    """When it last said that it lives, by the database's clock."""
 
     def lives(self, *, now_s: float) -> bool:
         """Whether it can still be driving a run. `now_s`: wall time of the clock that `beat_at` is of."""
@@ -36,10 +37,10 @@ class Process:
         return now_s - self.beat_at < STALE_S
 
 
-def this_process(now_s: float) -> Process:
-    """A row for this process, under a new id."""
+def this_process() -> Process:
+    """This process, under a new id."""
     pid = os.getpid()
-    return Process(process_id=secrets.token_hex(8), host=_host(), pid=pid, born=_born(pid) or "", beat_at=now_s)
+    return Process(process_id=secrets.token_hex(8), host=_host(), pid=pid, born=_born(pid) or "")
 
 
 def _host() -> str:

@@ -14,6 +14,7 @@ from fanout.clock import nanoseconds
 from fanout.fold import Fold, folded
 from fanout.metrics import last_stamp_ns
 from fanout.run import Run
+from fanout.store.database import StoreLost
 from fanout.store.memory import NoSuchRun
 from fanout.store.sql import SqlStore
 
@@ -37,6 +38,7 @@ class StoredRun:
         self._fold: Fold | None = None
         self._seq = 0
         self._looked_s = 0.0
+        self._left: tuple[Run, Run] | None = None  # as it is stored, and as it would be if it could be closed
         if self._look() is None:
             raise NoSuchRun("no such run")
 
@@ -74,9 +76,9 @@ class StoredRun:
             if self._fold is not None:
                 run = self._fold.run()
                 if time.monotonic() - self._looked_s < LOOK_EVERY_S:
-                    return run
+                    return self._left[1] if self._left is not None and self._left[0] is run else run
             self._looked_s = time.monotonic()
-            self._store.settle(self.run_id)
+            settled = self._settle()
             for events in self._store.chunks(self.run_id, since=self._seq):
                 if self._fold is None:
                     self._fold = folded(events)
@@ -84,7 +86,27 @@ class StoredRun:
                     for event in events:
                         self._fold.add(event)
                 self._seq += len(events)
-            return None if self._fold is None else self._fold.run()
+            if self._fold is None:
+                return None
+            return self._fold.run() if settled else self._as_left(self._fold)
+
+    def _settle(self) -> bool:
+        """Whether the store says how the run stands: it could close it, or did not have to."""
+        try:
+            self._store.settle(self.run_id)
+        except StoreLost:
+            return False
+        return True
+
+    def _as_left(self, stored: Fold) -> Run:
+        """The run as its dead process left it, while that cannot be written."""
+        run = stored.run()
+        if self._left is None or self._left[0] is not run:
+            closed = stored.copy()
+            for event in self._store.left(run):
+                closed.add(event)
+            self._left = (run, closed.run())
+        return self._left[1]
 
 
 class Reading:

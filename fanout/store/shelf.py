@@ -7,7 +7,7 @@ they may drive. A run that somebody may not see is answered like one that never 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,9 +17,9 @@ from fanout.batch import Batch
 from fanout.errors import BadInput, NotAllowed
 from fanout.people import Person, Visibility, may_drive, may_read
 from fanout.store.database import Database, now_s
+from fanout.store.living import living
 from fanout.store.memory import NoSuchRun
 from fanout.store.rows import IMPORTED, RunRow, settings_key
-from fanout.store.sql import living
 from fanout.store.statements import holds_word, new_token, plain, words_of
 from fanout.store.tables import AUDIT, RUN, TAG
 
@@ -49,12 +49,6 @@ class Found:
 
     rows: tuple[RunRow, ...]
     count: int
-
-    def held(self, is_mine: Callable[[str | None], bool]) -> Found:
-        """The same while the store cannot be written: runs of this process that go on wait for it."""
-        return replace(
-            self, rows=tuple(replace(each, held=each.goes_on and is_mine(each.process_id)) for each in self.rows)
-        )
 
 
 class Shelf:

@@ -12,9 +12,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -27,17 +26,19 @@ from fanout.people import Person, Visibility
 from fanout.quota.caps import day_of
 from fanout.run import Run
 from fanout.store import starts
-from fanout.store.database import Database, StoreLost, now_s
-from fanout.store.encoding import moved, read, write
+from fanout.store.database import Database, StoreLost
+from fanout.store.encoding import moved, write
 from fanout.store.interrupted import closing
 from fanout.store.journal import SqlJournal
 from fanout.store.ledger import Ledger
-from fanout.store.memory import Attached, Claimed, NoSuchRun
-from fanout.store.processes import Process, this_process
-from fanout.store.rows import summarize
+from fanout.store.living import beat_of, forget_dead, say_alive, take_leave
+from fanout.store.memory import Attached, Claimed
+from fanout.store.orphans import PATIENCE_S, Orphans
+from fanout.store.processes import this_process
 from fanout.store.spending import Spending, sums
 from fanout.store.statements import Statements
-from fanout.store.tables import AUDIT, CHUNK, PROCESS, RUN, SPEND
+from fanout.store.stored import chunks_of, events_of, locked_row, was_here, write_summary
+from fanout.store.tables import CHUNK, RUN
 from fanout.store.writer import Writer
 
 CLOSING_S = 10.0
@@ -59,12 +60,13 @@ class SqlStore:
         folder: Path | None = None,
         hourly: Callable[[SqlStore], object] | None = None,
         each_beat: Callable[[], None] | None = None,
+        reads: bool = False,
     ) -> None:
         """`visibility`: of runs whose starter did not say. `ledger`: is told what all processes have spent today.
         `folder`: of this machine, for what has just started; beside a SQLite file where it is not said.
 
         `hourly` is called at start and once an hour, `each_beat` every second while a run goes on; both in the writer's
-        thread.
+        thread. `reads`: of a process that comes to read, and goes: nothing is written of it unless it drives a run.
         """
         self.database = database
         self._ledger = ledger
@@ -72,24 +74,22 @@ class SqlStore:
         self._visibility = visibility
         self._clock = clock or MonotonicClock()
         self._folder = folder or (database.path.parent if database.path is not None else None)
-        with database.write() as connection:
-            self.process = this_process(now_s(connection))
-            gone = _forget_dead(connection)
-            connection.execute(PROCESS.insert(), asdict(self.process))
-        self._starts = None
-        if self._folder is not None:
-            self._starts = starts.Starts(self._folder, self.process.process_id)
-            starts.forget(self._folder, gone)
-        self._statements = Statements(database, process=self.process)
+        self.process = this_process()
+        self._orphans = Orphans(database, process_id=self.process.process_id, folder=self._folder)
+        self._starts = None if self._folder is None else starts.Starts(self._folder, self.process.process_id)
+        self._statements = Statements(database, process_id=self.process.process_id)
         self._spending = Spending(database, self._clock)
         self._writer = Writer(
             database,
             self._statements,
             self._spending,
+            process=self.process,
             beat=self._beat,
             starts=self._starts,
             hourly=None if hourly is None else lambda: hourly(self),
         )
+        if not reads:
+            self._say_there()
 
     def __repr__(self) -> str:
         return f"<SqlStore {self.database!r}{' in trouble' if self.trouble else ''}>"
@@ -128,7 +128,7 @@ class SqlStore:
         """Before another stretch: the run must still be this process's. Raises BadInput otherwise."""
         mine = RUN.c.process_id == self.process.process_id
         with self.database.write() as connection:
-            self._statements.say_alive(connection)
+            say_alive(connection, self.process)
             moved_on = connection.execute(
                 RUN.update().where(RUN.c.run_id == journal.run_id, mine).values(state="opening", stop_asked=False)
             )
@@ -159,8 +159,11 @@ class SqlStore:
         done = self._writer.close(CLOSING_S)
         with suppress(StoreLost):
             if done:
-                with self.database.write() as connection:  # what it still drove, if anything, is nobody's now
-                    connection.execute(PROCESS.delete().where(PROCESS.c.process_id == self.process.process_id))
+                with self.database.read() as connection:
+                    known = beat_of(connection, self.process.process_id) is not None
+                if known:
+                    with self.database.write(patience_s=PATIENCE_S) as connection:
+                        take_leave(connection, self.process)
         if self._starts is not None and done:
             self._starts.close()
         self.database.close()
@@ -171,36 +174,36 @@ class SqlStore:
     def events(self, run_id: str) -> tuple[Event, ...]:
         """The run's events, on its own clock; none where it is not known."""
         with self.database.read() as connection:
-            return tuple(_events(connection, run_id))
+            return tuple(events_of(connection, run_id))
 
     def chunks(self, run_id: str, *, since: int = 0) -> Iterator[list[Event]]:
         """Those from number `since` on, piece by piece as they were committed."""
         with self.database.read() as connection:
-            yield from _chunks(connection, run_id, since=since)
+            yield from chunks_of(connection, run_id, since=since)
 
     def settle(self, run_id: str) -> None:
-        """Where the process that drove the run has died before the run's end: close the run."""
-        with self.database.read() as connection:
-            seen = connection.execute(sa.select(RUN.c.state, RUN.c.process_id).where(RUN.c.run_id == run_id)).first()
-            if seen is None or seen.state == "ended" or not self._is_orphan(connection, seen.process_id):
-                return
-        with self.database.write() as connection:
-            row = _row(connection, run_id)
-            if row.state != "ended" and self._is_orphan(connection, row.process_id):
-                self._bury(connection, row, _events(connection, run_id))
+        """Where the process that drove the run has died before the run's end: close the run.
+
+        Raises StoreLost where that cannot be written; `left` then says how it would be.
+        """
+        self._orphans.settle(run_id)
+
+    def left(self, run: Run) -> tuple[Event, ...]:
+        """The events that close a run whose process has died; none where it has not, or the run has ended."""
+        return self._orphans.left(run)
 
     def claim(self, run_id: str) -> Claimed:
         """Drive this run from now on. Raises BadInput while another process does, NoSuchRun where there is none."""
         with self.database.write() as connection:
-            self._statements.say_alive(connection)  # first, as everywhere: two rows locked crosswise are a deadlock
-            row = _row(connection, run_id)
-            events = _events(connection, run_id)
+            say_alive(connection, self.process)  # first, as everywhere: two rows locked crosswise are a deadlock
+            row = locked_row(connection, run_id)
+            events = events_of(connection, run_id)
             if row.state != "ended":
-                if not self._is_orphan(connection, row.process_id):
+                if not self._orphans.is_one(connection, row):
                     raise BadInput(
                         "this run still goes on in another process: ask it to stop first, or wait for its end"
                     )
-                events = self._bury(connection, row, events)
+                events = self._orphans.bury(connection, row, events)
             connection.execute(
                 RUN.update().where(RUN.c.run_id == run_id).values(process_id=self.process.process_id, stop_asked=False)
             )
@@ -231,7 +234,7 @@ class SqlStore:
                 raise ValueError("the first event of a run is RunOpened")
             opened = replace(
                 opened,
-                run_id=secrets.token_hex(8) if _was_here(connection, run.run_id) else run.run_id,
+                run_id=secrets.token_hex(8) if was_here(connection, run.run_id) else run.run_id,
                 user_id=owner.user_id,
                 user_name=owner.name,
             )
@@ -245,7 +248,7 @@ class SqlStore:
                 if isinstance(event, StretchOpened):
                     self._statements.go_on(connection, opened.run_id, event)
             connection.execute(CHUNK.insert(), {"run_id": opened.run_id, "seq": 0, "events": len(ended), "data": text})
-            _write_summary(connection, opened.run_id, fold(ended), size=len(text), state=None)
+            write_summary(connection, opened.run_id, fold(ended), size=len(text), state=None)
         return opened.run_id
 
     def ask_to_stop(self, run_id: str) -> None:
@@ -257,33 +260,17 @@ class SqlStore:
         """Whether it is this very process."""
         return process_id == self.process.process_id
 
-    def _is_orphan(self, connection: sa.Connection, process_id: str | None) -> bool:
-        return not self.is_mine(process_id) and process_id not in living(connection)
-
-    def _bury(self, connection: sa.Connection, row: Any, events: list[Event]) -> list[Event]:
-        """Close a run whose process has died; gives its events with those that close it."""
-        run = fold(events)
-        died_ns = run.opened_ns
-        beat_at = connection.execute(
-            sa.select(PROCESS.c.beat_at).where(PROCESS.c.process_id == row.process_id)
-        ).scalar()
-        if beat_at is not None:
-            died_ns += nanoseconds(beat_at - run.opened_at_s)
-        started = () if self._folder is None else starts.left_by(self._folder, row.process_id, row.run_id)
-        closed = closing(run, at_ns=died_ns, started=started)
-        if closed:
-            connection.execute(
-                CHUNK.insert(),
-                {"run_id": row.run_id, "seq": len(events), "events": len(closed), "data": write(closed)},
-            )
-        ended = [*events, *closed]
-        size = connection.execute(
-            sa.select(sa.func.sum(sa.func.length(CHUNK.c.data))).where(CHUNK.c.run_id == row.run_id)
-        ).scalar()
-        _write_summary(connection, row.run_id, fold(ended), size=size or 0, state=None)
-        # It is nobody's now: should its process live after all, it writes nothing more of it.
-        connection.execute(RUN.update().where(RUN.c.run_id == row.run_id).values(process_id=None))
-        return ended
+    def _say_there(self) -> None:
+        """So that nobody takes the database for one that is not in use; the writer tries on where that must wait."""
+        try:
+            with self.database.write(patience_s=PATIENCE_S) as connection:
+                gone = forget_dead(connection)
+                say_alive(connection, self.process)
+        except StoreLost as exc:
+            self._writer.lost(exc)
+        else:
+            if self._folder is not None:
+                starts.forget(self._folder, gone)
 
     def _shift_ns(self, run: Run) -> int:
         """This process's clock minus the run's: by the wall clock, and never so that the run's past lies ahead."""
@@ -299,13 +286,13 @@ class SqlStore:
         journals = [each for each in self._writer.living_journals() if each.dirty and not each.fenced]
         heard = None
         with self.database.write() as connection:
-            self._statements.say_alive(connection)
+            say_alive(connection, self.process)
             lost = []
             for journal in journals:
                 if journal.shown is not None:
                     run = journal.shown()
                     state = "opening" if journal.goes_on and run.ended else None
-                    if not _write_summary(
+                    if not write_summary(
                         connection, journal.run_id, run, size=journal.size, state=state, by=self.process.process_id
                     ):
                         lost.append(journal)
@@ -329,70 +316,3 @@ class SqlStore:
         if self._writer.engine is not None:
             for run_id in stop:
                 self._writer.engine.stop_run(run_id, "stopped")
-
-
-def living(connection: sa.Connection) -> frozenset[str]:
-    """The processes that may be driving runs now."""
-    at_s = now_s(connection)
-    return frozenset(each.process_id for each in _processes(connection) if each.lives(now_s=at_s))
-
-
-def _processes(connection: sa.Connection) -> list[Process]:
-    return [Process(**row) for row in connection.execute(sa.select(PROCESS)).mappings()]
-
-
-def _forget_dead(connection: sa.Connection) -> list[str]:
-    """Delete the rows of processes that have died and drive nothing; gives their names."""
-    at_s = now_s(connection)
-    # By name: one that has come since is not among those that were asked.
-    dead = [each.process_id for each in _processes(connection) if not each.lives(now_s=at_s)]
-    drives = sa.exists().where(RUN.c.process_id == PROCESS.c.process_id, RUN.c.state != "ended")
-    gone = list(
-        connection.execute(sa.select(PROCESS.c.process_id).where(PROCESS.c.process_id.in_(dead), ~drives)).scalars()
-    )
-    connection.execute(PROCESS.delete().where(PROCESS.c.process_id.in_(gone)))
-    return gone
-
-
-def _row(connection: sa.Connection, run_id: str) -> Any:
-    row = connection.execute(sa.select(RUN).where(RUN.c.run_id == run_id).with_for_update()).one_or_none()
-    if row is None:
-        raise NoSuchRun("no such run")
-    return row
-
-
-def _events(connection: sa.Connection, run_id: str) -> list[Event]:
-    return [event for events in _chunks(connection, run_id) for event in events]
-
-
-def _chunks(connection: sa.Connection, run_id: str, *, since: int = 0) -> Iterator[list[Event]]:
-    found = connection.execute(
-        sa.select(CHUNK.c.seq, CHUNK.c.data)
-        .where(CHUNK.c.run_id == run_id, CHUNK.c.seq + CHUNK.c.events > since)
-        .order_by(CHUNK.c.seq)
-        .execution_options(yield_per=500)
-    )
-    for seq, data in found:
-        yield read(data)[max(0, since - seq) :]
-
-
-def _was_here(connection: sa.Connection, run_id: str) -> bool:
-    """Whether a run of this id is stored, or was: what it spent and who did what stay under its id."""
-    return any(
-        connection.execute(sa.select(column).where(column == run_id).limit(1)).first() is not None
-        for column in (RUN.c.run_id, SPEND.c.run_id, AUDIT.c.run_id)
-    )
-
-
-def _write_summary(
-    connection: sa.Connection, run_id: str, run: Run, *, size: int, state: str | None, by: str | None = None
-) -> bool:
-    """Bring the row up to date; False where it is not there, or is not driven by the process `by`."""
-    which = RUN.c.run_id == run_id
-    if by is not None:
-        which &= RUN.c.process_id == by
-    values = asdict(summarize(run))
-    if state is not None:
-        values["state"] = state
-    values |= {"events": run.version, "bytes": size}
-    return connection.execute(RUN.update().where(which).values(values)).rowcount == 1

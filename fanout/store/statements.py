@@ -8,7 +8,6 @@ taken over is written.
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,10 +15,9 @@ import sqlalchemy as sa
 from fanout.batch import sendable
 from fanout.events import RunOpened, StretchOpened
 from fanout.people import Visibility
-from fanout.store.database import Database, now_s
-from fanout.store.processes import Process
+from fanout.store.database import Database
 from fanout.store.rows import IMPORTED, settings_key
-from fanout.store.tables import CHUNK, PROCESS, RUN
+from fanout.store.tables import CHUNK, RUN
 
 MOST_WORDS, MOST_WORD = 20, 200
 """Of a search; further words are not looked at, nor is a word past so many characters."""
@@ -28,9 +26,8 @@ MOST_WORDS, MOST_WORD = 20, 200
 class Statements:
     """The writer's statements, for one process."""
 
-    def __init__(self, database: Database, *, process: Process) -> None:
-        self._process = process
-        self._process_id = process.process_id
+    def __init__(self, database: Database, *, process_id: str) -> None:
+        self._process_id = process_id
         # The row is locked where the database locks rows: nobody takes the run over between the look and the write.
         chunk = (
             sa.select(
@@ -117,15 +114,6 @@ class Statements:
         connection.execute(
             RUN.update().where(RUN.c.run_id == run_id, RUN.c.process_id == self._process_id).values(values)
         )
-
-    def say_alive(self, connection: sa.Connection) -> float:
-        """Tell the others that this process lives; gives the time at which it did."""
-        at_s = now_s(connection)
-        mine = PROCESS.c.process_id == self._process_id
-        if connection.execute(PROCESS.update().where(mine).values(beat_at=at_s)).rowcount == 0:
-            # It drove nothing for so long that somebody cleared it away.
-            connection.execute(PROCESS.insert(), asdict(replace(self._process, beat_at=at_s)))
-        return at_s
 
 
 _OF_ANSWERS = frozenset({"model", "instructions", "temperature", "max_output_tokens", "sandbox"})

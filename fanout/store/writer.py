@@ -25,8 +25,9 @@ from fanout.events import ClientLagged, Event, FirstToken, HoldChanged, RunOpene
 from fanout.store.database import Database, StoreLost, reason_of
 from fanout.store.encoding import moved, write
 from fanout.store.journal import SqlJournal
+from fanout.store.living import say_alive
 from fanout.store.memory import Attached
-from fanout.store.processes import BEAT_S
+from fanout.store.processes import BEAT_S, Process
 from fanout.store.spending import Spending, Spent
 from fanout.store.starts import Starts
 from fanout.store.statements import Statements
@@ -71,6 +72,7 @@ class Writer:
         statements: Statements,
         spending: Spending,
         *,
+        process: Process,
         beat: Callable[[], None],
         starts: Starts | None = None,
         hourly: Callable[[], object] | None = None,
@@ -82,6 +84,7 @@ class Writer:
         self._database = database
         self._statements = statements
         self._spending = spending
+        self._process = process
         self._beat = beat
         self._starts = starts
         self._hourly = hourly
@@ -130,6 +133,14 @@ class Writer:
             self._beat_due_s = 0.0
         self.later(lambda _: None)
         return self.flush(timeout_s)
+
+    def lost(self, error: StoreLost) -> None:
+        """Something could not be written: nothing further is sent until a beat has been."""
+        with self._lock:
+            self._in_trouble(error)
+            self._beat_due_s = 0.0
+            self._urgent = True
+            self._lock.notify_all()
 
     def forget(self, run_id: str) -> None:
         """The engine remembers the run no longer."""
@@ -224,7 +235,7 @@ class Writer:
         try:
             with self._transaction() as connection:
                 if any(journal.next_seq == 0 for journal in by_journal):
-                    self._statements.say_alive(connection)  # before the first run is there to be taken for an orphan's
+                    say_alive(connection, self._process)  # before the first run is there to be taken for an orphan's
                 chunks = [self._insert(connection, journal, tuple(events)) for journal, events in by_journal.items()]
                 for note in notes:
                     note(connection)
