@@ -67,9 +67,15 @@ def failures(run: Run) -> list[str]:
 
 
 def why_not_answered(run: Run, call: Call) -> str | None:
-    """Why a call was cancelled or not sent: what ended the run, and what the call was at; None where it was neither."""
-    if call.fate not in ("cancelled", "not_sent") or not run.ended:
+    """Why a call was cancelled, not sent, or not sent again: what ended the run, and what the call was at; or None."""
+    if not run.ended:
         return None
+    if call.is_not_sent_again:
+        return f"It was not sent again. {_why_not(run, call)}"
+    return _why_not(run, call) if call.fate in ("cancelled", "not_sent") else None
+
+
+def _why_not(run: Run, call: Call) -> str:
     twin = _sent_for(run, call)
     if twin is not None:
         return f"It shares the call of prompt {twin.index + 1:,}, which has no answer."

@@ -269,8 +269,9 @@ def _was(count: int) -> str:
 def _stopped(run: Run, metrics: Metrics) -> list[str]:
     word = "Interrupted" if run.stop_reason == "interrupted" else "Stopped"
     after = f"{word} after {duration(metrics.wall_s, digits=2)}: {metrics.answered:,} of {metrics.calls:,} answered"
-    cut, unsent = _of_fate(run, "cancelled"), _of_fate(run, "not_sent")
-    given_up = ", ".join(f"{count:,} {word}" for count, word in ((cut, "cancelled"), (unsent, "not sent")) if count)
+    counts = (_of_fate(run, "cancelled"), _of_fate(run, "not_sent"), _not_sent_again(run))
+    words = ("cancelled", "not sent", "not sent again")
+    given_up = ", ".join(f"{count:,} {word}" for count, word in zip(counts, words, strict=True) if count)
     return [*failures(run), f"{after}; {given_up}." if given_up else f"{after}."]
 
 
@@ -278,7 +279,7 @@ def _refused(run: Run, metrics: Metrics) -> list[str]:
     """Stopped by a failure that every further call would share."""
     why = "" if run.stop_error is None else f": {told(run.stop_error.sentence)}"
     if run.stop_reason == "not_ready":
-        return [f"The model could not be made ready{why}. {_not_sent(metrics.not_sent or metrics.calls)}"]
+        return [f"The model could not be made ready{why}.", *(_left_unsent(run) or [_not_sent(metrics.calls)])]
     if run.stop_reason == "provider_down" and run.stop_error is not None:
         why = f": {happened(run.stop_error.sentence)}"
     said = [f"{_refused_at(run, metrics)}{why}."]
@@ -286,11 +287,23 @@ def _refused(run: Run, metrics: Metrics) -> list[str]:
         said.append(f"{metrics.answered:,} of {metrics.calls:,} prompts answered.")
     if cut := _of_fate(run, "cancelled"):
         said.append(f"{counted(cut, 'prompt')} {_was(cut)} cancelled.")
-    if unsent := _of_fate(run, "not_sent"):
-        said.append(_not_sent(unsent))
+    said += _left_unsent(run)
     if run.stop_reason == "provider_down":
         said.append("Retry what is unanswered once the provider is well again.")
     return said
+
+
+def _left_unsent(run: Run) -> list[str]:
+    said = []
+    if unsent := _of_fate(run, "not_sent"):
+        said.append(_not_sent(unsent))
+    if before := _not_sent_again(run):
+        said.append(f"{counted(before, 'prompt')} failed before and {_was(before)} not sent again.")
+    return said
+
+
+def _not_sent_again(run: Run) -> int:
+    return sum(call.is_not_sent_again for call in run.calls)
 
 
 def _of_fate(run: Run, fate: CallStatus) -> int:

@@ -142,6 +142,11 @@ class CallDraft:
             self._before = self._before[:-1]
         return self._last
 
+    @property
+    def last(self) -> AttemptDraft | None:
+        """The same, or None."""
+        return self.attempt if self._last is not None or self._before else None
+
     def end(
         self,
         at_ns: int,

@@ -7,6 +7,7 @@ the same events give an equal `Run` every time, live or read back years later.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from fanout.errors import CallFailed
 from fanout.run import (
     AttemptStatus,
     Call,
+    CallStatus,
     CapState,
     Hold,
     Lag,
@@ -75,6 +77,15 @@ class Fold:
         self._snapshot = None
         _FOLDERS[type(event)](self, event)
 
+    def copy(self) -> Fold:
+        """Another one of the same events, which goes on by itself."""
+        self.run()  # drafts are calls now
+        other = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, list | dict):
+                setattr(other, name, value.copy())
+        return other
+
     def call(self, index: int) -> Call:
         """The call as it stands."""
         draft = self._drafts.pop(index, None)
@@ -84,8 +95,7 @@ class Fold:
 
     def last_attempt(self, index: int) -> AttemptDraft | None:
         """The call's last attempt, to look at and not to write on: it changes while the call goes on."""
-        has_any = index in self._drafts or self._calls[index].attempts
-        return self._draft(index).attempt if has_any else None
+        return self._draft(index).last
 
     def _draft(self, index: int) -> CallDraft:
         draft = self._drafts.get(index)
@@ -212,7 +222,7 @@ class Fold:
             draft.attempt.status = "cancelled"
             draft.attempt.ended_ns = event.at_ns
             draft.attempt.lost = event.lost
-        draft.end(event.at_ns, "cancelled", completed=self._complete())
+        self._given_up(draft, event.at_ns, "cancelled")
 
     def _reused(self, event: ev.Reused) -> None:
         origin = Origin(run_id=event.of_run, call=event.of_call, answered_at_s=event.answered_at_s, model=event.model)
@@ -221,7 +231,15 @@ class Fold:
         )
 
     def _not_sent(self, event: ev.NotSent) -> None:
-        self._draft(event.call).end(event.at_ns, "not_sent", completed=self._complete())
+        self._given_up(self._draft(event.call), event.at_ns, "not_sent")
+
+    def _given_up(self, draft: CallDraft, at_ns: int, status: CallStatus) -> None:
+        """What failed in an earlier stretch, and was not sent again, keeps saying so, and of what."""
+        last = draft.last
+        if last is not None and last.status == "failed":
+            draft.end(at_ns, "failed", completed=self._complete(), error=last.error)
+        else:
+            draft.end(at_ns, status, completed=self._complete())
 
     def _complete(self) -> int:
         """The next place in completion order."""

@@ -127,6 +127,11 @@ class Call:
         return "cancelled" if sent else "not_sent"
 
     @property
+    def is_not_sent_again(self) -> bool:
+        """Whether it failed in an earlier stretch, and the last one that it was in did not get to it."""
+        return self.status == "failed" and bool(self.attempts) and self.attempts[-1].started_ns < self.queued_ns[-1]
+
+    @property
     def latency_ns(self) -> int | None:
         """Service time of the last attempt, in ns."""
         return self.attempts[-1].latency_ns if self.attempts else None

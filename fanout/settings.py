@@ -60,7 +60,7 @@ def _caps(value: object) -> object:
 
 
 class Settings(BaseSettings):
-    """The settings of one process. Lists are written with commas in a variable, as an array in the file."""
+    """The settings of one process. Lists are written with commas in a variable, or as JSON; as an array in the file."""
 
     model_config = SettingsConfigDict(
         env_prefix="FANOUT_", toml_file=SETTINGS_FILE, frozen=True, extra="forbid", env_ignore_empty=True
@@ -118,6 +118,8 @@ class Settings(BaseSettings):
     @field_validator("models", "admins", "members", "viewers", "verified_issuers", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            return _array(value)
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
@@ -178,6 +180,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Given values win over variables, variables over the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def _array(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as exc:
+        raise BadInput(f"must be names with commas between them, or a JSON array: {exc}") from exc
 
 
 def usual_data_dir(environment: Mapping[str, str]) -> Path:

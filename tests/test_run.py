@@ -229,17 +229,21 @@ def _left(*happened: ev.Event) -> Call:
     return fold([opened(1), began(10, 1), *happened, ev.StretchEnded(at_ns=90, stretch=0, reason="stopped")]).calls[0]
 
 
-def test_what_failed_before_and_was_not_sent_again_by_the_stretch_that_was_stopped_was_not_sent() -> None:
+@pytest.mark.parametrize("end", [ev.Cancelled(at_ns=60, call=0), ev.NotSent(at_ns=60, call=0, reason="key_refused")])
+def test_what_failed_before_and_was_not_sent_again_by_a_stretch_that_was_stopped_says_what_it_failed_of(
+    end: ev.Event,
+) -> None:
     before = [opened(1), began(10, 1), *_failed_once(20)]
     first = ev.StretchEnded(at_ns=40, stretch=0, reason="finished")
     again = [
         ev.StretchBegan(at_ns=55, stretch=1, purpose="retry", max_workers=1, calls=(0,)),
     ]
-    cut = ev.Cancelled(at_ns=60, call=0)
-    end = ev.StretchEnded(at_ns=70, stretch=1, reason="stopped")
-    (call,) = fold([*before, first, *again, cut, end]).calls
-    assert (call.status, call.fate) == ("cancelled", "not_sent")
-    assert [each.status for each in call.attempts] == ["failed"]
+    stopped = ev.StretchEnded(at_ns=70, stretch=1, reason="stopped")
+    failed_once = fold([*before, first]).calls[0]
+    (call,) = fold([*before, first, *again, end, stopped]).calls
+    assert (call.status, call.fate, call.error) == ("failed", "failed", failed_once.error)
+    assert call.attempts == failed_once.attempts
+    assert (failed_once.is_not_sent_again, call.is_not_sent_again) == (False, True)
 
 
 def _failed_once(at_ns: int) -> list[ev.Event]:

@@ -34,6 +34,14 @@ def test_a_variable_holds_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) ->
     assert read_settings().models == ("openai:x", "anthropic:y")
 
 
+def test_a_variable_holds_a_list_as_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FANOUT_MODELS", ' ["openai:x", "anthropic:y"]')
+    assert read_settings().models == ("openai:x", "anthropic:y")
+    monkeypatch.setenv("FANOUT_MODELS", '["openai:x"')
+    with pytest.raises(BadInput, match=r"FANOUT_MODELS .*must be names with commas between them, or a JSON array"):
+        read_settings()
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("MAX_WORKERS_CEILING", "513"), ("MAX_WORKERS_CEILING", "0"), ("KEEP_RUNS", "many")]
 )

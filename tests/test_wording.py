@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dashboard import wording
+from dashboard.reasons import why_not_answered
 from fanout import events as ev
 from fanout.errors import CallFailed, KeyRefused, QuotaExhausted, ServerFailed, TimedOut
 from fanout.fold import fold
@@ -211,6 +212,28 @@ def test_stopped_by_hand() -> None:
 def test_stopped_before_anything_was_sent() -> None:
     run = run_of(2, stop(10, "stopped"), cancelled(0, 1, at_ms=10), end=stopped(10, "stopped"))
     assert said(run) == "Stopped after 10 ms: 0 of 2 answered; 2 not sent."
+
+
+def test_a_retry_that_was_stopped_says_how_many_it_did_not_send_again() -> None:
+    error = ServerFailed("The provider answered 500.")
+    again = ev.StretchBegan(at_ns=ms(20), stretch=1, purpose="retry", max_workers=1, calls=(1, 2))
+    run = run_of(
+        3,
+        answered(0, 0, 10),
+        failed(1, 0, 10, error),
+        failed(2, 0, 10, error),
+        [stopped(10, "finished"), again],
+        started(1, 20, attempt=2),
+        stop(30, "stopped"),
+        cancelled(1, at_ms=30, attempt=2),
+        cancelled(2, at_ms=30),
+        end=ev.StretchEnded(at_ns=ms(30), stretch=1, reason="stopped"),
+    )
+    assert said(run) == (
+        "1 failed: the provider answered 500. Stopped after 20 ms: 1 of 3 answered; 1 cancelled, 1 not sent again."
+    )
+    why = why_not_answered(run, run.calls[2])
+    assert why == "It was not sent again. The run was stopped while this call was waiting for a worker."
 
 
 def test_interrupted() -> None:
