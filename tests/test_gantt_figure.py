@@ -108,6 +108,19 @@ def test_a_second_stretch_is_marked_where_idle_time_was_cut_out() -> None:
     assert [note.text for note in figure.layout.annotations] == ["sent again 10 min later"]
 
 
+def test_words_of_stretches_that_are_close_together_do_not_lie_on_each_other_on_a_phone() -> None:
+    figure = gantt(make_run(n=64, failing=range(64), stretches=6, gap_s=600.0))
+    notes = figure.layout.annotations
+    assert len(figure.layout.shapes) == 5, "every one has its line"
+    assert 2 <= len(notes) < 5
+    ends: dict[int, float] = {}
+    for note in notes:
+        half_px = len(note.text) * 6 / 2
+        at_px = note.x / figure.layout.xaxis.range[1] * 290
+        assert at_px - half_px >= ends.get(note.yshift, float("-inf"))
+        ends[note.yshift] = at_px + half_px
+
+
 def test_two_runs_lie_above_each_other_on_one_axis() -> None:
     run, alone = make_run(n=40), make_run(n=40, max_workers=1, run_id="alone")
     figure = two_runs(run, alone)

@@ -33,6 +33,10 @@ STRIP_GAP_PX: Final = 5
 """Between the lowest bar and the strip."""
 MARGINS_PX: Final = 100
 """Above and below the two plots."""
+WORD_LINES: Final = 3
+WORD_LINE_PX: Final = 14
+NARROW_LETTER: Final = 0.022
+"""What a letter over the plot takes of its width, where it is 270 px wide."""
 CONFIG: Final = {
     "displaylogo": False,
     "showSendToCloud": False,
@@ -243,19 +247,39 @@ def _moved(part: Part) -> list[str]:
 def _mark_times(figure: go.Figure, part: Part, look: Theme) -> None:
     """Where idle time was cut out, and now."""
     dotted = {"color": look.quiet, "width": 1, "dash": "dot"}
+    words = []
     for gap in part.marks.breaks:
-        words = "sent again" if gap.purpose == "retry" else "resumed"
         figure.add_shape(type="line", x0=gap.at_s, x1=gap.at_s, y0=0, y1=1, yref="paper", line=dotted)
-        _above(figure, gap.at_s, f"{words} {duration(gap.idle_s)} later", look)
+        purpose = "sent again" if gap.purpose == "retry" else "resumed"
+        words.append((gap.at_s, f"{purpose} {duration(gap.idle_s)} later"))
     if not part.run.ended and part.now_s:
         line = {"color": look.text, "width": 1}
         figure.add_shape(type="line", x0=part.now_s, x1=part.now_s, y0=0, y1=1, yref="paper", line=line, opacity=0.6)
-        _above(figure, part.now_s, "now", look)
+        words.append((part.now_s, "now"))
+    _add_above(figure, words, part.now_s, look)
 
 
-def _above(figure: go.Figure, at_s: float, words: str, look: Theme) -> None:
-    font = {"size": 11, "color": look.quiet}
-    figure.add_annotation(text=words, x=at_s, y=1, yref="paper", yanchor="bottom", showarrow=False, font=font)
+def _add_above(figure: go.Figure, words: list[tuple[float, str]], last_s: float, look: Theme) -> None:
+    """Words over the plot, in lines one above the other where they would lie on others; those too many are left out.
+
+    How wide the plot will be drawn nobody knows here: it is taken to be as narrow as on a phone.
+    """
+    ends_s = [float("-inf")] * WORD_LINES
+    for at_s, text in words:
+        half_s = last_s * len(text) * NARROW_LETTER / 2
+        free = next((line for line, end_s in enumerate(ends_s) if end_s <= at_s - half_s), None)
+        if free is not None:
+            ends_s[free] = at_s + half_s
+            figure.add_annotation(
+                text=text,
+                x=at_s,
+                y=1,
+                yref="paper",
+                yanchor="bottom",
+                yshift=free * WORD_LINE_PX,
+                showarrow=False,
+                font={"size": 11, "color": look.quiet},
+            )
 
 
 def _now_s(marks: Marks, now_ns: int | None) -> float:
