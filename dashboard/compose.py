@@ -32,6 +32,7 @@ from dashboard.gantt import component
 from dashboard.more_form import chooses_who_sees, draw_more, model_field
 from dashboard.prospect_words import cautions
 from dashboard.runs_list import SHOWN_WITH_FORM, draw_with_form, every_s
+from dashboard.settings_words import refusal_words
 from dashboard.units import counted
 from fanout import Batch
 from fanout.errors import BadInput, FanoutError
@@ -231,7 +232,7 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
         batch = inputs.batch_from(session.form(), prompts, profile=session.profile(), ceiling=ceiling)
         expected = _expected(batch)
     except BadInput as exc:
-        problem = str(exc)
+        problem = refusal_words(str(exc))
     waits = expected is not None and batch is not None and session.asked(batch)
     with st.container(key="run_button"):
         pressed = st.button(

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from dashboard import elements, form_link, found, session, session_link, session_share
 from dashboard.inputs import as_text
 from dashboard.session_link import Came, Said
-from dashboard.settings_words import setting_name
+from dashboard.settings_words import refusal_words, setting_name
 from dashboard.units import counted
 from fanout.batch import Batch
 from fanout.errors import BadInput
@@ -32,7 +32,8 @@ def from_address(*, ceiling: int) -> None:
     try:
         session_link.tell(Said(words=_follow(query, ceiling)))
     except BadInput as exc:
-        session_link.tell(Said(words=f"The link was not followed, and the form is as it was: {exc}.", is_wrong=True))
+        why = refusal_words(str(exc))
+        session_link.tell(Said(words=f"The link was not followed, and the form is as it was: {why}.", is_wrong=True))
     session_link.take()
 
 

@@ -19,7 +19,7 @@ from dashboard.expect import Expected
 from dashboard.expect import expected as expected_of
 from dashboard.more_form import draw_to_go_on
 from dashboard.prospect_words import cautions
-from dashboard.settings_words import moved_on
+from dashboard.settings_words import moved_on, refusal_words
 from dashboard.units import counted
 from fanout.batch import Batch
 from fanout.errors import BadInput, FanoutError
@@ -99,7 +99,7 @@ def plan_of(run: Run) -> Plan:
         asked = _asked(run)
         expected = _expected(run, asked.batch)
     except BadInput as exc:
-        return _refused(run, str(exc), may_press=False)
+        return _refused(run, refusal_words(str(exc)), may_press=False)
     why = session_resume.refusal((run.run_id, asked))
     if why is not None:
         return _refused(run, why)

@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import elements, session, session_sandbox
+from dashboard.settings_words import refusal_words
 from fanout.errors import BadInput
 from fanout.sandbox.profile import SandboxProfile
 
@@ -26,22 +27,34 @@ def draw_sandbox() -> None:
     )
     session_sandbox.adopt()
     now = session.profile()
-    with st.form("sandbox_form", border=False):
-        latency, quota, faults = st.columns(3, gap="large")
-        with latency:
-            values: dict[str, Any] = _latency(now)
-        with quota:
-            values |= _quota(now)
-        with faults:
-            values |= _faults(now)
-        with st.container(horizontal=True):
-            apply = st.form_submit_button("Apply", type="primary", key="sandbox_apply")
-            reset = st.form_submit_button("Back to the defaults", key="sandbox_reset", on_click=_reset)
+    latency, quota, faults = st.columns(3, gap="large")
+    with latency:
+        values: dict[str, Any] = _latency(now)
+    with quota:
+        values |= _quota(now)
+    with faults:
+        values |= _faults(now)
+    with st.container(horizontal=True):
+        apply = st.button("Apply", type="primary", key="sandbox_apply")
+        reset = st.button("Back to the defaults", key="sandbox_reset", on_click=_reset)
+    _take(values, now, apply=apply, reset=reset)
+    session_sandbox.keep()
+
+
+def _take(values: dict[str, Any], now: SandboxProfile, *, apply: bool, reset: bool) -> None:
+    """Say what becomes of what the form holds: a number that is refused at once, whether or not Apply was pressed."""
+    try:
+        profile = _profile(values)
+    except BadInput as exc:
+        elements.wrong(f"{refusal_words(str(exc))}. The settings before hold.")
+        return
     if apply:
-        _apply(values)
+        session.set_profile(profile)
+        elements.quiet("Applied: the next run you start on the sandbox behaves like this.")
+    elif profile != now:
+        elements.quiet("Not applied yet: runs that you start take the settings before.")
     elif reset:
         elements.quiet("The defaults hold again.")
-    session_sandbox.keep()
 
 
 def _latency(now: SandboxProfile) -> dict[str, Any]:
@@ -152,20 +165,24 @@ def _faults(now: SandboxProfile) -> dict[str, Any]:
 
 
 def _share(label: str, now: float, key: str, *, why: str | None = None) -> float | None:
-    percent = st.number_input(label, value=now * 100, step=1.0, format="%g", key=_key(key), help=why)
-    return None if percent is None else percent / 100
+    percent = st.number_input(label, value=round(now * 100, 6), step=1.0, format="%g", key=_key(key), help=why)
+    return None if percent is None else round(percent / 100, 8)
 
 
-def _apply(values: dict[str, Any]) -> None:
-    empty = [name for name in ("first_token_ms", "token_ms", "seed") if values[name] is None]
-    try:
-        if empty:
-            raise BadInput(f"{empty[0]} is empty: give a number")
-        session.set_profile(SandboxProfile(**values))
-    except BadInput as exc:
-        elements.wrong(str(exc))
-    else:
-        elements.quiet("Applied: the next run you start on the sandbox behaves like this.")
+def _profile(values: dict[str, Any]) -> SandboxProfile:
+    """The profile of the form. Raises BadInput."""
+    for name in (*_NEEDED, *_MOST_SHARE):
+        if values[name] is None:
+            raise BadInput(f"sandbox {name} is empty: give a number")
+    for name, most in _MOST_SHARE.items():
+        if not 0 <= values[name] <= most:
+            raise BadInput(f"sandbox {name} must be from 0 to {most * 100:g} %, got {values[name] * 100:g}")
+    return SandboxProfile(**values)
+
+
+_NEEDED = ("first_token_ms", "first_token_sigma", "token_ms", "token_sigma", "seed")
+_MOST_SHARE = {"other_user_share": 0.9, "error_rate": 1.0, "hang_rate": 1.0, "truncation_rate": 1.0}
+"""What the form asks for in %, and the profile takes as a share of 1."""
 
 
 def _reset() -> None:

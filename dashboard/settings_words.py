@@ -6,6 +6,7 @@ where it is shown: instructions and names were written by people). Knows no page
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -62,6 +63,12 @@ _NAMES: Mapping[str, str] = {
     "sandbox.truncation_rate": "Sandbox: ended half-way",
     "sandbox.capacity": "Sandbox: slower above, in flight",
 }
+_SHORT = {name.removeprefix("sandbox.") for name in _NAMES} - {"max_workers"}
+_OF_SANDBOX = "|".join(sorted(name for name in _SHORT if f"sandbox.{name}" in _NAMES))
+_IN_CODE = re.compile(
+    rf"\bsandbox (?:{_OF_SANDBOX})\b|\b(?:{'|'.join(sorted(name for name in _SHORT if '_' in name))})\b"
+)
+"""What a refusal calls a setting; a name that is a word of its own stays as it is."""
 _UNSET: Mapping[str, str] = {
     "instructions": "none",
     "temperature": "the model's own",
@@ -86,6 +93,18 @@ class Told:
     name: str
     a: str
     b: str
+
+
+def refusal_words(sentence: str) -> str:
+    """A refusal that calls settings as the form does, and not as the code does."""
+    return _IN_CODE.sub(lambda found: f"“{_label(found[0])}”", sentence)
+
+
+def _label(in_code: str) -> str:
+    short = in_code.removeprefix("sandbox ")
+    of_sandbox = short != in_code or short not in _NAMES
+    words = _NAMES[f"sandbox.{short}" if of_sandbox else short].removeprefix("Sandbox: ")
+    return words[:1].upper() + words[1:]
 
 
 def differing(settings: Iterable[Setting], *, a: Run, b: Run) -> Iterator[Told]:

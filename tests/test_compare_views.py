@@ -12,7 +12,7 @@ from dashboard import palette
 from dashboard.compare_table import Filter, Show, arrange, cells, left_over
 from dashboard.compare_words import numbers, pair_words, phases, signed, verdict
 from dashboard.latency_chart import COLOURS, DASHES, MOST_POINTS, latency_chart
-from dashboard.settings_words import MOST_CHARACTERS, differing, moved_on, setting_name, settings_of
+from dashboard.settings_words import MOST_CHARACTERS, differing, moved_on, refusal_words, setting_name, settings_of
 from dashboard.units import duration
 from fanout.batch import Batch
 from fanout.compare import Comparison, compare
@@ -283,3 +283,22 @@ def test_the_two_curves_are_told_apart_on_either_page_and_without_colour() -> No
         for colour in COLOURS.values():
             assert palette.contrast(colour, palette.theme(dark=dark).page) >= 3.0
     assert DASHES["A"] != DASHES["B"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("timeout_s must be a number above 0, got 0.0", "“Timeout” must be a number above 0, got 0.0"),
+        ("retries must be from 0 to 20, got 99", "retries must be from 0 to 20, got 99"),
+        ("max_workers must be from 1 to 64, got 65", "max_workers must be from 1 to 64, got 65"),
+        ("sandbox seed must be a whole number, got None", "“Seed” must be a whole number, got None"),
+        (
+            "sandbox burst goes with requests_per_minute: set that as well, or leave burst out",
+            "“Requests at once” goes with “Requests a minute”: set that as well, or leave burst out",
+        ),
+        ("error_rate and hang_rate: lower one", "“Answered with a server error” and “Never answered”: lower one"),
+        ("the model 'sandbox' only", "the model 'sandbox' only"),
+    ],
+)
+def test_a_refusal_calls_settings_as_the_form_does(said: str, words: str) -> None:
+    assert refusal_words(said) == words

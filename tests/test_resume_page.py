@@ -138,7 +138,7 @@ def test_a_number_that_is_missing_says_so_and_sends_nothing(stopped: Stopped, ca
     live = stopped()
     app = _open(live)
     app.number_input(key="resume_timeout_s").set_value(None)
-    assert "Retry sends nothing: timeout_s is empty: give a number." in _said(_run(app))
+    assert "Retry sends nothing: “Timeout” is empty: give a number." in _said(_run(app))
     _pressed_too_late(app, live)
     app.number_input(key="resume_timeout_s").set_value(7)
     assert "sends nothing" not in _said(_run(app))
@@ -176,7 +176,7 @@ def test_what_the_account_does_not_allow_is_refused_until_it_asks_for_less(
     live = stopped()
     app = _open(live)
     app.number_input(key="resume_requests_per_minute").set_value(601)
-    refused = "Retry sends nothing: requests_per_minute must be at most 600 for sandbox, as fanout.toml says, got 601."
+    refused = "Retry sends nothing: “Requests a minute” must be at most 600 for sandbox, as fanout.toml says, got 601."
     assert refused in _said(_run(app))
     _pressed_too_late(app, live)
     assert refused in _said(app)

@@ -78,7 +78,10 @@ class SandboxProfile:
         for name in ("error_rate", "hang_rate", "truncation_rate"):
             _number(name, getattr(self, name), low=0, high=1)
         if self.error_rate + self.hang_rate + self.truncation_rate > 1:
-            raise BadInput("error_rate, hang_rate and truncation_rate together exceed 1: lower one of them")
+            raise BadInput(
+                "error_rate, hang_rate and truncation_rate are together more than 1, which is every call: "
+                "lower one of them"
+            )
         _number("other_user_share", self.other_user_share, low=0, high=0.9)
         for name in _COUNTS:
             if getattr(self, name) is not None:

@@ -32,9 +32,9 @@ def test_a_model_that_cannot_be_used_is_refused_with_the_remedy(browse: Browse) 
 
 WRONG = (
     ("Temperature", 2.5, "", "temperature must be a number from 0 to 2, got 2.5"),
-    ("Max output tokens", 0, "", "max_output_tokens must be from 1 to 10000000, got 0"),
+    ("Max output tokens", 0, "", "“Max output tokens” must be from 1 to 10000000, got 0"),
     ("Retries", -3, 2, "retries must be from 0 to 20, got -3"),
-    ("Timeout, seconds", -5, 60, "timeout_s must be a number above 0 and at most 3600, got -5"),
+    ("Timeout, seconds", -5, 60, "“Timeout” must be a number above 0 and at most 3600, got -5"),
 )
 
 
@@ -51,7 +51,7 @@ def test_a_number_out_of_its_range_is_refused_in_a_sentence_and_never_taken(brow
     screen.shoot("bad-numbers", schemes=("light",))
     screen.number("Retries", 2)
     screen.number("Timeout, seconds", "")
-    expect(screen.alert).to_contain_text("timeout_s is empty: give a number")
+    expect(screen.alert).to_contain_text("“Timeout” is empty: give a number")
     screen.run_button.click()
     screen.quiet()
     assert "run=" not in screen.page.url
@@ -84,13 +84,18 @@ def test_a_run_does_not_go_on_under_a_number_that_is_refused(browse: Browse, pro
 def test_a_sandbox_that_fails_more_often_than_always_is_refused(browse: Browse) -> None:
     screen = browse("/sandbox")
     screen.number("Answered with a server error, %", -5)
-    screen.press("Apply")
-    expect(screen.alert).to_contain_text("sandbox error_rate must be from 0 to 1, got -0.05")
+    expect(screen.alert).to_contain_text("“Answered with a server error” must be from 0 to 100 %, got -5")
     screen.number("Answered with a server error, %", 60)
+    screen.says("Not applied yet: runs that you start take the settings before.")
     screen.number("Ended half-way, %", 60)
-    screen.press("Apply")
-    expect(screen.alert).to_contain_text("together exceed 1")
+    expect(screen.alert).to_contain_text("are together more than 1, which is every call")
     screen.shoot("sandbox")
+    screen.press("Apply")
+    expect(screen.alert).to_contain_text("The settings before hold.")
+    screen.number("Ended half-way, %", 40)
+    screen.press("Apply")
+    screen.says("Applied: the next run you start on the sandbox behaves like this.")
+    screen.page.wait_for_url(re.compile(r"/sandbox\?sandbox=\w+$"))
 
 
 def test_how_the_sandbox_behaves_outlives_a_reload_and_leaves_a_runs_address_alone(browse: Browse) -> None:
