@@ -11,7 +11,8 @@ import shutil
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first one draws no window, and takes a quarter less of the machine."""
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -31,6 +31,9 @@ SHOTS = Path(__file__).resolve().parents[1] / "shots"
 DEEP_LINK = re.compile(r"/(runs|sandbox|quota|compare|audit)/_stcore/(health|host-config)$")
 """Streamlit's own page looks for its server below the address first, is told 404, and finds it above."""
 
+LEFT = "Cannot send rerun backMessage when disconnected from server"
+"""What Streamlit says where the timer of a page that is being left runs out in that moment."""
+
 UNANSWERED = re.compile(
     "ERR_CONNECTION_|WebSocket connection to|disconnected from server|not responding|No response received"
 )
@@ -139,6 +142,8 @@ class Watched:
 
     def _console(self, message: ConsoleMessage) -> None:
         if self.server_may_be_lost and UNANSWERED.search(message.text):
+            return
+        if LEFT in message.text:
             return
         if message.type == "error" and not DEEP_LINK.search(str(message.location.get("url", ""))):
             self.wrong.append(f"console: {message.text} ({message.location.get('url')})")

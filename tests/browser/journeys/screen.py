@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,8 @@ WIDE: ViewportSize = {"width": 1440, "height": 1000}
 NARROW: ViewportSize = {"width": 390, "height": 844}
 WAIT_MS = 20_000
 """Only ever means failure."""
+PRESS_AGAIN_MS = 2_000
+"""After so long a person presses once more what did not answer."""
 
 PROFILE_LABELS: Mapping[str, str] = {
     "seed": "Seed",
@@ -101,8 +104,12 @@ class Screen:
         self.prompts.blur()
 
     def choose(self, group: str, word: str) -> None:
-        """Press one of several words that stand beside one another."""
+        """Press one of several words that stand beside one another; again where the page moved under the press."""
         choice = self.page.get_by_role("radiogroup", name=group).get_by_role("radio", name=word, exact=True)
+        choice.click()
+        with suppress(AssertionError):
+            expect(choice).to_have_attribute("aria-checked", "true", timeout=PRESS_AGAIN_MS)
+            return
         choice.click()
         expect(choice).to_have_attribute("aria-checked", "true")
 
@@ -114,7 +121,7 @@ class Screen:
         self.page.keyboard.type(name)  # Streamlit's box cuts a text that is put in at once and ends like the old one
         expect(self.page.get_by_role("option", name=name)).to_have_count(1)
         field.press("Enter")
-        expect(field).to_have_value(name)
+        expect(field.first).to_have_value(name)  # for a moment there are two, the old one and the new one
         self.quiet()
 
     def pick(self, key: str, option: str) -> None:
@@ -228,6 +235,10 @@ class Screen:
     def column(self, name: str) -> list[str]:
         """The cells of a column, from the top, as a screen reader gets them."""
         return [str(cell) for cell in self.page.evaluate(_COLUMN, name)]
+
+    def column_is(self, name: str, cells: Sequence[str]) -> None:
+        """Wait until a column has these cells, in any order: the table is drawn a moment after the strip."""
+        self.page.wait_for_function(_COLUMN_IS, arg=[name, sorted(cells)])
 
     def rows(self, count: int) -> None:
         """Wait until the table has so many rows."""
@@ -346,6 +357,7 @@ _COLUMN = """(name) => {
   const place = heads.findIndex((head) => head === name || head.startsWith(name + ' ('))
   return [...grid.querySelectorAll('tbody tr')].map((row) => row.children[place].textContent)
 }"""
+_COLUMN_IS = f"([name, cells]) => JSON.stringify(({_COLUMN})(name).sort()) === JSON.stringify(cells)"
 _AT_REST = """async () => {
   const finite = (animation) => animation.effect.getComputedTiming().iterations !== Infinity
   const moving = () => document.getAnimations().filter(finite)

@@ -127,7 +127,6 @@ def somebodies(browser: Browser, shots: Path, provider_url: str) -> Iterator[New
     def make(team: Served, *, base: str = "", **options: Any) -> Somebody:
         context = browser.new_context(**{"viewport": WIDE, "color_scheme": "light", **options})
         context.set_default_timeout(WAIT_MS)
-        context.route("https://**", lambda route: route.abort())  # the provider's page wants a style sheet from afar
         context.on("weberror", lambda error: wrong.append(f"page error: {error.error.stack or error.error}"))
         context.on("request", lambda request: _asked(request.url, team.url))
         context.on("page", lambda page: page.on("websocket", lambda socket: socket.on("framereceived", _received)))

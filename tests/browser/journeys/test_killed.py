@@ -41,7 +41,7 @@ def test_a_run_whose_server_was_killed_is_found_as_it_was_and_resumed(
         screen.counts(re.compile("^2 of 6 answered"))
         screen.says("Prompts 3, 4: in flight when the process ended, so possibly billed twice.")
         screen.rows(6)
-        assert sorted(screen.column("status")) == ["answered"] * 2 + ["cancelled"] * 2 + ["not sent"] * 2
+        screen.column_is("status", ["answered"] * 2 + ["cancelled"] * 2 + ["not sent"] * 2)
         screen.chart.drawn()
         screen.shoot("interrupted", tall=1500)
 
@@ -81,7 +81,7 @@ def test_a_run_whose_server_was_killed_goes_on_under_other_settings(
         expect(screen.page.get_by_label("Retries", exact=True)).to_have_value("2")
         screen.shoot("resume-settings-first")
         screen.number("Timeout, seconds", "")
-        screen.says("Resume sends nothing: timeout_s is empty: give a number.")
+        screen.says("Resume sends nothing: “Timeout” is empty: give a number.")
         screen.page.keyboard.press("Escape")
         screen.shoot("resume-settings-wrong", schemes=("light",))
         expect(screen.page.get_by_role("button", name="Resume 4 unanswered")).to_be_disabled()
@@ -107,7 +107,7 @@ def test_a_run_whose_server_was_killed_goes_on_under_other_settings(
         screen.says("Prompts 3, 4: in flight when the process ended, so possibly billed twice.")
         screen.rows(6)
         expect(screen.key("results").locator("table[role=grid]")).not_to_contain_text(re.compile("in flight|cancelled"))
-        assert screen.column("status") == ["answered"] * 6
+        screen.column_is("status", ["answered"] * 6)
         assert [len(provider.asked(words)) for words in prompts] == [1, 1, 2, 2, 1, 1]
         screen.chart.drawn()
         assert screen.chart.limits()[-1] == 4
