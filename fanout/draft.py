@@ -186,3 +186,41 @@ class CallDraft:
             completed=self.completed,
             origin=self.origin,
         )
+
+
+class Tally:
+    """The calls of a run in numbers, while its events come in: how they stand, and what they used."""
+
+    __slots__ = ("_cost_usd", "_priced", "answered", "failed", "tokens")
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.failed = 0
+        self.tokens = 0
+        """Input and output, of every call that told."""
+        self._priced = 0
+        self._cost_usd = 0.0
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Of the calls whose cost is known; None where it is of none."""
+        return self._cost_usd if self._priced else None
+
+    def add(self, call: CallDraft) -> None:
+        """Count the call as it stands."""
+        self._count(call, 1)
+
+    def take_off(self, call: CallDraft) -> None:
+        """The call, as it stood when it was counted, is about to change."""
+        self._count(call, -1)
+
+    def _count(self, call: CallDraft, sign: int) -> None:
+        if call.status == "answered":
+            self.answered += sign
+        elif call.status == "failed":
+            self.failed += sign
+        if call.usage is not _NO_USAGE:
+            self.tokens += sign * ((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0))
+        if call.cost_usd is not None:
+            self._priced += sign
+            self._cost_usd += sign * call.cost_usd

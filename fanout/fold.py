@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from fanout import events as ev
-from fanout.draft import AttemptDraft, CallDraft
+from fanout.draft import AttemptDraft, CallDraft, Tally
 from fanout.errors import CallFailed
 from fanout.run import (
     AttemptStatus,
@@ -69,6 +69,8 @@ class Fold:
         self._stop_reason: ev.StopReason | None = None
         self._stop_error: CallFailed | None = None
         self._completed = 0
+        self.tally = Tally()
+        """The calls in numbers, kept up without a value of every call that has changed."""
         self._snapshot: Run | None = None
 
     def add(self, event: ev.Event) -> None:
@@ -82,8 +84,8 @@ class Fold:
         self.run()  # drafts are calls now
         other = copy(self)
         for name, value in vars(self).items():
-            if isinstance(value, list | dict):
-                setattr(other, name, value.copy())
+            if isinstance(value, list | dict | Tally):
+                setattr(other, name, copy(value))
         return other
 
     def call(self, index: int) -> Call:
@@ -102,6 +104,26 @@ class Fold:
         if draft is None:
             draft = self._drafts[index] = CallDraft(self._calls[index])
         return draft
+
+    @property
+    def version(self) -> int:
+        """As of its `run`."""
+        return self._version
+
+    @property
+    def state(self) -> RunState:
+        """As of its `run`."""
+        return self._state
+
+    @property
+    def max_workers(self) -> int:
+        """As of its `run`."""
+        return self._max_workers
+
+    @property
+    def stop_reason(self) -> ev.StopReason | None:
+        """As of its `run`."""
+        return self._stop_reason
 
     @property
     def goes_on(self) -> bool:
@@ -161,7 +183,10 @@ class Fold:
             )
         )
         for index in event.calls:
-            self._draft(index).queue(event.at_ns)
+            draft = self._draft(index)
+            self.tally.take_off(draft)
+            draft.queue(event.at_ns)
+            self.tally.add(draft)
         self._limits.append(Step(at_ns=event.at_ns, value=event.max_workers))
         self._max_workers = event.max_workers
         self._state = "running"
@@ -202,19 +227,12 @@ class Fold:
     def _succeeded(self, event: ev.Succeeded) -> None:
         draft = self._draft(event.call)
         _end_attempt(draft.attempt, "answered", event.at_ns, received_ns=event.received_ns)
-        draft.end(
-            event.at_ns,
-            "answered",
-            completed=self._complete(),
-            output=event.output,
-            usage=event.usage,
-            cost_usd=event.cost_usd,
-        )
+        self._end(draft, event.at_ns, "answered", output=event.output, usage=event.usage, cost_usd=event.cost_usd)
 
     def _failed(self, event: ev.Failed) -> None:
         draft = self._draft(event.call)
         _end_attempt(draft.attempt, "failed", event.at_ns, received_ns=event.received_ns, error=event.error)
-        draft.end(event.at_ns, "failed", completed=self._complete(), error=event.error)
+        self._end(draft, event.at_ns, "failed", error=event.error)
 
     def _cancelled(self, event: ev.Cancelled) -> None:
         draft = self._draft(event.call)
@@ -226,9 +244,7 @@ class Fold:
 
     def _reused(self, event: ev.Reused) -> None:
         origin = Origin(run_id=event.of_run, call=event.of_call, answered_at_s=event.answered_at_s, model=event.model)
-        self._draft(event.call).end(
-            event.at_ns, "answered", completed=self._complete(), output=event.output, origin=origin
-        )
+        self._end(self._draft(event.call), event.at_ns, "answered", output=event.output, origin=origin)
 
     def _not_sent(self, event: ev.NotSent) -> None:
         self._given_up(self._draft(event.call), event.at_ns, "not_sent")
@@ -237,14 +253,16 @@ class Fold:
         """What failed in an earlier stretch, and was not sent again, keeps saying so, and of what."""
         last = draft.last
         if last is not None and last.status == "failed":
-            draft.end(at_ns, "failed", completed=self._complete(), error=last.error)
+            self._end(draft, at_ns, "failed", error=last.error)
         else:
-            draft.end(at_ns, status, completed=self._complete())
+            self._end(draft, at_ns, status)
 
-    def _complete(self) -> int:
-        """The next place in completion order."""
+    def _end(self, draft: CallDraft, at_ns: int, status: CallStatus, **what: Any) -> None:
+        """At the next place in completion order; `what` came of it, as `CallDraft.end` takes it."""
+        self.tally.take_off(draft)
+        draft.end(at_ns, status, completed=self._completed, **what)
+        self.tally.add(draft)
         self._completed += 1
-        return self._completed - 1
 
     def _limit_changed(self, event: ev.LimitChanged) -> None:
         if event.limit != "max_workers":

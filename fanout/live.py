@@ -30,6 +30,7 @@ from fanout.fold import Fold, folded
 from fanout.quota.view import AccountView
 from fanout.run import ENDED, Call, Result, Run, result_of
 from fanout.store import Journal, Store
+from fanout.store.rows import Summary, standing
 
 
 class Hands(Protocol):
@@ -79,7 +80,7 @@ class Record:
         # Protects the folds and the completion order: workers and the loop thread write, callers and pages read. Told
         # of only when a call or the run has ended: a consumer woken at every event costs a context switch each.
         self._ended = threading.Condition()
-        journal.bind(self._kept, self.run)
+        journal.bind(self._kept, self._standing)
 
     def add(self, *happened: Event) -> None:
         """Take events in, at least one, all or none visible to a snapshot. From any thread."""
@@ -140,6 +141,11 @@ class Record:
         """The run as it stands, by all that is kept."""
         with self._ended:
             return self._shown.run()
+
+    def _standing(self) -> tuple[Summary, int]:
+        """By all that is kept: the run in numbers, and of how many events."""
+        with self._ended:
+            return standing(self._shown), self._shown.version
 
     def events(self) -> tuple[Event, ...]:
         """All events so far, in the order they were recorded."""

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from fanout import events as ev
 from fanout.batch import Batch
 from fanout.errors import BadInput, RateLimited, ServerFailed
-from fanout.fold import Fold, fold
+from fanout.fold import Fold, fold, folded
 from fanout.retry import Again, verdict
 from fanout.run import ENDED, Call, Run, result_of
 from fanout.schedule import Schedule, Start
+from fanout.store.rows import standing, summarize
+from tests.runs import history
 
 MS = 1_000_000
 
@@ -267,3 +269,27 @@ def test_a_cancelled_call_of_which_nothing_was_sent_was_not_sent() -> None:
     )
     assert _left(start, sent, retried, ev.Cancelled(at_ns=30, call=0)).fate == "cancelled"
     assert _left(ev.NotSent(at_ns=30, call=0, reason="key_refused")).fate == "not_sent"
+
+
+@pytest.mark.parametrize("stretches", [1, 3])
+def test_a_run_in_numbers_is_the_same_whether_it_is_folded_or_looked_through(stretches: int) -> None:
+    events = history(n=30, failing=range(0, 30, 2), retrying=0.3, stretches=stretches, stop_at_s=2.0)
+    assert isinstance(events[0], ev.RunOpened)
+    fold_ = Fold(events[0])
+    for event in events[1:]:
+        fold_.add(event)
+        assert standing(fold_) == summarize(fold_.run())
+        assert standing(fold_.copy()) == standing(fold_)
+    assert fold_.tally.answered > 0
+    assert fold_.tally.tokens > 0
+
+
+def test_a_fold_that_was_copied_goes_on_by_itself() -> None:
+    events = history(n=6, failing=[1])
+    first = folded(events[:-4])
+    before, other = first.run(), first.copy()
+    for event in events[-4:]:
+        other.add(event)
+    assert first.run() is before
+    assert other.run() == fold(events)
+    assert standing(first) == summarize(before)

@@ -71,7 +71,7 @@ def test_a_process_that_lost_its_run_in_an_outage_finds_that_out(
     live = slow.start(3, max_workers=2)
     slow.sent(1)
     assert slow.store.flush(WAIT_S)
-    monkeypatch.setattr(slow.store._writer, "_transaction", _unreachable)
+    monkeypatch.setattr(slow.store._writer, "_connected", _unreachable)
     slow.sent(0).answer("too late")
     eventually(lambda: live.trouble)
     slow.die()

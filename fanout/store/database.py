@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,9 @@ _PRAGMAS = (
     "foreign_keys = ON",
     "secure_delete = ON",  # a run that was deleted is overwritten, not only unlinked
 )
+
+
+_BEGIN_TO_WRITE = "BEGIN IMMEDIATE"
 
 
 class StoreLost(BadInput):
@@ -118,6 +121,37 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<Database {self.url.render_as_string(hide_password=True)}>"
+
+
+Execute = Callable[[str, Any], int]
+"""Runs a statement that was compiled before, in an open transaction; gives how many rows it changed."""
+
+
+def executes(connection: sa.Connection) -> Execute:
+    """In a transaction of SQLAlchemy's."""
+    return lambda sql, values: connection.exec_driver_sql(sql, values).rowcount
+
+
+@contextmanager
+def quick_transaction(connection: sa.Connection) -> Iterator[Execute]:
+    """A transaction that writes, by the driver itself on a connection that has none open: half of SQLAlchemy's CPU."""
+    raw = connection.connection.driver_connection
+    assert raw is not None, "the pool gives connections that are open"
+    cursor = raw.cursor()
+    if isinstance(raw, sqlite3.Connection):
+        cursor.execute(_BEGIN_TO_WRITE)  # isolation_level None: the driver begins nothing by itself
+
+    def execute(sql: str, values: Any) -> int:
+        cursor.execute(sql, values)
+        return int(cursor.rowcount)
+
+    try:
+        yield execute
+        raw.commit()
+    except BaseException:
+        with suppress(Exception):
+            raw.rollback()
+        raise
 
 
 def open_database(url: str) -> Database:
@@ -223,7 +257,7 @@ def _engine(url: sa.URL, *, writes: bool) -> sa.Engine:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
-    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+    begin = _BEGIN_TO_WRITE if writes else "BEGIN"
 
     @sa.event.listens_for(engine, "begin")
     def start(connection: sa.Connection) -> None:

@@ -6,13 +6,12 @@ them is touched under the writer's lock, or by the writer's thread alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from fanout.events import Event, StretchEnded, StretchOpened
 from fanout.people import Visibility
-from fanout.run import Run
-from fanout.store.memory import Kept
+from fanout.store.memory import Kept, Shown
 
 
 class Keeper(Protocol):
@@ -56,7 +55,7 @@ class SqlJournal:
         self.fenced = False
         """Whether another process drives the run now, or it was deleted: nothing further is stored."""
         self.kept: Kept = lambda _: None
-        self.shown: Callable[[], Run] | None = None
+        self.shown: Shown | None = None
         self._keeper = keeper
 
     def __repr__(self) -> str:
@@ -66,7 +65,7 @@ class SqlJournal:
         """Keep these events, after all those before them."""
         self._keeper.append(self, events)
 
-    def bind(self, kept: Kept, shown: Callable[[], Run]) -> None:
+    def bind(self, kept: Kept, shown: Shown) -> None:
         """Whom to tell, and whom to ask for the run's summary."""
         self.kept, self.shown = kept, shown
 

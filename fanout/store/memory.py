@@ -10,10 +10,12 @@ from typing import Protocol
 from fanout.errors import BadInput
 from fanout.events import Event, RunOpened, StopReason
 from fanout.people import Visibility
-from fanout.run import Run
+from fanout.store.rows import Summary
 
 Kept = Callable[[tuple[Event, ...]], None]
 """Told of events, in their order, once they are kept: from here on they may be shown."""
+Shown = Callable[[], tuple[Summary, int]]
+"""How a run stands, and of how many events."""
 
 
 class Journal(Protocol):
@@ -23,8 +25,8 @@ class Journal(Protocol):
         """Keep these events, after all those before them. Never waits."""
         ...
 
-    def bind(self, kept: Kept, shown: Callable[[], Run]) -> None:
-        """Whom to tell of events that are kept, and what the run looks like with all that are. Before any `append`."""
+    def bind(self, kept: Kept, shown: Shown) -> None:
+        """Whom to tell of events that are kept, and how the run stands by all that are. Before any `append`."""
         ...
 
     def events(self) -> tuple[Event, ...]:
@@ -156,7 +158,7 @@ class _Pages:
         self.pages.extend(events)
         self.kept(events)
 
-    def bind(self, kept: Kept, shown: Callable[[], Run]) -> None:
+    def bind(self, kept: Kept, shown: Shown) -> None:
         self.kept = kept
 
     def events(self) -> tuple[Event, ...]:

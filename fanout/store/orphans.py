@@ -20,6 +20,7 @@ from fanout.store.database import Database
 from fanout.store.encoding import write
 from fanout.store.interrupted import closing
 from fanout.store.living import beat_of, living
+from fanout.store.rows import summarize
 from fanout.store.stored import events_of, locked_row, write_summary
 from fanout.store.tables import CHUNK, RUN
 
@@ -70,7 +71,7 @@ class Orphans:
         size = connection.execute(
             sa.select(sa.func.sum(sa.func.length(CHUNK.c.data))).where(CHUNK.c.run_id == row.run_id)
         ).scalar()
-        write_summary(connection, row.run_id, fold(ended), size=size or 0, state=None)
+        write_summary(connection, row.run_id, summarize(fold(ended)), events=len(ended), size=size or 0)
         # It is nobody's now: should its process live after all, it writes nothing more of it.
         connection.execute(RUN.update().where(RUN.c.run_id == row.run_id).values(process_id=None))
         return ended

@@ -13,6 +13,7 @@ from typing import Literal
 
 from fanout.batch import Batch
 from fanout.clock import seconds
+from fanout.fold import Fold
 from fanout.metrics import measure
 from fanout.people import Visibility
 from fanout.run import Run
@@ -100,6 +101,22 @@ def summarize(run: Run) -> Summary:
         wall_s=None if metrics is None else metrics.wall_s,
         overlap=None if metrics is None else metrics.overlap,
         ended_at=None if ended_ns is None else run.opened_at_s + seconds(ended_ns - run.opened_ns),
+    )
+
+
+def standing(fold: Fold) -> Summary:
+    """The same of a run that goes on, at a cost that does not grow with its calls."""
+    if not fold.goes_on:
+        return summarize(fold.run())
+    tally = fold.tally
+    return Summary(
+        state=fold.state,
+        stop_reason=fold.stop_reason,
+        answered=tally.answered,
+        failed=tally.failed,
+        max_workers=fold.max_workers,
+        tokens=tally.tokens,
+        cost_usd=tally.cost_usd,
     )
 
 

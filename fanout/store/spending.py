@@ -20,7 +20,7 @@ from fanout.clock import NS_PER_S, Clock
 from fanout.events import Event, Succeeded
 from fanout.quota.caps import Amount, day_of
 from fanout.quota.estimate import CHARACTERS_A_TOKEN
-from fanout.store.database import Database
+from fanout.store.database import Database, Execute
 from fanout.store.tables import SPEND
 
 DAY_S = 86_400
@@ -71,7 +71,7 @@ class Spending:
             if tokens[day] or usd[day]
         )
 
-    def write(self, connection: sa.Connection, spent: Iterable[Spent]) -> None:
+    def write(self, execute: Execute, spent: Iterable[Spent]) -> None:
         """Add these to their rows; tell `told` once it is committed."""
         for each in spent:
             values = {
@@ -82,7 +82,7 @@ class Spending:
                 "cost_usd": each.amount.usd,
             }
             given = values if self._positions is None else tuple(values[name] for name in self._positions)
-            connection.exec_driver_sql(self._upsert, given)
+            execute(self._upsert, given)
 
     def told(self, spent: Iterable[Spent]) -> None:
         """These are committed."""

@@ -35,6 +35,7 @@ from fanout.store.living import beat_of, forget_dead, say_alive, take_leave
 from fanout.store.memory import Attached, Claimed
 from fanout.store.orphans import PATIENCE_S, Orphans
 from fanout.store.processes import this_process
+from fanout.store.rows import summarize
 from fanout.store.spending import Spending, sums
 from fanout.store.statements import Statements
 from fanout.store.stored import chunks_of, events_of, locked_row, was_here, write_summary
@@ -248,7 +249,8 @@ class SqlStore:
                 if isinstance(event, StretchOpened):
                     self._statements.go_on(connection, opened.run_id, event)
             connection.execute(CHUNK.insert(), {"run_id": opened.run_id, "seq": 0, "events": len(ended), "data": text})
-            write_summary(connection, opened.run_id, fold(ended), size=len(text), state=None)
+            summary = summarize(fold(ended))
+            write_summary(connection, opened.run_id, summary, events=len(ended), size=len(text))
         return opened.run_id
 
     def ask_to_stop(self, run_id: str) -> None:
@@ -290,11 +292,11 @@ class SqlStore:
             lost = []
             for journal in journals:
                 if journal.shown is not None:
-                    run = journal.shown()
-                    state = "opening" if journal.goes_on and run.ended else None
-                    if not write_summary(
-                        connection, journal.run_id, run, size=journal.size, state=state, by=self.process.process_id
-                    ):
+                    summary, count = journal.shown()
+                    if journal.goes_on and summary.state == "ended":
+                        summary = replace(summary, state="opening")
+                    mine = self.process.process_id
+                    if not write_summary(connection, journal.run_id, summary, events=count, size=journal.size, by=mine):
                         lost.append(journal)
             if self._ledger is not None:
                 day = day_of(time.time())

@@ -33,11 +33,10 @@ class Starts:
 
     def note(self, run_id: str, events: Iterable[Event], *, shift_ns: int) -> None:
         """Before anything is sent: these have started. `shift_ns`: this process's instants minus the run's own."""
-        lines = "".join(
-            f"{run_id} {event.at_ns - shift_ns} {event.call} {event.attempt} {event.lane}\n"
-            for event in events
-            if type(event) is Started
-        )
+        lines = ""
+        for event in events:
+            if type(event) is Started:
+                lines += f"{run_id} {event.at_ns - shift_ns} {event.call} {event.attempt} {event.lane}\n"
         if not lines:
             return
         with suppress(OSError):

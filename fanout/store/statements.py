@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from fanout.batch import sendable
 from fanout.events import RunOpened, StretchOpened
 from fanout.people import Visibility
-from fanout.store.database import Database
+from fanout.store.database import Database, Execute
 from fanout.store.rows import IMPORTED, settings_key
 from fanout.store.tables import CHUNK, RUN
 
@@ -50,7 +50,7 @@ class Statements:
         self._append = str(compiled)
         self._positions = getattr(compiled, "positiontup", None)
 
-    def append(self, connection: sa.Connection, *, run_id: str, seq: int, events: int, data: str) -> bool:
+    def append(self, execute: Execute, *, run_id: str, seq: int, events: int, data: str) -> bool:
         """Write a chunk; False where this process does not drive the run, and nothing was written."""
         values: dict[str, Any] = {
             "run_id": run_id,
@@ -61,7 +61,7 @@ class Statements:
             "process_id": self._process_id,
         }
         given = values if self._positions is None else tuple(values[name] for name in self._positions)
-        return bool(connection.exec_driver_sql(self._append, given).rowcount == 1)
+        return execute(self._append, given) == 1
 
     def stored(self, connection: sa.Connection, run_id: str) -> int | None:
         """How many events of the run are in the database; None where another process drives it, or nobody."""

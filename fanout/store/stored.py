@@ -12,10 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from fanout.events import Event
-from fanout.run import Run
 from fanout.store.encoding import read
 from fanout.store.memory import NoSuchRun
-from fanout.store.rows import summarize
+from fanout.store.rows import Summary
 from fanout.store.tables import AUDIT, CHUNK, RUN, SPEND
 
 
@@ -53,14 +52,11 @@ def was_here(connection: sa.Connection, run_id: str) -> bool:
 
 
 def write_summary(
-    connection: sa.Connection, run_id: str, run: Run, *, size: int, state: str | None, by: str | None = None
+    connection: sa.Connection, run_id: str, summary: Summary, *, events: int, size: int, by: str | None = None
 ) -> bool:
     """Bring the row up to date; False where it is not there, or is not driven by the process `by`."""
     which = RUN.c.run_id == run_id
     if by is not None:
         which &= RUN.c.process_id == by
-    values = asdict(summarize(run))
-    if state is not None:
-        values["state"] = state
-    values |= {"events": run.version, "bytes": size}
+    values = {**asdict(summary), "events": events, "bytes": size}
     return connection.execute(RUN.update().where(which).values(values)).rowcount == 1

@@ -14,7 +14,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from fanout.events import ClientLagged, Event, FirstToken, HoldChanged, RunOpened, Sent, StretchOpened
-from fanout.store.database import Database, StoreLost, reason_of
+from fanout.store.database import Database, Execute, StoreLost, executes, quick_transaction, reason_of
 from fanout.store.encoding import moved, write
 from fanout.store.journal import SqlJournal
 from fanout.store.living import say_alive
@@ -85,6 +85,7 @@ class Writer:
         self._statements = statements
         self._spending = spending
         self._process = process
+        self._driver_error: type[Exception] = database.writer.dialect.loaded_dbapi.Error
         self._beat = beat
         self._starts = starts
         self._hourly = hourly
@@ -233,12 +234,16 @@ class Writer:
         for each in taken:
             by_journal.setdefault(each.journal, []).extend(each.events)
         try:
-            with self._transaction() as connection:
-                if any(journal.next_seq == 0 for journal in by_journal):
-                    say_alive(connection, self._process)  # before the first run is there to be taken for an orphan's
-                chunks = [self._insert(connection, journal, tuple(events)) for journal, events in by_journal.items()]
-                for note in notes:
-                    note(connection)
+            if notes or self.trouble is not None or any(map(_begins, by_journal.items())):
+                with self._transaction() as connection:
+                    if any(journal.next_seq == 0 for journal in by_journal):
+                        say_alive(connection, self._process)  # before the first run is taken for an orphan's
+                    chunks = [self._insert(connection, journal, events) for journal, events in by_journal.items()]
+                    for note in notes:
+                        note(connection)
+            else:
+                with self._connected() as connection, quick_transaction(connection) as execute:
+                    chunks = [self._append(execute, journal, events) for journal, events in by_journal.items()]
         except Exception as exc:  # whatever it is: nothing that waits may be lost, and the thread must live
             self._in_trouble(exc)
             return False
@@ -251,12 +256,16 @@ class Writer:
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
-        """On the thread's own connection, kept because taking one from a pool costs as much as the commit."""
+        with self._connected() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
+        """The thread's own connection, kept because taking one from a pool costs as much as the commit."""
         if self._connection is None:
             self._connection = self._database.writer.connect()
         try:
-            with self._connection.begin():
-                yield self._connection
+            yield self._connection
         except BaseException:
             connection, self._connection = self._connection, None
             with suppress(SQLAlchemyError, sqlite3.Error, OSError):
@@ -264,32 +273,43 @@ class Writer:
                 connection.close()
             raise
 
-    def _insert(self, connection: sa.Connection, journal: SqlJournal, events: tuple[Event, ...]) -> _Chunk:
-        if journal.fenced:
-            return self._spent(connection, _Chunk(journal=journal, events=events, stored=False), events)
+    def _insert(self, connection: sa.Connection, journal: SqlJournal, events: Sequence[Event]) -> _Chunk:
+        """Of a run that begins, or of one of which nobody knows how much is stored."""
         seq = journal.next_seq
+        if journal.fenced:
+            return self._append(executes(connection), journal, events)
         if self.trouble is not None:  # a commit whose confirmation was lost may have been made all the same
             stored = self._statements.stored(connection, journal.run_id)
             if stored is None:
-                return _Chunk(journal=journal, events=events, stored=False)
+                return _Chunk(journal=journal, events=tuple(events), stored=False)
             seq = max(seq, stored)
-        new = events[seq - journal.next_seq :]
-        if not new:
-            return _Chunk(journal=journal, events=events, stored=True)
-        if isinstance(new[0], RunOpened):
-            self._statements.open_run(connection, new[0], visibility=journal.visibility)
-        for event in new:
+        for event in events[seq - journal.next_seq :]:
+            if isinstance(event, RunOpened):
+                self._statements.open_run(connection, event, visibility=journal.visibility)
             if isinstance(event, StretchOpened) and event.changes:
                 self._statements.go_on(connection, journal.run_id, event)
-        text = write(moved(new, -journal.shift_ns))
-        mine = self._statements.append(connection, run_id=journal.run_id, seq=seq, events=len(new), data=text)
-        return self._spent(connection, _Chunk(journal=journal, events=events, stored=mine, size=len(text)), new)
+        return self._append(executes(connection), journal, events, seq=seq)
 
-    def _spent(self, connection: sa.Connection, chunk: _Chunk, events: tuple[Event, ...]) -> _Chunk:
+    def _append(
+        self, execute: Execute, journal: SqlJournal, events: Sequence[Event], *, seq: int | None = None
+    ) -> _Chunk:
+        """Write those from number `seq` on; None: all of them."""
+        told = tuple(events)
+        if journal.fenced:
+            return self._spent(execute, _Chunk(journal=journal, events=told, stored=False), told)
+        seq = journal.next_seq if seq is None else seq
+        new = told[seq - journal.next_seq :]
+        if not new:
+            return _Chunk(journal=journal, events=told, stored=True)
+        text = write(moved(new, -journal.shift_ns))
+        mine = self._statements.append(execute, run_id=journal.run_id, seq=seq, events=len(new), data=text)
+        return self._spent(execute, _Chunk(journal=journal, events=told, stored=mine, size=len(text)), new)
+
+    def _spent(self, execute: Execute, chunk: _Chunk, events: tuple[Event, ...]) -> _Chunk:
         """What came of these events was paid for, also where the run is another process's now."""
         journal = chunk.journal
         spent = self._spending.of(journal.run_id, journal.user_id, journal.prompts, events)
-        self._spending.write(connection, spent)
+        self._spending.write(execute, spent)
         return replace(chunk, spent=spent) if spent else chunk
 
     def _told(self, chunk: _Chunk) -> None:
@@ -342,7 +362,7 @@ class Writer:
 
     def _in_trouble(self, error: Exception) -> None:
         reason = reason_of(error)
-        if not isinstance(error, SQLAlchemyError | sqlite3.Error | OSError | StoreLost):
+        if not isinstance(error, (SQLAlchemyError, sqlite3.Error, OSError, StoreLost, self._driver_error)):
             _LOG.error("the store's writer met a fault of ours: %s", type(error).__name__, exc_info=error)
         elif self.trouble is None:
             _LOG.warning("the store cannot be written: %s", reason)
@@ -353,3 +373,9 @@ class Writer:
         if held != self._held and self.engine is not None:
             self._held = held
             self.engine.store_changed()
+
+
+def _begins(told: tuple[SqlJournal, Sequence[Event]]) -> bool:
+    """Whether more is to be written than these events: the run's row, or its settings."""
+    journal, events = told
+    return journal.next_seq == 0 or StretchOpened in map(type, events)

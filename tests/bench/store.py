@@ -20,7 +20,7 @@ from fanout.batch import Batch
 from fanout.engine import Engine
 from fanout.events import Event, RunOpened
 from fanout.people import LOCAL
-from fanout.store.database import open_database, url_of
+from fanout.store.database import executes, open_database, url_of
 from fanout.store.encoding import write
 from fanout.store.reading import StoredRun
 from fanout.store.shelf import Shelf, Wanted
@@ -84,7 +84,7 @@ def put(store: SqlStore, events: tuple[Event, ...]) -> str:
         statements.open_run(connection, opened, visibility="team")
         for seq in range(0, len(events), IN_A_CHUNK):
             some = events[seq : seq + IN_A_CHUNK]
-            statements.append(connection, run_id=opened.run_id, seq=seq, events=len(some), data=write(some))
+            statements.append(executes(connection), run_id=opened.run_id, seq=seq, events=len(some), data=write(some))
     return opened.run_id
 
 

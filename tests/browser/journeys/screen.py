@@ -115,6 +115,7 @@ class Screen:
 
     def choose_model(self, name: str) -> None:
         """Type a model's name as one does; ends when the form has taken it."""
+        self.quiet()
         field = self.key("model").get_by_role("combobox")
         field.click()
         field.press("Control+a")
