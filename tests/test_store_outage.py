@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from fanout.errors import BadInput
 from fanout.fold import fold
 from fanout.live import LiveRun
 from fanout.people import LOCAL
-from fanout.store.database import StoreLost, reason_of, url_of
+from fanout.store.database import Execute, StoreLost, quick_transaction, reason_of, url_of
 from fanout.store.shelf import Wanted
 from tests.hands import WAIT_S
 from tests.postgres import Postgres
@@ -184,24 +185,25 @@ def test_a_commit_whose_confirmation_was_lost_is_not_written_twice(
         live = kept.start(2, max_workers=1)
         kept.sent(0)
         assert kept.store.flush(WAIT_S)
-        writer = kept.store._writer
-        whole = writer._transaction
-        from contextlib import contextmanager
+        whole = quick_transaction
+        unheard: list[str] = []
 
         @contextmanager
-        def committed_unheard() -> Iterator[sa.Connection]:
-            with whole() as connection:
-                yield connection
-            monkeypatch.setattr(writer, "_transaction", whole)
-            raise OSError(errno.ECONNRESET, "the connection was lost")
+        def committed_unheard(connection: sa.Connection) -> Iterator[Execute]:
+            with whole(connection) as execute:
+                yield execute
+            if not unheard:
+                unheard.append("one commit")
+                raise OSError(errno.ECONNRESET, "the connection was lost")
 
-        monkeypatch.setattr(writer, "_transaction", committed_unheard)
+        monkeypatch.setattr("fanout.store.writer.quick_transaction", committed_unheard)
         kept.sent(0).answer("one")
         kept.sent(1).answer("two")
         assert live.wait(WAIT_S)
         assert kept.store.flush(WAIT_S)
         assert fold(kept.stored(live.run_id)) == live.snapshot()
         assert len(kept.stored(live.run_id)) == live.snapshot().version
+        assert unheard
 
 
 def test_a_bug_in_the_writer_is_logged_and_ends_nothing(
