@@ -30,7 +30,7 @@ from fanout.fold import Fold, folded
 from fanout.quota.view import AccountView
 from fanout.run import ENDED, Call, Result, Run, result_of
 from fanout.store import Journal, Store
-from fanout.store.rows import Summary, standing
+from fanout.store.rows import Summary, standing, summarize
 
 
 class Hands(Protocol):
@@ -145,7 +145,10 @@ class Record:
     def _standing(self) -> tuple[Summary, int]:
         """By all that is kept: the run in numbers, and of how many events."""
         with self._ended:
-            return standing(self._shown), self._shown.version
+            if self._shown.goes_on:
+                return standing(self._shown), self._shown.version
+            run = self._shown.run()
+        return summarize(run), run.version  # it takes a look at every call: nobody waits for that
 
     def events(self) -> tuple[Event, ...]:
         """All events so far, in the order they were recorded."""
