@@ -27,6 +27,7 @@ def draw_sandbox() -> None:
     )
     session_sandbox.adopt()
     now = session.profile()
+    bar = st.container(key="sandbox_bar", horizontal=True, vertical_alignment="center")
     latency, quota, faults = st.columns(3, gap="large")
     with latency:
         values: dict[str, Any] = _latency(now)
@@ -34,15 +35,18 @@ def draw_sandbox() -> None:
         values |= _quota(now)
     with faults:
         values |= _faults(now)
-    with st.container(horizontal=True):
+    with bar:
         apply = st.button("Apply", type="primary", key="sandbox_apply")
-        reset = st.button("Back to the defaults", key="sandbox_reset", on_click=_reset)
-    _take(values, now, apply=apply, reset=reset)
+        st.button("Back to the defaults", key="sandbox_reset", on_click=_reset)
+        _take(values, now, apply=apply)
     session_sandbox.keep()
 
 
-def _take(values: dict[str, Any], now: SandboxProfile, *, apply: bool, reset: bool) -> None:
-    """Say what becomes of what the form holds: a number that is refused at once, whether or not Apply was pressed."""
+def _take(values: dict[str, Any], now: SandboxProfile, *, apply: bool) -> None:
+    """Say what becomes of what the form holds: a number that is refused at once, whether or not Apply was pressed.
+
+    Something always stands there, so that the fields keep their place under the hand.
+    """
     try:
         profile = _profile(values)
     except BadInput as exc:
@@ -53,8 +57,9 @@ def _take(values: dict[str, Any], now: SandboxProfile, *, apply: bool, reset: bo
         elements.quiet("Applied: the next run you start on the sandbox behaves like this.")
     elif profile != now:
         elements.quiet("Not applied yet: runs that you start take the settings before.")
-    elif reset:
-        elements.quiet("The defaults hold again.")
+    else:
+        default = profile == SandboxProfile()
+        elements.quiet("These are the defaults, and they hold." if default else "What the fields show holds.")
 
 
 def _latency(now: SandboxProfile) -> dict[str, Any]:
