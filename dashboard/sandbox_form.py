@@ -182,10 +182,13 @@ def _profile(values: dict[str, Any]) -> SandboxProfile:
     for name, most in _MOST_SHARE.items():
         if not 0 <= values[name] <= most:
             raise BadInput(f"sandbox {name} must be from 0 to {most * 100:g} %, got {values[name] * 100:g}")
+    if sum(values[name] for name in _FAULTS) > 1:
+        raise BadInput(f"{', '.join(_FAULTS[:-1])} and {_FAULTS[-1]} are together more than 100 %: lower one of them")
     return SandboxProfile(**values)
 
 
 _NEEDED = ("first_token_ms", "first_token_sigma", "token_ms", "token_sigma", "seed")
+_FAULTS = ("error_rate", "hang_rate", "truncation_rate")
 _MOST_SHARE = {"other_user_share": 0.9, "error_rate": 1.0, "hang_rate": 1.0, "truncation_rate": 1.0}
 """What the form asks for in %, and the profile takes as a share of 1."""
 

@@ -126,7 +126,10 @@ def resume(
     results: Annotated[Results, typer.Option(help="The order in which results are printed.")] = Results.COMPLETION,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: one object a prompt, a summary last.")] = False,
 ) -> None:
-    """Send what a run has no answer for, as a new stretch of it, and print all its results."""
+    """Send what a run has no answer for, as a new stretch of it, and print all its results.
+
+    With another list it is a run of its own, which takes the answers that are there.
+    """
     asked = {
         "model": model,
         "max_workers": max_workers,
@@ -145,14 +148,14 @@ def resume(
         run_id = found.row.run_id
         if file is not None and found.row.goes_on:
             raise BadInput("this run still goes on in another process: stop it first, or its prompts are sent twice")
-        stored_commands.say_what_may_be_billed_twice(found.run.snapshot())
+        stored_commands.say_what_may_be_billed_twice(found.run.snapshot(), another_list=file is not None)
         if file is None:
             code = _follow(
                 library, lambda: library.resume(LOCAL, run_id, changes=changes), order=results, as_json=as_json
             )
         else:
             prompts = _read(file, column)
-            print(prompts.sentence, file=sys.stderr)
+            print(f"{prompts.sentence} Another list is a run of its own: {run_id} stays as it is.", file=sys.stderr)
             batch = replace(found.run.snapshot().batch.changed(changes), prompts=prompts.prompts)
             code = _follow(library, lambda: library.start(batch, carry_from=run_id), order=results, as_json=as_json)
         raise typer.Exit(code)
@@ -246,7 +249,11 @@ def _follow(library: Library, start: Callable[[], LiveRun], *, order: Results, a
             code = follow(live, order=order.value, as_json=as_json, out=sys.stdout, grace_s=grace_s)
         except KeyboardInterrupt:  # before the first call or after the last one
             return INTERRUPTED
-    if library.shelf is not None and any(call.status != "answered" for call in live.snapshot().calls):
+    if library.shelf is None or all(call.status == "answered" for call in live.snapshot().calls):
+        return code
+    if live.record.is_new:
+        print("Nothing of this run could be stored: it has to be started again.", file=sys.stderr)
+    else:
         print(f"What is missing is sent by: python -m fanout resume {live.run_id}", file=sys.stderr)
     return code
 

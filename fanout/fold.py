@@ -111,6 +111,11 @@ class Fold:
         return self._version
 
     @property
+    def stretches(self) -> int:
+        """How many have begun."""
+        return len(self._stretches)
+
+    @property
     def state(self) -> RunState:
         """As of its `run`."""
         return self._state

@@ -231,8 +231,9 @@ class Library:
             found = self.shelf.list(person, wanted)
         if settled and self.trouble is None:
             return found
+        new = self._not_stored_yet(person, wanted)
         rows = (self._held(row) if row.goes_on or row.run_id in left else row for row in found.rows)
-        return replace(found, rows=tuple(rows))
+        return Found(rows=(*new, *rows), count=found.count + len(new))
 
     def events(self, person: Person, run_id: str, *, token: str | None = None) -> tuple[Event, ...]:
         """All that is stored of a run that they may see: what a file that loses nothing is made of."""
@@ -339,6 +340,13 @@ class Library:
         except StoreLost:
             return False  # what can be read is listed, whatever cannot be written
         return True
+
+    def _not_stored_yet(self, person: Person, wanted: Wanted) -> tuple[RunRow, ...]:
+        """Runs of this process that wait for the store since before their first write; their owner sees them."""
+        if wanted.offset or wanted.words or wanted.show not in ("all", "mine", "going"):
+            return ()
+        new = (row_of(live.record.now()) for live in self.engine.runs() if live.record.is_new)
+        return tuple(replace(row, held=True) for row in new if _is_wanted(row, person, wanted))
 
     def _held(self, row: RunRow) -> RunRow:
         """The row while the store takes nothing: the run is further than it says; one of this process waits for it."""

@@ -129,8 +129,8 @@ class Record:
 
     @property
     def goes_on(self) -> bool:
-        """Whether anything is still to happen, or to be kept."""
-        return self._fold.goes_on or self._shown.goes_on
+        """Whether anything is still to happen, or to be kept: maybe a whole stretch, where it was short."""
+        return self._fold.goes_on or self._shown.goes_on or self._shown.stretches < self._fold.stretches
 
     def call(self, index: int) -> Call:
         """One call as the engine knows it."""

@@ -59,13 +59,17 @@ def find(library: Library, name: str) -> Opened:
         raise BadInput(f"there is no run {name!r}: `python -m fanout runs` lists them") from None
 
 
-def say_what_may_be_billed_twice(run: Run) -> None:
-    """Name the calls that were in flight when the run's process ended: they may have been answered, and billed."""
+def say_what_may_be_billed_twice(run: Run, *, another_list: bool = False) -> None:
+    """Name the calls that were in flight when the run's process ended: they may have been answered, and billed.
+
+    `another_list`: what is sent now has numbers of its own.
+    """
     lost = [call.index + 1 for call in run.calls if call.status != "answered" and any(a.lost for a in call.attempts)]
     if lost:
         shown = ", ".join(map(str, lost[:20])) + (f" and {len(lost) - 20:,} more" if len(lost) > 20 else "")
         print(
-            f"In flight when the process ended, so possibly billed twice: prompt{'s' * (len(lost) > 1)} {shown}.",
+            f"In flight when the process ended, so possibly billed twice: prompt{'s' * (len(lost) > 1)} {shown}"
+            f"{f' of the list of run {run.run_id}' if another_list else ''}.",
             file=sys.stderr,
         )
 

@@ -173,13 +173,21 @@ def _ordered(live: LiveRun, progress: Progress, bar: Any, order: Order) -> Itera
 
 
 def _completed(live: LiveRun, progress: Progress, bar: Any) -> Iterator[Call]:
-    """Calls as they end, until the run has ended; it is stopped where it pauses at its cap."""
+    """Calls as they end, until the run has ended; it is stopped where it pauses at its cap.
+
+    Of a run that goes on, what failed before and is sent again has not ended: nothing is told before the store knows
+    of the stretch that sends it.
+    """
+    now = live.record.now()
+    stretches = len(now.stretches) + (now.state == "opening")
     seen, version = 0, -1
     while True:
         ended = live.wait(LOOK_EVERY_S)
         run = live.snapshot()
         if asked_to_end.is_set():
             raise KeyboardInterrupt
+        if len(run.stretches) < stretches and not ended:
+            continue
         if run.version == version:
             if ended:
                 return
@@ -189,8 +197,9 @@ def _completed(live: LiveRun, progress: Progress, bar: Any) -> Iterator[Call]:
         version = run.version
         progress.update(bar, held=held_words(run))
         fresh = [call for call in run.calls if call.status in ENDED and (call.completed or 0) >= seen]
-        seen += len(fresh)
-        yield from sorted(fresh, key=lambda call: call.completed or 0)
+        fresh.sort(key=lambda call: call.completed or 0)
+        seen = max(seen, *(1 + (call.completed or 0) for call in fresh[-1:]), 0)
+        yield from fresh
         if ended:
             return
 
@@ -261,7 +270,12 @@ def _print_summary(run: Run, *, as_json: bool, out: TextIO) -> None:
 def _summary(run: Run, metrics: Metrics) -> str:
     """`40 prompts in 6.1 s: 38 answered, 2 failed. Latencies add up to 41 s (overlap 6.7).`"""
     counts = Counter([call.fate for call in run.calls])
-    told = ", ".join(f"{counts[fate]:,} {fate.replace('_', ' ')}" for fate in _FATES if counts[fate])
+    ended = [f"{counts[fate]:,} {fate.replace('_', ' ')}" for fate in _FATES if counts[fate]]
+    if left := len(run.calls) - sum(counts[fate] for fate in _FATES):
+        ended.append(f"of {left:,} no end is stored")
+    told = ", ".join(ended)
+    if taken := sum(call.origin is not None for call in run.calls):
+        told += f" ({taken:,} of them not sent: the answer was there)"
     prompts = f"{metrics.calls:,} prompt{'' if metrics.calls == 1 else 's'}"
     said = [f"{prompts} in {_duration(metrics.wall_s)}: {told}."]
     if metrics.overlap is not None:

@@ -220,7 +220,7 @@ def test_a_profile_that_cannot_be_is_a_sentence(engine: Engine) -> None:
     for name in ("sandbox_errors_0", "sandbox_hangs_0"):
         next(n for n in app.number_input if n.key == name).set_value(60.0)
     app.run()
-    words = "“Answered with a server error”, “Never answered” and “Ended half-way” are together more than 1"
+    words = "“Answered with a server error”, “Never answered” and “Ended half-way” are together more than 100 %"
     assert words in read(app)
     press(app, "Apply")
     assert words in read(app)

@@ -6,6 +6,7 @@ import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,25 @@ def test_the_list_is_there_while_what_was_left_cannot_be_closed(
             assert (row.run_id, row.state) == (left.run_id, "interrupted")
         (row,) = kept.library.list(LOCAL, Wanted()).rows
         assert (row.state, row.stop_reason) == ("ended", "interrupted")
+
+
+def test_a_run_that_waits_since_before_its_first_write_is_in_its_owners_list(database_url: str) -> None:
+    somebody = replace(LOCAL, user_id="somebody", role="member")
+    with Kept(database_url) as kept:
+        before = kept.answered(1).run_id
+        with refusing(database_url):
+            live = kept.start(2)
+            eventually(lambda: kept.store.trouble)
+            rows = kept.library.list(LOCAL, Wanted()).rows
+            assert [(row.run_id, row.held) for row in rows] == [(live.run_id, True), (before, False)]
+            assert kept.library.list(LOCAL, Wanted()).count == 2
+            assert not kept.library.list(somebody, Wanted()).rows
+            assert [row.run_id for row in kept.library.list(LOCAL, Wanted(show="ended")).rows] == [before]
+            assert not kept.library.list(LOCAL, Wanted(offset=1)).rows
+        kept.sent_for(0).answer("yes")
+        kept.sent_for(1).answer("yes")
+        assert live.wait(WAIT_S)
+        assert [row.run_id for row in kept.library.list(LOCAL, Wanted()).rows] == [live.run_id, before]
 
 
 def test_a_run_that_is_held_is_as_far_in_the_list_as_on_its_page(database_url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
@@ -18,7 +19,9 @@ from fanout.fold import fold
 from fanout.live import LiveRun, Record
 from fanout.quota.view import AccountView
 from fanout.store import MemoryStore
-from fanout.terminal import follow, held_words
+from fanout.terminal import Order, follow, held_words
+from tests.hands import WAIT_S
+from tests.stores import Kept
 
 
 @dataclass
@@ -207,3 +210,29 @@ def test_a_run_that_ends_between_two_looks_is_at_its_end(monkeypatch: pytest.Mon
     looked = iter([False, True])  # it ended after the first look had waited, and before it was looked at
     monkeypatch.setattr(LiveRun, "wait", lambda *_: next(looked))
     assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 0
+
+
+@pytest.mark.parametrize("order", ["input", "completion"])
+def test_what_is_sent_again_is_told_once_and_with_its_last_word(
+    order: Order, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fanout.store.writer.GATHER_S", 0.5)  # the store knows of the stretch long after it began
+    with Kept(database_url) as kept:
+        live = kept.start(4, max_workers=4, retries=0)
+        for place in range(4):
+            sending = kept.sent_for(place)
+            sending.answer("yes") if place % 2 else sending.fail(ServerFailed("500."))
+        assert live.wait(WAIT_S)
+        assert kept.store.flush(WAIT_S)
+        again = kept.engine.resume(live.run_id)
+        with ThreadPoolExecutor(1) as pool:
+            out = io.StringIO()
+            code = pool.submit(follow, again, order=order, as_json=True, out=out)
+            for place in (4, 5):
+                kept.sent(place).answer("at last")
+            assert code.result(WAIT_S) == 0, out.getvalue()
+    *told, last = map(json.loads, out.getvalue().splitlines())
+    assert sorted(each["index"] for each in told) == [0, 1, 2, 3]
+    assert {each["status"] for each in told} == {"answered"}
+    assert [each["output"] for each in sorted(told, key=lambda each: int(each["index"]))] == ["at last", "yes"] * 2
+    assert last["summary"]["answered"] == 4

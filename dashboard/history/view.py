@@ -54,7 +54,7 @@ def _draw(found: Found) -> float | None:
             actions.draw(picked, found.rows)
         else:
             elements.quiet(counted_runs(found.count, wanted))
-    for problem in (session.said(), session_history.told()):
+    for problem in (session.said(), session_history.told(), house.library().trouble):
         if problem is not None:
             elements.wrong(problem)
     table.draw(found.rows, wanted, with_owner=door.has_login(), found=found.count, picked=picked)

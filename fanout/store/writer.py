@@ -247,7 +247,7 @@ class Writer:
         except Exception as exc:  # whatever it is: nothing that waits may be lost, and the thread must live
             self._in_trouble(exc)
             return False
-        self.trouble = None
+        self._well_again()
         self._committed_s = time.monotonic()
         for chunk in chunks:
             self._spending.told(chunk.spent)
@@ -338,7 +338,7 @@ class Writer:
     def _try_beat(self) -> None:
         try:
             self._beat()
-            self.trouble = None
+            self._well_again()
         except Exception as exc:  # the thread must live
             self._in_trouble(exc)
         with self._lock:
@@ -364,9 +364,15 @@ class Writer:
         reason = reason_of(error)
         if not isinstance(error, (SQLAlchemyError, sqlite3.Error, OSError, StoreLost, self._driver_error)):
             _LOG.error("the store's writer met a fault of ours: %s", type(error).__name__, exc_info=error)
-        elif self.trouble is None:
-            _LOG.warning("the store cannot be written: %s", reason)
-        self.trouble = f"The store cannot be written ({reason}). Nothing further is sent until it can."
+        held = f"The store cannot be written ({reason}). Nothing further is sent until it can."
+        if self.trouble is None:
+            _LOG.warning("%s", held)
+        self.trouble = held
+
+    def _well_again(self) -> None:
+        if self.trouble is not None:
+            _LOG.warning("The store can be written again: what waited for it goes on.")
+        self.trouble = None
 
     def _tell_engine(self) -> None:
         held = self.trouble is not None or self.is_full
