@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, WebSocket, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Frame, Page, WebSocket, expect, sync_playwright
 
 from fanout.sandbox.process import SandboxProcess
 from fanout.sandbox.profile import SandboxProfile
@@ -143,10 +143,19 @@ class Watched:
     def _console(self, message: ConsoleMessage) -> None:
         if self.server_may_be_lost and UNANSWERED.search(message.text):
             return
-        if LEFT in message.text:
-            return
         if message.type == "error" and not DEEP_LINK.search(str(message.location.get("url", ""))):
             self.wrong.append(f"console: {message.text} ({message.location.get('url')})")
+            if LEFT in message.text and message.page is not None:
+                self._until_left(message.page, self.wrong[-1])
+
+    def _until_left(self, page: Page, said: str) -> None:
+        """It was no fault if the page was being left: its address is another, or drawn anew, a moment later."""
+
+        def left(frame: Frame) -> None:
+            if frame.parent_frame is None and said in self.wrong:
+                self.wrong.remove(said)
+
+        page.on("framenavigated", left)
 
     def _asked(self, url: str) -> None:
         if not url.startswith(self._ours):
