@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import expect
@@ -49,7 +50,7 @@ def test_two_people_run_two_batches_and_neither_form_is_disturbed(browse: Browse
     other.slide("max_workers", 1)
     first = one.run()
     one.counts("0 of 3 answered, 3 in flight")
-    assert other.prompts.input_value() == "hold ben 0\nhold ben 1\nhold ben 2"
+    expect(other.prompts).to_have_value("hold ben 0\nhold ben 1\nhold ben 2")
     expect(other.key("max_workers").get_by_test_id("stSliderThumbValue")).to_have_text("1")
     second = other.run()
     assert first != second
@@ -84,8 +85,8 @@ def test_the_bare_address_leads_to_the_runs_of_this_process_one_in_progress_firs
     visitor = browse()
     links = visitor.page.get_by_test_id("stPageLink").get_by_role("link")
     expect(links.first).to_contain_text("Running · 1 of 2 answered")
-    assert str(links.first.get_attribute("href")).endswith(f"?run={run}")
-    assert str(links.nth(1).get_attribute("href")).endswith(f"?run={quick}")
+    expect(links.first).to_have_attribute("href", re.compile(rf"\?run={run}$"))
+    expect(links.nth(1)).to_have_attribute("href", re.compile(rf"\?run={quick}$"))
     visitor.shoot("bare-address")
     links.first.click()
     assert visitor.shown_run() == run
