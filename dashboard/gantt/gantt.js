@@ -433,7 +433,7 @@ class Chart {
 
 function emptyWords(model) {
   if (model.size) return ""
-  if (model.header.opening) return "Getting the model ready. Nothing has been sent yet."
+  if (model.header.opening) return "Nothing has been sent yet."
   return model.header.live ? "Nothing has started yet." : "No call was sent."
 }
 

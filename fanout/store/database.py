@@ -58,6 +58,10 @@ _LOST = (OperationalError, InterfaceError, InternalError)
 """What drivers raise where it is the database that fails, and not the statement."""
 
 
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""What SQLite says on a full disk, beside other troubles."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
     """An open database. Usable from any thread; close it once nobody uses it."""
@@ -92,7 +96,7 @@ class Database:
                     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {patience_s * 1000:.0f}")
                 yield connection
         except _LOST as exc:
-            raise StoreLost(f"the store cannot be written: {reason_of(exc)}") from exc
+            raise StoreLost(f"the store cannot be written: {self.reason_of(exc)}") from exc
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -101,7 +105,7 @@ class Database:
             with self.reader.begin() as connection:
                 yield connection
         except _LOST as exc:
-            raise StoreLost(f"the store cannot be read: {reason_of(exc)}") from exc
+            raise StoreLost(f"the store cannot be read: {self.reason_of(exc)}") from exc
 
     def give_back(self) -> None:
         """After a deletion. What was deleted is overwritten in the file: now it leaves the file, and the log too.
@@ -113,6 +117,16 @@ class Database:
             with suppress(sqlite3.Error), closing(sqlite3.connect(self.path, timeout=TRUNCATE_S)) as connection:
                 # As a script: what is executed by itself is not stepped to its end, and gives back one page.
                 connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def reason_of(self, error: Exception) -> str:
+        """What went wrong, in one line: as the driver says it, or what is known better."""
+        cause = error.__cause__ if isinstance(error, StoreLost) else error
+        code = getattr(getattr(cause, "orig", cause), "sqlite_errorcode", None)
+        if self.path is not None and code is not None and code & 0xFF in _NO_ROOM:
+            with suppress(OSError):
+                if disk_usage(self.path.parent).free == 0:
+                    return "the disk is full"
+        return reason_of(error)
 
     def close(self) -> None:
         """Close every connection."""
@@ -164,10 +178,8 @@ def open_database(url: str) -> Database:
         _bring_up_to_date(database)
     except (SQLAlchemyError, sqlite3.Error, OSError, StoreLost) as exc:
         database.close()
-        full = database.path is not None and disk_usage(database.path.parent).free == 0
         raise BadInput(
-            f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: "
-            f"{'the disk is full' if full else reason_of(exc)}"
+            f"the store {parsed.render_as_string(hide_password=True)} cannot be opened: {database.reason_of(exc)}"
         ) from None
     except BadInput:
         database.close()
@@ -248,22 +260,59 @@ def _engine(url: sa.URL, *, writes: bool) -> sa.Engine:
         return sa.create_engine(
             url, isolation_level=level, pool_pre_ping=True, pool_size=5, hide_parameters=True, connect_args=_PG_ARGS
         )
-    engine = sa.create_engine(url, hide_parameters=True, connect_args={"check_same_thread": False})
-
-    @sa.event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # the driver's own transactions leave DDL out
-        connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own knows A to Z only
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-
+    path = Path(url.database or "")
+    engine = sa.create_engine(url, hide_parameters=True, creator=lambda: _connect(path, writes=writes))
     begin = _BEGIN_TO_WRITE if writes else "BEGIN"
 
     @sa.event.listens_for(engine, "begin")
     def start(connection: sa.Connection) -> None:
         connection.exec_driver_sql(begin)
 
+    @sa.event.listens_for(engine, "checkin")
+    def ends(connection: sqlite3.Connection | None, record: sa.pool.ConnectionPoolEntry) -> None:
+        if isinstance(connection, _Frozen):
+            record.invalidate()  # what is written from now on, it would not see
+
     return engine
+
+
+class _Frozen(sqlite3.Connection):
+    """To a file that it takes for one that nobody changes."""
+
+
+def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:
+    """To the file, as it is used here.
+
+    SQLite makes two files beside it even to read. Where it cannot, on a full disk or in a folder that takes no file,
+    one that reads takes the file alone: the log has nothing, so all that was ever committed is in it.
+    """
+    connection = sqlite3.connect(path, check_same_thread=False)
+    try:
+        return _prepared(connection)
+    except sqlite3.OperationalError:
+        connection.close()
+        if writes or not _is_whole(path):
+            raise
+    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    return _prepared(sqlite3.connect(address, uri=True, check_same_thread=False, factory=_Frozen))
+
+
+def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
+    connection.isolation_level = None  # the driver's own transactions leave DDL out
+    connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own knows A to Z only
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether everything is in the file, and nothing in the log beside it."""
+    try:
+        return path.stat().st_size > 0 and Path(f"{path}-wal").stat().st_size == 0
+    except FileNotFoundError:
+        return path.exists()
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from fanout.events import ClientLagged, Event, FirstToken, HoldChanged, RunOpened, Sent, StretchOpened
-from fanout.store.database import Database, Execute, StoreLost, executes, quick_transaction, reason_of
+from fanout.store.database import Database, Execute, StoreLost, executes, quick_transaction
 from fanout.store.encoding import moved, write
 from fanout.store.journal import SqlJournal
 from fanout.store.living import say_alive
@@ -353,7 +353,7 @@ class Writer:
         try:
             self._hourly()
         except Exception as exc:  # nobody waits for it, and in an hour it is tried again
-            _LOG.warning("runs that are kept no longer could not be deleted: %s", reason_of(exc))
+            _LOG.warning("runs that are kept no longer could not be deleted: %s", self._database.reason_of(exc))
 
     def living_journals(self) -> tuple[SqlJournal, ...]:
         """Those of the runs that the engine remembers."""
@@ -361,7 +361,7 @@ class Writer:
             return tuple(self.journals.values())
 
     def _in_trouble(self, error: Exception) -> None:
-        reason = reason_of(error)
+        reason = self._database.reason_of(error)
         if not isinstance(error, (SQLAlchemyError, sqlite3.Error, OSError, StoreLost, self._driver_error)):
             _LOG.error("the store's writer met a fault of ours: %s", type(error).__name__, exc_info=error)
         held = f"The store cannot be written ({reason}). Nothing further is sent until it can."
