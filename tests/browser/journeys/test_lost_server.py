@@ -30,7 +30,11 @@ def test_an_open_tab_says_that_its_server_is_gone_and_goes_on_once_it_is_back(
         screen.type_prompts("lost one", "hold lost 1")
         screen.run()
         screen.counts("1 of 2 answered, 1 in flight")
+        screen.rows(1)
+        screen.chart.drawn()
+        expect(screen.key("download_report").get_by_role("button")).to_be_visible()
         expect(gone).to_have_count(0)
+        screen.quiet()  # from now on the browser has each part of the page
         first.kill()
     expect(gone).to_be_visible()
     screen.state("Running")  # its last word
