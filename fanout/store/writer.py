@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from fanout.events import ClientLagged, Event, FirstToken, HoldChanged, RunOpened, Sent, StretchOpened
+from fanout.events import ClientLagged, Event, FirstToken, HoldChanged, RunOpened, Sent, Started, StretchOpened
 from fanout.store.database import Database, Execute, StoreLost, executes, quick_transaction
 from fanout.store.encoding import moved, write
 from fanout.store.journal import SqlJournal
@@ -47,10 +47,8 @@ _RIDES: frozenset[type] = frozenset((Sent, FirstToken, HoldChanged, ClientLagged
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Waiting:
-    journal: SqlJournal
-    events: tuple[Event, ...]
+_Waiting = tuple[SqlJournal, tuple[Event, ...]]
+"""A plain tuple: one is made for every step of every call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +109,14 @@ class Writer:
 
     def append(self, journal: SqlJournal, events: tuple[Event, ...]) -> None:
         """Have these events written."""
+        kinds = set(map(type, events))
         with self._lock:
             self.journals[journal.run_id] = journal
-            if self._starts is not None:
+            if self._starts is not None and Started in kinds:
                 self._starts.note(journal.run_id, events, shift_ns=journal.shift_ns)
-            self._waiting.append(_Waiting(journal=journal, events=events))
+            self._waiting.append((journal, events))
             self._events_waiting += len(events)
-            if not self._urgent and not all(type(event) in _RIDES for event in events):
+            if not self._urgent and not kinds <= _RIDES:
                 self._urgent = True
                 self._lock.notify_all()
 
@@ -200,7 +199,7 @@ class Writer:
                     self._waiting[:0] = taken
                     self._notes[:0] = notes
                     self._urgent = True  # it is tried again, whether or not anything else happens
-                self._events_waiting = sum(len(each.events) for each in self._waiting)
+                self._events_waiting = sum(len(events) for _, events in self._waiting)
                 self._busy = False
                 if self._starts is not None and not self._waiting:
                     self._starts.all_committed()
@@ -231,8 +230,8 @@ class Writer:
     def _commit(self, taken: list[_Waiting], notes: list[Callable[[sa.Connection], None]]) -> bool:
         """Write them in one transaction and tell their runs; whether that went well."""
         by_journal: dict[SqlJournal, list[Event]] = {}
-        for each in taken:
-            by_journal.setdefault(each.journal, []).extend(each.events)
+        for journal, events in taken:
+            by_journal.setdefault(journal, []).extend(events)
         try:
             if notes or self.trouble is not None or any(map(_begins, by_journal.items())):
                 with self._transaction() as connection:
