@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
 from dashboard import announce, house  # noqa: E402
-from dashboard.door.gate import Gate  # noqa: E402
+from dashboard.door.gate import LOGOUT, Gate  # noqa: E402
 from dashboard.door.rules import Policy  # noqa: E402
 from dashboard.door.secrets import check_options, read_policy  # noqa: E402
 from dashboard.door.state import Door, set_door  # noqa: E402
@@ -96,7 +96,7 @@ app = st.App(
         *gantt_routes(BASE),
     ],
     middleware=[
-        Middleware(SafeHeaders, policy=content_security_policy(), https=HTTPS, base=BASE),
+        Middleware(SafeHeaders, policy=content_security_policy(), https=HTTPS, base=BASE, logout=LOGOUT),
         Middleware(Guard, here_only=POLICY.login is None and not POLICY.insecure, hosts=_hosts()),
         Middleware(Gate, door=DOOR, base=BASE),
     ],

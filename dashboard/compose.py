@@ -18,6 +18,7 @@ from dashboard import (
     form_filling,
     house,
     inputs,
+    kept_form,
     live,
     session,
     session_link,
@@ -64,6 +65,7 @@ def draw_form() -> None:
     if rows and not any(row.goes_on for row in rows):
         draw_with_form()
     session_sandbox.keep()
+    kept_form.draw(ceiling=ceiling)
     component.early(key="gantt_early")
 
 

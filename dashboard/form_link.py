@@ -22,7 +22,9 @@ MOST_CHARACTERS = 1_000
 """Of a setting in a link: servers on the way cut long addresses. A longer one stays behind, and the page says so."""
 
 
-def query_of(batch: Batch, *, base: Batch | None, run_id: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
+def query_of(
+    batch: Batch, *, base: Batch | None, run_id: str | None, most: int = MOST_CHARACTERS
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """The query that stands for this batch, and the settings too long for it. `base`: the batch of the run named."""
     before = _first(batch.prompts) if base is None else base
     query, left = {FORM: run_id or NEW}, []
@@ -31,7 +33,7 @@ def query_of(batch: Batch, *, base: Batch | None, run_id: str | None) -> tuple[d
         if value == was or (name == "sandbox" and batch.model != "sandbox"):
             continue
         text = _written(name, value)
-        if len(text) > MOST_CHARACTERS:
+        if len(text) > most:
             left.append(name)
         else:
             query[name] = text

@@ -110,11 +110,15 @@ def _forwarded(scope: Scope) -> bool:
 class SafeHeaders:
     """Adds the policy and its companions to every response.
 
-    `https` tells browsers to come over TLS from now on. What people download and upload is kept by no cache.
+    `https` tells browsers to come over TLS from now on. What people download and upload is kept by no cache. Who comes
+    by `logout` leaves nothing in the browser: a tab keeps the form that was typed into it.
     """
 
-    def __init__(self, app: ASGIApp, *, policy: str, https: bool = False, base: str = "") -> None:
+    def __init__(
+        self, app: ASGIApp, *, policy: str, https: bool = False, base: str = "", logout: str | None = None
+    ) -> None:
         self._app = app
+        self._logout = None if logout is None else f"{base}{logout}"
         self._private = tuple(f"{base}{path}" for path in ("/media/", "/_stcore/upload_file/"))
         self._headers = {
             "Content-Security-Policy": policy,
@@ -134,6 +138,8 @@ class SafeHeaders:
             await self._app(scope, receive, send)
             return
         kept = {"Cache-Control": "no-store"} if scope["path"].startswith(self._private) else {}
+        if scope["path"] == self._logout:
+            kept["Clear-Site-Data"] = '"storage"'
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

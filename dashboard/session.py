@@ -151,6 +151,8 @@ def fill_settings(batch: Batch, *, under: str = "") -> None:
         "identical_once": batch.identical_once,
     }
     st.session_state.update({f"{under}{key}": value for key, value in values.items()})
+    if not under:
+        st.session_state["_filled"] = True
     if batch.sandbox is not None and not under:
         put_in_profile_form(batch.sandbox)
 

@@ -167,6 +167,14 @@ def test_what_is_downloaded_is_kept_by_no_cache(base: str) -> None:
         assert headers.get(b"cache-control") == kept
 
 
+@pytest.mark.parametrize("base", ["", "/fan"])
+def test_who_logs_out_leaves_nothing_in_the_browser(base: str) -> None:
+    app = SafeHeaders(APP, policy="default-src 'self'", base=base, logout="/auth/logout")
+    for path, cleared in ((f"{base}/auth/logout", b'"storage"'), (f"{base}/auth/login", None), (f"{base}/", None)):
+        headers = dict(_ask(app, server="127.0.0.1", host="127.0.0.1", path=path)[0]["headers"])
+        assert headers.get(b"clear-site-data") == cleared
+
+
 def test_the_policy_names_streamlits_inline_script_and_no_other_server() -> None:
     policy = content_security_policy()
     assert "'sha256-" in policy

@@ -17,6 +17,9 @@ from tests.browser.journeys.team import (
 from tests.browser.journeys.test_access import serious
 from tests.browser.serving import KEY, Served, served
 
+KEPT = "sessionStorage.getItem('fanout-form')"
+"""The form, as a tab keeps it."""
+
 
 def test_two_people_come_in_a_foreign_domain_does_not_and_the_link_survives(
     team: Served, somebody: NewSomebody, provider: Provider
@@ -62,6 +65,7 @@ def test_logging_out_ends_every_tab_of_that_login_and_nobody_elses(
     watching.type_prompts("watched words", "hold watched")
     run = watching.run()
     watching.counts("1 of 2 answered, 1 in flight")
+    assert "watched words" in str(watching.page.evaluate(KEPT))
     resting, leaving = annas.opens("/sandbox"), annas.opens(f"/?run={run}")
     resting.says("Median time to the first token, ms")
     leaving.counts("1 of 2 answered, 1 in flight")
@@ -76,6 +80,7 @@ def test_logging_out_ends_every_tab_of_that_login_and_nobody_elses(
     for tab in (watching, resting):
         tab.says(re.compile("Log in"))
         shows_nothing_of(tab, "watched words")
+        assert tab.page.evaluate(KEPT) is None
     leaving.press("End session")
     leaving.says("Log in to Fanout")
     assert "run=" not in leaving.page.url

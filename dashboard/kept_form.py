@@ -1,0 +1,115 @@
+"""The form outlives a reload: the tab keeps it in its own storage and hands it to the session that begins then.
+
+Comes in: the form's settings and prompts. Goes out: what the tab keeps, and, once a session, the form as it was. What a
+tab hands back may be anything; it is read like a link, and taken only for the person whose form it was. A list beyond
+`MOST_CHARACTERS` is not kept, and the page says so afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import streamlit as st
+
+from dashboard import door, form_link, inputs, session, session_kept, session_link
+from dashboard.session_link import Said
+from fanout.batch import Batch
+from fanout.errors import BadInput
+from fanout.prompts import Mode
+
+if TYPE_CHECKING:
+    from streamlit.components.v2.types import ComponentRenderer
+
+MOST_CHARACTERS = 500_000
+"""Of the prompts: a tab keeps about ten times as much, and they travel with each change of the form."""
+_KEY = "kept_form"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A form that a tab has kept."""
+
+    batch: Batch
+    """Its settings; the prompts are a stand-in, and the sandbox's profile is not among them."""
+    text: str | None
+    """What stood in the text editor; None where the list was in another one."""
+    mode: Mode
+    prompts: tuple[str, ...] | None
+    """The list of the other editors; None of a text, and where it was too long."""
+
+
+def draw(*, ceiling: int) -> None:
+    """Have the tab keep the form as it is now. Shows nothing."""
+    data = {"session": session_kept.name(), "asks": not session_kept.is_filled(), "form": _form(ceiling)}
+    _component()(key=_KEY, data=data, height="content", on_kept_change=_take)
+
+
+def read(kept: object, *, who: str) -> Kept:
+    """What a tab handed back. Raises BadInput where it is none, or somebody else's."""
+    try:
+        form = json.loads(kept) if isinstance(kept, str) else None
+    except (ValueError, RecursionError):
+        form = None
+    if not isinstance(form, dict) or form.get("who") != who:
+        raise BadInput("no form of this person's")
+    settings, text, prompts = form.get("settings"), form.get("text"), form.get("prompts")
+    if not (isinstance(settings, dict) and all(isinstance(value, str) for value in settings.values())):
+        raise BadInput("no settings")
+    if not (text is None or isinstance(text, str)) or form.get("mode") not in get_args(Mode):
+        raise BadInput("no text")
+    is_list = isinstance(prompts, list) and all(isinstance(prompt, str) for prompt in prompts)
+    if not (prompts is None or is_list):
+        raise BadInput("no list")
+    batch = replace(form_link.read(settings, None), sandbox=None)
+    return Kept(batch=batch, text=text, mode=form["mode"], prompts=None if prompts is None else tuple(prompts))
+
+
+def _form(ceiling: int) -> Mapping[str, Any]:
+    """What the tab is to keep. Settings that are refused as they stand are kept as they last were good."""
+    with suppress(BadInput):
+        batch = inputs.batch_from(session.form(), ("-",), profile=None, ceiling=ceiling)
+        session_kept.keep_settings(form_link.query_of(batch, base=None, run_id=None, most=MOST_CHARACTERS)[0])
+    form: dict[str, Any] = {"who": door.person().user_id, "settings": session_kept.settings(), "mode": session.mode()}
+    form |= {"text": None, "prompts": None}
+    if session.source() == "Text":
+        text = session_kept.text()
+        return form | {"text": text if len(text) <= MOST_CHARACTERS else None}
+    prompts = session.listed()
+    return form | {"prompts": list(prompts) if sum(map(len, prompts)) <= MOST_CHARACTERS else None}
+
+
+def _take() -> None:
+    """A new session's form as the tab kept it; what cannot be read changes nothing. A callback of the component."""
+    if session_kept.is_filled():
+        return
+    try:
+        kept = read(st.session_state[_KEY].get("kept"), who=door.person().user_id)
+    except BadInput:
+        return
+    session.fill_settings(kept.batch)
+    said = "The form is as you left it before the page was loaded again"
+    if kept.text is not None:
+        session.put_in_editors(session.listed(), text=kept.text, mode=kept.mode)
+    elif kept.prompts is not None:
+        written = inputs.as_text(kept.prompts)
+        session.put_in_editors(
+            kept.prompts,
+            text=None if written is None else written.text,
+            mode=kept.mode if written is None else written.mode,
+        )
+    else:
+        said += ", but for its prompts: the list was too long for a tab to keep"
+    session_link.tell(Said(words=f"{said}."))
+
+
+@cache
+def _component() -> ComponentRenderer:
+    return st.components.v2.component(
+        "fanout_kept_form", js=Path(__file__).with_suffix(".js").read_text(), isolate_styles=False
+    )

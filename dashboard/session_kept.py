@@ -1,0 +1,38 @@
+"""What a session remembers for the form that its tab keeps beyond a reload: see `session`, whose rules hold here.
+
+Comes in: nothing but the session. Goes out: its name, so that the tab asks once in each; whether its form was filled by
+more than first values; and the settings as they last were good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+from uuid import uuid4
+
+import streamlit as st
+
+
+def name() -> str:
+    """Of this session; another one after each reload."""
+    return cast(str, st.session_state.setdefault("_session_name", uuid4().hex))
+
+
+def is_filled() -> bool:
+    """Whether a link, a run or the tab has filled the form (`session.fill_settings`): what the tab kept is past."""
+    return bool(st.session_state.get("_filled"))
+
+
+def keep_settings(settings: Mapping[str, str]) -> None:
+    """The form's settings in the words of a link."""
+    st.session_state["_good_settings"] = settings
+
+
+def settings() -> Mapping[str, str]:
+    """As they last were good; those at first where they never were."""
+    return cast("Mapping[str, str]", st.session_state.get("_good_settings", {}))
+
+
+def text() -> str:
+    """What stands in the text editor."""
+    return cast(str, st.session_state.get("prompts_text") or "")

@@ -1,0 +1,68 @@
+"""A page that is loaded again has the form as it was, in its own tab and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from fanout.sandbox.profile import SandboxProfile
+from tests.browser.journeys.screen import Screen
+
+Browse = Callable[..., Screen]
+KEPT_12 = "() => JSON.parse(sessionStorage.getItem('fanout-form')).settings.max_workers === '12'"
+SAID = "The form is as you left it before the page was loaded again."
+
+
+def test_what_was_typed_and_set_is_there_after_a_reload(
+    browse: Browse, new_tab: Callable[[Screen, str], Screen]
+) -> None:
+    screen = browse()
+    screen.type_prompts("kept one", "kept two")
+    screen.slide("max_workers", 12)
+    screen.page.wait_for_function(KEPT_12)
+    screen.prompts.fill("kept one\nkept two\nnot left yet")
+    screen.page.reload()
+    screen.says(SAID)
+    expect(screen.prompts).to_have_value("kept one\nkept two\nnot left yet")
+    expect(screen.key("max_workers").get_by_role("slider")).to_have_value("12")
+    screen.says("3 calls, 3 quota slots, all at once.")
+    screen.shoot("kept-form")
+
+    beside = new_tab(screen, "/")
+    beside.says("40 calls, 40 quota slots")
+    beside.page.reload()
+    beside.says("40 calls, 40 quota slots")
+    beside.quiet()
+    expect(beside.page.get_by_text(SAID)).to_have_count(0)
+
+
+def test_a_list_from_a_file_is_there_after_a_reload_and_on_the_way_back_from_another_page(browse: Browse) -> None:
+    screen = browse()
+    screen.choose("Prompts", "File")
+    screen.drop("prompts.jsonl", b'{"prompt": "two\\nlines"}\n{"prompt": "one"}\n')
+    screen.says("2 calls, 2 quota slots")
+    screen.go_to("Quota")
+    screen.page.reload()
+    screen.go_to("Run")
+    screen.says(SAID)
+    expect(screen.prompts).to_have_value("two\nlines\n---\none")
+    screen.says("2 calls, 2 quota slots")
+
+
+def test_a_form_that_a_run_fills_is_that_run_s(browse: Browse, profile: Callable[..., SandboxProfile]) -> None:
+    screen = browse()
+    screen.set_sandbox(profile())
+    screen.type_prompts("Reply: of the run")
+    run = screen.run()
+    screen.counts("1 of 1 answered")
+    screen.open("/")
+    screen.says(SAID)
+    screen.type_prompts("typed later", "and kept")
+    screen.says("2 calls, 2 quota slots")
+    screen.open(f"/?run={run}")
+    screen.press("Edit and run again")
+    expect(screen.prompts).to_have_value("Reply: of the run")
+    screen.quiet()
+    expect(screen.prompts).to_have_value("Reply: of the run")
+    expect(screen.page.get_by_text(SAID)).to_have_count(0)

@@ -1,0 +1,106 @@
+"""What a tab keeps of the form, and what is taken of what it hands back, which may be anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard import form_link, house, kept_form
+from fanout.batch import Batch
+from fanout.errors import BadInput
+from fanout.settings import Settings
+from tests.pages import draw, open_page
+
+
+@pytest.fixture(autouse=True)
+def opened_house(tmp_path: Path) -> Iterator[None]:
+    house.open_house(Settings(data_dir=tmp_path, max_workers_ceiling=64), prepare=False, visibility="team")
+    yield
+    house.close_house()
+
+
+def _kept(**changes: Any) -> str:
+    form: Mapping[str, Any] = {"who": "anna", "settings": {"form": "new"}, "mode": "line", "text": "a", "prompts": None}
+    return json.dumps({**form, **changes})
+
+
+def _given(app: Any) -> Mapping[str, Any]:
+    """What the tab is told to keep, as the page was last drawn."""
+    (element,) = (each for each in app.get("bidi_component") if each.proto.component_name.endswith("fanout_kept_form"))
+    found: Mapping[str, Any] = json.loads(element.proto.json)
+    return found
+
+
+def test_settings_and_prompts_come_back_as_they_were() -> None:
+    batch = Batch(prompts=("-",), model="openai:small", max_workers=12, instructions="Be short.\n" * 300)
+    settings, left = form_link.query_of(batch, base=None, run_id=None, most=kept_form.MOST_CHARACTERS)
+    assert left == ()
+    found = kept_form.read(_kept(settings=settings, text=None, prompts=["a\nb", "\ud800"]), who="anna")
+    assert found.batch == batch
+    assert (found.text, found.prompts) == (None, ("a\nb", "\ud800"))
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        None,
+        7,
+        "",
+        "{",
+        "[" * 100_000,
+        "[]",
+        _kept(who="ben"),
+        _kept(who=None),
+        _kept(settings=None),
+        _kept(settings={"form": "new", "retries": 3}),
+        _kept(settings={"form": "new", "retries": "many"}),
+        _kept(settings={"form": "new", "max_workers": "0"}),
+        _kept(text=7),
+        _kept(mode="word"),
+        _kept(mode=["line"]),
+        _kept(text=None, prompts="abc"),
+        _kept(text=None, prompts=[1]),
+    ],
+)
+def test_what_is_no_form_of_this_person_s_is_refused(kept: object) -> None:
+    with pytest.raises(BadInput):
+        kept_form.read(kept, who="anna")
+
+
+def test_the_page_gives_the_tab_what_stands_in_the_form() -> None:
+    app = open_page()
+    first = _given(app)
+    assert first["asks"] is True
+    app.text_area(key="prompts_text").set_value("one\ntwo")
+    app.slider(key="max_workers").set_value(12)
+    later = _given(draw(app))
+    assert later["session"] == first["session"]
+    assert later["form"] == {
+        "who": "local",
+        "settings": {"form": "new", "max_workers": "12"},
+        "mode": "line",
+        "text": "one\ntwo",
+        "prompts": None,
+    }
+    app.number_input(key="retries").set_value(None)
+    app.slider(key="max_workers").set_value(13)
+    assert _given(draw(app))["form"]["settings"] == {"form": "new", "max_workers": "12"}, "as they last were good"
+    app.number_input(key="retries").set_value(2)
+    app.button_group(key="prompts_source").set_value("Table")
+    form = _given(draw(app))["form"]
+    assert (form["text"], form["prompts"]) == (None, ["one", "two"])
+
+
+def test_a_list_that_is_too_long_is_not_kept() -> None:
+    app = open_page()
+    app.text_area(key="prompts_text").set_value("x" * (kept_form.MOST_CHARACTERS + 1))
+    form = _given(draw(app))["form"]
+    assert (form["text"], form["prompts"]) == (None, None)
+
+
+def test_a_link_wins_over_what_the_tab_kept() -> None:
+    assert _given(open_page(form="new", max_workers="12"))["asks"] is False
