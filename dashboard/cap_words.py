@@ -9,9 +9,10 @@ from collections.abc import Iterable
 
 from dashboard.units import counted, duration, money
 from fanout.clock import NS_PER_S, seconds
+from fanout.events import CapOf
 from fanout.quota import caps
 from fanout.run import CapState, Run
-from fanout.store.ledger import Today
+from fanout.store.ledger import NOTHING, Today
 from fanout.tuning.quota_bound import held_ns
 
 
@@ -80,6 +81,16 @@ def today_lines(user: Today, team: Today) -> Iterable[str]:
         for used, in_flight, cap in _of_caps(today):
             expected = f", {in_flight} more in flight" if in_flight else ""
             yield f"{whose} used {used} of {cap} today (UTC){expected}."
+
+
+def reached_today(user: Today, team: Today) -> str | None:
+    """Why a run of theirs would not be started today, as a press on Run would say; None where it would."""
+    each: tuple[tuple[CapOf, Today], ...] = (("user", user), ("team", team))
+    for of, today in each:
+        found = caps.reached(today.cap, of=of, used=today.used, in_flight=NOTHING, wants=NOTHING)
+        if found is not None:
+            return str(caps.refusal(found))
+    return None
 
 
 def _of_caps(today: Today) -> Iterable[tuple[str, str | None, str]]:

@@ -27,6 +27,7 @@ from dashboard import (
     starting,
     wording,
 )
+from dashboard.cap_words import reached_today
 from dashboard.expect import Expected
 from dashboard.expect import expected as expected_of
 from dashboard.gantt import component
@@ -304,6 +305,10 @@ def _plan(batch: Batch, expected: Expected, *, waits: bool) -> None:
     elements.quiet(wording.plan_sentence(batch, expected))
     for line in cautions(batch, expected.quota):
         elements.caution(line)
+    today = house.library().today(door.person())
+    reached = None if today is None else reached_today(*today)
+    if reached is not None:
+        elements.caution(reached)
     if batch.model == "sandbox":
         elements.quiet("The sandbox simulates its answers on this machine.")
     if waits:

@@ -11,9 +11,11 @@ from streamlit.testing.v1 import AppTest
 from dashboard import house
 from fanout.batch import Batch
 from fanout.people import LOCAL, Person
+from fanout.quota.caps import Amount, Caps
 from fanout.run import Run
 from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings
+from fanout.store.ledger import NOTHING
 from tests.pages import ANNA, BEN, ComeIn, draw, entrance, open_page, press, read
 
 QUICK = SandboxProfile(first_token_ms=0, token_ms=0)
@@ -221,3 +223,18 @@ def test_an_empty_list_is_no_error_before_run_is_pressed() -> None:
     app.text_area(key="prompts_text").set_value("")
     assert "There are no prompts" not in read(draw(app))
     assert "There are no prompts" in read(press(app, "Run"))
+
+
+def test_the_form_says_before_run_is_pressed_that_the_day_s_cap_is_reached(tmp_path: Path) -> None:
+    house.close_house()
+    caps = Caps.from_tables({"each_user": {"tokens_a_day": 20}})
+    house.open_house(Settings(data_dir=tmp_path / "capped", caps=caps), prepare=False, visibility="team")
+    app = open_page()
+    assert "cap of today" not in read(app)
+    ledger = house.library()._ledger
+    assert ledger is not None
+    ledger.move(LOCAL.user_id, in_flight=NOTHING, used=Amount(tokens=21))
+    said = "The starter's cap of today is reached: 21 of 20 tokens used."
+    assert said in read(draw(app))
+    assert said in read(press(app, "Run"))
+    assert house.engine().runs() == ()
