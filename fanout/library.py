@@ -195,8 +195,8 @@ class Library:
                     return self._found_in_memory(person, live)  # it was started this moment: its row is being written
                 row = self.shelf.find(person, run_id, token=token)  # written since, or deleted
         except StoreLost:
-            if live is None:
-                raise
+            if live is None or not may_drive(person, owner_id=live.record.now().user_id):
+                raise  # nobody knows with whom it is shared by now
             return self._found_in_memory(person, live)  # it goes on, held, and says so
         if live is not None and not self._store.is_mine(row.process_id):
             self.engine.forget(run_id)  # another process has gone on with it
@@ -318,10 +318,8 @@ class Library:
 
     def _sees(self, person: Person, live: LiveRun) -> bool:
         """Whether this person may see a run of this process; its starter may before its row is written."""
-        owner_id = live.record.now().user_id
-        if may_read(
-            person, owner_id=owner_id, visibility=self._usual if self.shelf is None else "private", link_shown=False
-        ):
+        owner_id, alone = live.record.now().user_id, self._usual if self.shelf is None else "private"
+        if may_read(person, owner_id=owner_id, visibility=alone, link_shown=False):
             return True
         return self.shelf is not None and live.run_id in self.shelf.seen(person, [live.run_id])
 
@@ -364,7 +362,8 @@ class Library:
     def _found_in_memory(self, person: Person, live: LiveRun | None) -> Opened:
         if live is None:
             raise NoSuchRun("no such run")
-        row = row_of(live.record.now(), self._usual)
+        chosen = self._usual if self._store is None else self._store.visibility_of(live.run_id)
+        row = row_of(live.record.now(), chosen)
         if not may_read(person, owner_id=row.owner_id, visibility=row.visibility, link_shown=False):
             raise NoSuchRun("no such run")
         return Opened(row=row, run=live, may_drive=may_drive(person, owner_id=row.owner_id))

@@ -121,6 +121,11 @@ class SqlStore:
             prompts=opened.batch.prompts,
         )
 
+    def visibility_of(self, run_id: str) -> Visibility:
+        """Who sees a run of this process, as its starter chose; what was changed since is in its row alone."""
+        journal = self._writer.journals.get(run_id)
+        return "private" if journal is None else journal.visibility
+
     def append(self, journal: SqlJournal, events: tuple[Event, ...]) -> None:
         """Have them written; a journal's own question."""
         self._writer.append(journal, events)
