@@ -53,6 +53,7 @@ def draw_form() -> None:
     session_sandbox.adopt()
     form_filling.from_address(ceiling=ceiling)
     session.prepare_form(ceiling=ceiling, visibility=house.library().usual_visibility)
+    kept_form.take()
     rows = house.library().newest(door.person(), SHOWN_WITH_FORM)
     if any(row.goes_on for row in rows):
         live.poll(draw_with_form, every_s=live.LIST_S, key="runs")
@@ -66,7 +67,7 @@ def draw_form() -> None:
     if rows and not any(row.goes_on for row in rows):
         draw_with_form()
     session_sandbox.keep()
-    kept_form.draw(ceiling=ceiling)
+    kept_form.keep(ceiling=ceiling)
     component.early(key="gantt_early")
 
 

@@ -1,10 +1,9 @@
 // The form, kept in the tab's own storage: a page that is loaded again hands back what was there, once a session.
 const NAME = "fanout-form"
 const TYPED = ".st-key-prompts_text textarea"
-const tab = (window.fanoutForm ??= { session: null, form: null })
+const tab = (window.fanoutForm ??= { asked: null, form: null, listens: false })
 
 function store(form) {
-  tab.form = form
   try {
     sessionStorage.setItem(NAME, JSON.stringify(form))
   } catch {
@@ -34,15 +33,25 @@ function keepWhatIsTyped() {
   }
 }
 
+function ask(session, setTriggerValue) {
+  if (tab.asked === session) return
+  tab.asked = session
+  const kept = stored()
+  if (kept) setTriggerValue("kept", kept)
+  else if (tab.form) store(tab.form)
+}
+
+function keep(session, form, asks) {
+  tab.form = form
+  if (!asks || tab.asked === session) store(form) // not before what is there was looked at
+}
+
 if (!tab.listens) {
   tab.listens = true
   window.addEventListener("pagehide", keepWhatIsTyped)
 }
 
 export default ({ data, setTriggerValue }) => {
-  const isNew = tab.session !== data.session
-  tab.session = data.session
-  const kept = isNew && data.asks ? stored() : null
-  if (kept && kept !== JSON.stringify(data.form)) setTriggerValue("kept", kept)
-  else store(data.form)
+  if (data.form === undefined) ask(data.session, setTriggerValue)
+  else keep(data.session, data.form, data.asks)
 }

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 MOST_CHARACTERS = 500_000
 """Of the prompts: a tab keeps about ten times as much, and they travel with each change of the form."""
-_KEY = "kept_form"
+ASKED = "kept_form"
+"""The key of what asks the tab; it stands where nothing is to be seen of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +45,23 @@ class Kept:
     """The list of the other editors; None of a text, and where it was too long."""
 
 
-def draw(*, ceiling: int) -> None:
-    """Have the tab keep the form as it is now. Shows nothing."""
+def take() -> None:
+    """Before the form is drawn: a new session's form as the tab kept it. What cannot be read changes nothing.
+
+    It is what the component gives back, and no callback: one that comes before the page was drawn whole finds nothing.
+    """
+    if session_kept.is_filled():
+        return
+    handed = _component()(key=ASKED, data={"session": session_kept.name()}, height="content", on_kept_change=_heard)
+    if handed.kept is not None:
+        with suppress(BadInput):
+            _fill(read(handed.kept, who=door.person().user_id))
+
+
+def keep(*, ceiling: int) -> None:
+    """After it was drawn: have the tab keep it as it is now."""
     data = {"session": session_kept.name(), "asks": not session_kept.is_filled(), "form": _form(ceiling)}
-    _component()(key=_KEY, data=data, height="content", on_kept_change=_take)
+    _component()(key=f"{ASKED}_now", data=data, height="content", on_kept_change=_heard)
 
 
 def read(kept: object, *, who: str) -> Kept:
@@ -84,14 +98,8 @@ def _form(ceiling: int) -> Mapping[str, Any]:
     return form | {"prompts": list(prompts) if sum(map(len, prompts)) <= MOST_CHARACTERS else None}
 
 
-def _take() -> None:
-    """A new session's form as the tab kept it; what cannot be read changes nothing. A callback of the component."""
-    if session_kept.is_filled():
-        return
-    try:
-        kept = read(st.session_state[_KEY].get("kept"), who=door.person().user_id)
-    except BadInput:
-        return
+def _fill(kept: Kept) -> None:
+    before = session.form(), session_kept.text()
     session.fill_settings(kept.batch)
     said = "The form is as you left it before the page was loaded again"
     if kept.text is not None:
@@ -105,7 +113,12 @@ def _take() -> None:
         )
     else:
         said += ", but for its prompts: the list was too long for a tab to keep"
-    session_link.tell(Said(words=f"{said}."))
+    if before != (session.form(), session_kept.text()):
+        session_link.tell(Said(words=f"{said}."))
+
+
+def _heard() -> None:
+    """It must be named for Streamlit to hand on what the tab gives."""
 
 
 @cache

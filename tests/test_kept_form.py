@@ -30,9 +30,11 @@ def _kept(**changes: Any) -> str:
 
 def _given(app: Any) -> Mapping[str, Any]:
     """What the tab is told to keep, as the page was last drawn."""
-    (element,) = (each for each in app.get("bidi_component") if each.proto.component_name.endswith("fanout_kept_form"))
-    found: Mapping[str, Any] = json.loads(element.proto.json)
-    return found
+    given = (
+        json.loads(each.proto.json) for each in app.get("bidi_component") if "kept_form" in each.proto.component_name
+    )
+    (found,) = (data for data in given if "form" in data)
+    return dict(found)
 
 
 def test_settings_and_prompts_come_back_as_they_were() -> None:

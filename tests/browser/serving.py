@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,20 @@ ENDED_WITHIN_S = 20.0
 """Both only ever mean failure."""
 KEY = JOURNEYS
 """What stands for a secret in every server that is started here: it must turn up nowhere."""
+
+
+_BEFORE_END: dict[str, list[Callable[[], object]]] = {}
+
+
+@contextmanager
+def before_end(url: str, do: Callable[[], object]) -> Iterator[None]:
+    """Have this done before the server of this address is ended in order: an open tab would miss it, and say so."""
+    asked = _BEFORE_END.setdefault(url, [])
+    asked.append(do)
+    try:
+        yield
+    finally:
+        asked.remove(do)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +97,9 @@ def served(folder: Path, port: int = 0, /, **environment: str) -> Iterator[Serve
             yield found
             assert found.was_killed or child.poll() is None, f"the server ended by itself: {found.said()}"
         finally:
+            if not found.was_killed:
+                for do in tuple(_BEFORE_END.get(found.url, ())):
+                    do()
             _end(child)
     said = found.said()
     assert not re.search(r"Traceback|Exception|Error", said), said

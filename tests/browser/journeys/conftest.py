@@ -11,6 +11,7 @@ import os
 import re
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from tests.browser.chromium import FLAGS, chromium_path
 from tests.browser.journeys.provider import Provider
 from tests.browser.journeys.screen import WAIT_MS, WIDE, Screen
 from tests.browser.journeys.team import NewSomebody, directory, served_to_a_team, somebodies
-from tests.browser.serving import KEY, Served, served
+from tests.browser.serving import KEY, Served, before_end, served
 from tests.keys import in_frame
 
 SHOTS = Path(__file__).resolve().parents[1] / "shots"
@@ -190,9 +191,11 @@ def profiles(browser: Browser, shots: Path) -> Iterator[Callable[..., BrowserCon
         watched = Watched(context, url)
         watched.server_may_be_lost = server_may_be_lost
         opened.append((context, watched))
+        ends.enter_context(before_end(url, context.close))
         return context
 
-    yield make
+    with ExitStack() as ends:
+        yield make
     for context, _ in opened:
         context.close()
     assert [wrong for _, watched in opened for wrong in watched.wrong] == []

@@ -30,7 +30,7 @@ def test_an_open_tab_says_that_its_server_is_gone_and_goes_on_once_it_is_back(
         screen.type_prompts("lost one", "hold lost 1")
         screen.run()
         screen.counts("1 of 2 answered, 1 in flight")
-        screen.rows(1)
+        expect(screen.table.get_by_test_id("glide-cell-0-0")).to_have_count(1)
         screen.chart.drawn()
         expect(screen.key("download_report").get_by_role("button")).to_be_visible()
         expect(gone).to_have_count(0)
