@@ -4,9 +4,11 @@ PYTHON ?= python3
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
-# What waits more than it computes shares the cores; a browser, and processes that wait 50 ms for one another, do not.
+# What waits more than it computes shares the cores; journeys do by twos, each file with a browser and a dashboard of its
+# own; processes that wait 50 ms for one another do not.
 SIDE_BY_SIDE := -n 3 --dist worksteal
-ALONE := tests/test_quota_hosts.py tests/browser
+BY_TWOS := -n 2 --dist loadfile
+ALONE := tests/test_quota_hosts.py
 
 .PHONY: run test check format bench soak clean browser postgres
 
@@ -14,8 +16,9 @@ run: $(VENV)/installed  ## the dashboard on 127.0.0.1:8501 (PORT=... for another
 	$(BIN)/streamlit run dashboard/app.py --server.port $(PORT)
 
 test: check browser postgres  ## everything: format, lint, types, import rules, unit tests, browser journeys
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --ignore=tests/browser --ignore=$(ALONE)
 	$(BIN)/python -m pytest $(ALONE)
+	$(BIN)/python -m pytest $(BY_TWOS) tests/browser
 
 check: $(VENV)/installed-tests  ## format, lint and strict types
 	$(BIN)/ruff format --check .

@@ -75,7 +75,7 @@ def _keep_click(key: str) -> None:
     A poll may cut off the script run that a click began; Streamlit then plays the trigger again, and this with it.
     The browser numbers its clicks, so that neither loses one nor counts one twice.
     """
-    click = st.session_state[key].get("clicked")
+    click = (st.session_state.get(key) or {}).get("clicked")  # a page that is being left has forgotten its chart
     if isinstance(click, dict) and click.get("serial") != st.session_state.get(f"{key}-serial"):
         st.session_state[f"{key}-serial"] = click.get("serial")
         st.session_state[f"{key}-clicked"] = click.get("call")
