@@ -14,7 +14,7 @@ from dashboard.cap_words import go_on_label, waits_for_the_day
 from dashboard.live import Told
 from dashboard.quota_words import auto_words
 from fanout.errors import FanoutError
-from fanout.library import Opened
+from fanout.library import Opened, Watched
 from fanout.live import LiveRun
 from fanout.people import may_start
 from fanout.run import Run
@@ -94,12 +94,22 @@ def _hold(live_run: LiveRun, run: Run) -> None:
         st.button(go_on_label(run), key="strip_continue", on_click=_go_on, args=(live_run,))
     else:
         st.button("Pause", key="strip_pause", on_click=live_run.pause, disabled=run.state != "running")
-    st.button("Stop", key="strip_stop", on_click=live_run.cancel, disabled=run.state == "stopping")
+    st.button("Stop", key="strip_stop", on_click=stop, args=(live_run,), disabled=run.state == "stopping")
 
 
 def _go_on(live_run: LiveRun) -> None:
     if live_run.snapshot().state == "paused":  # a click that is delivered twice raises a cap once
         live_run.continue_()
+
+
+def stop(run: Watched) -> None:
+    """Stop what this process drives, once, and have it said who did."""
+    if run.snapshot().ended or (isinstance(run, LiveRun) and run.record.now().state == "stopping"):
+        return
+    try:
+        house.library().stop(door.person(), run.run_id)
+    except FanoutError as exc:
+        session.say(str(exc))
 
 
 def _ask_to_stop(run_id: str) -> None:

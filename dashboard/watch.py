@@ -51,40 +51,38 @@ from fanout.run import Run
 
 ROWS_UP_TO = 100
 """Up to this many calls the chart opens with a row a prompt, above with a lane a worker."""
-WITHDRAWN_S = 5.0
-"""How long an ended run of somebody else may stand on a page after it was withdrawn."""
+STILL_S = 5.0
+"""How long a run that stands still may stand on a page after it went on elsewhere, was withdrawn or deleted."""
 A_ROW, A_LANE = "A row a prompt", "A lane a worker"
 
 
 def watch(opened: Opened) -> None:
     """The whole page of one run."""
     run_id = opened.row.run_id
-    baseline = house.library().baseline_of(door.person(), run_id)
-    wanted = _period(opened, opened.run.snapshot(), None if baseline is None else baseline.snapshot())
+    baseline = house.library().baseline_of(door.person(), opened)
+    wanted = _period(opened.run.snapshot(), None if baseline is None else baseline.snapshot())
     live.poll(lambda: _draw(run_id), every_s=wanted, key=f"watch_{run_id}")
     downloads.draw(opened, chosen=session.chosen(), baseline=baseline)
 
 
-def _period(opened: Opened, run: Run, baseline: Run | None) -> float | None:
+def _period(run: Run, baseline: Run | None) -> float:
     """How often to look: as often as the run or its baseline wants, and until what was asked has happened.
 
-    A run of somebody else may be withdrawn at any time, also once it has ended.
+    One that stands still may go on or be deleted in another tab, and one of somebody else be withdrawn.
     """
     periods = [live.period_s(run), None if baseline is None else live.period_s(baseline)]
     if session.awaits_change(run.version):
         periods.append(live.FIRST_S)
-    if door.has_login() and not opened.may_drive:
-        periods.append(WITHDRAWN_S)
-    return min((period for period in periods if period is not None), default=None)
+    return min((period for period in periods if period is not None), default=STILL_S)
 
 
-def _draw(run_id: str) -> float | None:
+def _draw(run_id: str) -> float:
     """One refresh; gives the period it wants. The run is opened anew: it may be withdrawn, or driven elsewhere now."""
     opened = found.opened(run_id) if session.named_run() == run_id else None
     if opened is None:
         st.rerun()  # a button led to the form, or the run is theirs to see no longer
     run, now_ns = opened.run.snapshot(), opened.run.now_ns()
-    baseline = house.library().baseline_of(door.person(), run_id)
+    baseline = house.library().baseline_of(door.person(), opened)
     measured = None if baseline is None else baseline.snapshot()
     trouble = None if run.ended else opened.run.trouble
     told = derived.told(run, now_ns=now_ns, held=trouble is not None)
@@ -102,7 +100,7 @@ def _draw(run_id: str) -> float | None:
     opened_call = session.opened_call()
     if opened_call is not None and opened_call < len(run.calls):
         detail.draw(run, run.calls[opened_call], now_ns=now_ns)
-    return _period(opened, run, measured)
+    return _period(run, measured)
 
 
 # The sentence and the chart
@@ -138,7 +136,7 @@ def _sentences(
     with st.container(horizontal=True, vertical_alignment="center"):
         elements.quiet(f"One after another: {wording.counts_sentence(measured)}")
         if opened.may_drive and may_start(door.person()):
-            st.button("Stop measuring", key="stop_measuring", on_click=baseline.cancel)
+            st.button("Stop measuring", key="stop_measuring", on_click=strip.stop, args=(baseline,))
 
 
 def _quota(live_run: LiveRun | None, run: Run) -> None:
@@ -224,12 +222,13 @@ def _actions(opened: Opened, run: Run, baseline: Watched | None) -> None:
     if not run.ended or not may_start(door.person()):
         return
     with st.container(horizontal=True, vertical_alignment="center", key="actions"):
-        if opened.may_drive and run.baseline_of is None and (baseline is not None or not resume_form.unanswered(run)):
-            _measure(run, baseline)
+        is_whole = baseline is not None or not (resume_form.unanswered(run) or _took_answers(run))
+        if opened.may_drive and run.baseline_of is None and is_whole:
+            _measure(opened, run, baseline)
         pages.link_to_compare(run.run_id, "Compare with another run")
 
 
-def _measure(run: Run, baseline: Watched | None) -> None:
+def _measure(opened: Opened, run: Run, baseline: Watched | None) -> None:
     """Send the same list once more with one worker, on the second press."""
     if baseline is not None and not baseline.ended:
         return
@@ -242,18 +241,26 @@ def _measure(run: Run, baseline: Watched | None) -> None:
         f"Send {len(run.calls):,} again, one at a time",
         key="measure_confirm",
         on_click=_start_baseline,
-        args=(run,),
+        args=(opened, run),
     )
     st.button("Not now", key="not_now", on_click=session.forget_pending)
 
 
-def _start_baseline(run: Run) -> None:
-    going = house.library().baseline_of(door.person(), run.run_id)
+def _start_baseline(opened: Opened, run: Run) -> None:
+    """It holds the same prompts and answers as the run: the same people see it, and nobody by a link of its own."""
+    going = house.library().baseline_of(door.person(), opened)
     if going is not None and not going.ended:
         return  # this click was delivered before: its slots are paid for once
     session.forget_pending()
     session.unsay()
+    visibility = "private" if opened.row.visibility == "link" else opened.row.visibility
+    batch = replace(run.batch, max_workers=1, reuse_answers=False)
     try:
-        starting.start(door.person(), replace(run.batch, max_workers=1), baseline_of=run.run_id)
+        starting.start(door.person(), batch, baseline_of=run.run_id, visibility=visibility)
     except FanoutError as exc:
         session.say(str(exc))
+
+
+def _took_answers(run: Run) -> bool:
+    """Whether it has answers of other runs: what took no time has no speed-up."""
+    return any(call.origin is not None and call.origin.run_id != run.run_id for call in run.calls)

@@ -221,8 +221,8 @@ class Library:
     def list(self, person: Person, wanted: Wanted) -> Found:
         """The runs that this person may see and asked for."""
         if self.shelf is None:
-            rows = (row_of(live.record.now(), self._usual) for live in self.engine.runs())
-            seen = [row for row in rows if _is_wanted(row, person, wanted)]
+            runs = (row_of(live.record.now(), self._usual) for live in self.engine.runs())
+            seen = [row for row in runs if _is_wanted(row, person, wanted)]
             return Found(rows=tuple(seen[wanted.offset : wanted.offset + wanted.limit]), count=len(seen))
         found = self.shelf.list(person, wanted)
         left = [row.run_id for row in found.rows if row.state == "interrupted"][:MOST_SETTLED]
@@ -249,12 +249,12 @@ class Library:
         return (*events, *self._store.left(fold(events)))
 
     def put_in(self, person: Person, text: str | bytes) -> str:
-        """Store the run of a run file, as this person's own; gives its id. Raises BadInput on any other file."""
+        """Store the run of a run file, as this person's own, seen by nobody else yet. Raises BadInput on another."""
         if not may_start(person):
             raise NotAllowed("viewers read runs and import none: ask an admin to make you a member")
         if self._store is None:
             raise BadInput("nothing is stored here")
-        run_id = self._store.put_in(import_run(text), person)
+        run_id = self._store.put_in(import_run(text), person, visibility="private")
         self._audit(person, "imported", run_id, None)
         return run_id
 
@@ -297,15 +297,17 @@ class Library:
         if self._reading is not None:
             self._reading.forget(run_id)
 
-    def baseline_of(self, person: Person, run_id: str) -> Watched | None:
-        """The newest run that measures this one's speed-up, if this person may see it; none while the store is lost."""
+    def baseline_of(self, person: Person, opened: Opened) -> Watched | None:
+        """The newest run that measures its speed-up: its owner's, with the same prompts, or one that they may see."""
+        run_id, owner_id = opened.row.run_id, opened.row.owner_id
         try:
             for live in self.engine.runs():
-                if live.record.now().baseline_of == run_id and self._sees(person, live):
+                now = live.record.now()
+                if now.baseline_of == run_id and (now.user_id == owner_id or self._sees(person, live)):
                     return live
             if self.shelf is None or self._reading is None:
                 return None
-            row = self.shelf.baseline(person, run_id)
+            row = self.shelf.baseline(person, run_id, owner_id=owner_id)
             return None if row is None else self._reading.run(row.run_id)
         except StoreLost:
             return None

@@ -56,9 +56,9 @@ def test_nobody_measures_anothers_speed_up_by_a_file_that_claims_it(library: Lib
     store = library.engine._store
     assert isinstance(store, SqlStore)
     store.put_in(claim, BEN)
-    assert library.baseline_of(ANNA, measured) is None
+    assert library.baseline_of(ANNA, library.find(ANNA, measured)) is None
     own = store.put_in(claim, ANNA)
-    baseline = library.baseline_of(ANNA, measured)
+    baseline = library.baseline_of(ANNA, library.find(ANNA, measured))
     assert baseline is not None
     assert baseline.run_id == own
 
@@ -155,5 +155,43 @@ def test_a_measurement_that_somebody_may_not_see_is_not_shown_beside_the_run(lib
     run_id = put(library, "shared")
     live = library.start(Batch(prompts=["Reply: a"]), by=BEN, visibility="private", baseline_of=run_id)
     live.cancel()
-    assert library.baseline_of(BEN, run_id) is not None
-    assert library.baseline_of(ANNA, run_id) is None
+    assert library.baseline_of(BEN, library.find(BEN, run_id)) is not None
+    assert library.baseline_of(ANNA, library.find(ANNA, run_id)) is None
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_whoever_sees_a_run_sees_what_its_owner_measured_of_it_and_what_is_withdrawn_is_of_both(
+    library: Library, stored: bool
+) -> None:
+    run_id = put(library, "hers")
+    if stored:
+        opened, *rest = history(n=2, max_workers=1, seed=2, run_id="measures-it")
+        assert isinstance(opened, RunOpened)
+        store = library.engine._store
+        assert isinstance(store, SqlStore)
+        measuring = store.put_in((replace(opened, baseline_of=run_id), *rest), ANNA)
+    else:
+        live = library.start(Batch(prompts=["Reply: a"]), by=ANNA, visibility="team", baseline_of=run_id)
+        live.cancel()
+        assert live.wait(30)
+        assert store_flushed(library)
+        measuring = live.run_id
+    shelf = shelf_of(library)
+    assert shelf.find(BEN, measuring).visibility == "team"
+    shelf.share(ANNA, run_id, "private")
+    with pytest.raises(NoSuchRun):
+        shelf.find(BEN, measuring)
+    token = shelf.share(ANNA, run_id, "link").link_token
+    with pytest.raises(NoSuchRun):
+        shelf.find(BEN, measuring)
+    found = library.baseline_of(BEN, library.find(BEN, run_id, token=token))
+    assert found is not None, "the run's page is the same for everybody"
+    assert found.run_id == measuring
+    shelf.share(ANNA, run_id, "team")
+    assert shelf.find(BEN, measuring).visibility == "team"
+
+
+def store_flushed(library: Library) -> bool:
+    store = library.engine._store
+    assert isinstance(store, SqlStore)
+    return store.flush(30)

@@ -122,7 +122,7 @@ def test_a_click_that_is_delivered_twice_acts_once(engine: Engine, caller: HandC
     live.cancel()
     store.await_run(live, lambda run: run.ended)
     for _ in range(2):
-        watch._start_baseline(live.snapshot())
+        watch._start_baseline(house.library().find(LOCAL, live.run_id), live.snapshot())
     assert [each.snapshot().baseline_of for each in engine.runs()] == [live.run_id, None]
 
 

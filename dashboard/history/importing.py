@@ -18,7 +18,8 @@ def draw() -> None:
     """The popover."""
     with st.popover("Import", key="import_popover", icon=":material/upload_file:"):
         given = st.file_uploader("A run file", key=session_history.upload_key())
-        elements.quiet("A run's page saves one: “Run file”. It becomes a run of yours, and opens.")
+        seen_by = " Nobody but you and admins sees it before you share it." if door.has_login() else ""
+        elements.quiet(f"A run's page saves one: “Run file”. It becomes a run of yours, and opens.{seen_by}")
         if given is None:
             return
         problem = session.kept("import", given.file_id)

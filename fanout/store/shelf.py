@@ -121,11 +121,12 @@ class Shelf:
             )
             return tuple(found.scalars())
 
-    def baseline(self, person: Person, run_id: str) -> RunRow | None:
-        """The newest run that they may see and that measures this one's speed-up."""
+    def baseline(self, person: Person, run_id: str, *, owner_id: str) -> RunRow | None:
+        """The newest run that measures this one's speed-up, and that is this owner's or that they may see."""
+        seen = sa.or_(_visible(person), RUN.c.owner_id == owner_id)
         with self.database.read() as connection:
             found = connection.execute(
-                sa.select(RUN).where(RUN.c.baseline_of == run_id, _visible(person)).order_by(RUN.c.opened_at.desc())
+                sa.select(RUN).where(RUN.c.baseline_of == run_id, seen).order_by(RUN.c.opened_at.desc())
             )
             row = found.mappings().first()
             return None if row is None else _row(row, living(connection))
@@ -153,9 +154,19 @@ class Shelf:
             audit(connection, person, "tagged", run_id, ", ".join(cleaned))
 
     def share(self, person: Person, run_id: str, visibility: Visibility) -> RunRow:
-        """Let these see it. A new link is made whenever it is shared by link; the one before it is withdrawn."""
+        """Let these see it. A new link is made whenever it is shared by link; the one before it is withdrawn.
+
+        A run that measures its speed-up holds the same prompts and answers: what is withdrawn of one is of both.
+        """
         token = new_token() if visibility == "link" else None
-        self._change(person, run_id, "shared", {"visibility": visibility, "link_token": token}, words=visibility)
+        with self.database.write() as connection:
+            owner_id = self._driven(connection, person, run_id).owner_id
+            one = RUN.c.run_id == run_id
+            connection.execute(RUN.update().where(one).values(visibility=visibility, link_token=token))
+            measures = sa.and_(RUN.c.baseline_of == run_id, RUN.c.owner_id == owner_id)
+            seen_by = "private" if visibility == "link" else visibility
+            connection.execute(RUN.update().where(measures).values(visibility=seen_by, link_token=None))
+            audit(connection, person, "shared", run_id, visibility)
         return self.find(person, run_id)
 
     def delete(self, person: Person, run_id: str) -> None:

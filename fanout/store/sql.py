@@ -227,7 +227,7 @@ class SqlStore:
         )
         return Claimed(journal=journal, events=moved(events, shift_ns))
 
-    def put_in(self, events: Sequence[Event], owner: Person) -> str:
+    def put_in(self, events: Sequence[Event], owner: Person, *, visibility: Visibility | None = None) -> str:
         """Store a run that was made elsewhere, ended, under its id or another one where that is taken; gives the id.
 
         That it measures another run's speed-up is believed only of who owns that run: the figure would stand there.
@@ -249,7 +249,8 @@ class SqlStore:
                 if connection.execute(measured).scalar() != owner.user_id:
                     opened = replace(opened, baseline_of=None)
             text = write((opened, *ended[1:]))
-            self._statements.open_run(connection, opened, visibility=self._visibility, imported=True)
+            seen_by = visibility or self._visibility
+            self._statements.open_run(connection, opened, visibility=seen_by, imported=True)
             for event in events:
                 if isinstance(event, StretchOpened):
                     self._statements.go_on(connection, opened.run_id, event)

@@ -87,7 +87,7 @@ refreshes: list[float] = []
 _draw = watch._draw
 
 
-def timed(run_id: str) -> float | None:
+def timed(run_id: str) -> float:
     began = time.thread_time()
     try:
         return _draw(run_id)
