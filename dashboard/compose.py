@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import pandas as pd
 import streamlit as st
@@ -34,12 +35,14 @@ from dashboard.gantt import component
 from dashboard.more_form import chooses_who_sees, draw_more, model_field
 from dashboard.prospect_words import cautions
 from dashboard.runs_list import SHOWN_WITH_FORM, draw_with_form, every_s
+from dashboard.session_link import Said
 from dashboard.settings_words import refusal_words
 from dashboard.units import counted
 from fanout import Batch
 from fanout.errors import BadInput, FanoutError
 from fanout.people import may_start
 from fanout.prompts import ENDINGS, Mode, PromptList, columns, guess_column, read_file, read_text
+from fanout.store import NoSuchRun
 
 MODES: dict[Mode, str] = {"line": "One a line", "paragraph": "Blank line between", "dashes": "--- between"}
 
@@ -288,10 +291,20 @@ def _expected(batch: Batch) -> Expected:
         try:
             token = None if run_id is None else session_share.link_of(run_id)
             reused = library.answered_before(person, batch, carry_from=run_id, token=token)
+        except NoSuchRun:
+            _leave_run(run_id)
         except FanoutError:
             reused = frozenset()  # the store is lost, and the run will say so
         session.keep("answered", asked, reused)
     return expected_of(batch, library.driven(person), reused=reused, account=account)
+
+
+def _leave_run(run_id: str | None) -> NoReturn:
+    """The run whose answers were to be kept is known no longer: the form goes on without it, and says so."""
+    session_link.leave()
+    what = f"Run {(run_id or '')[:8]} is not known here any more: it was deleted, or is shared with you no longer"
+    session_link.tell(Said(words=f"{what}. So its answers cannot be kept. Nothing was sent.", is_wrong=True))
+    st.rerun()
 
 
 def _link(batch: Batch) -> None:
@@ -321,12 +334,14 @@ def _pressed(batch: Batch, expected: Expected, *, waits: bool) -> str | None:
     if inputs.asks_twice(batch.model, expected.calls, os.environ) and not waits:
         session.ask_again(batch)
         st.rerun()
+    carried = session_link.carries()
+    run_id = None if carried is None else carried.run_id
     try:
         visibility = session.visibility() if chooses_who_sees() else None
-        carried = session_link.carries()
-        run_id = None if carried is None else carried.run_id
         token = None if run_id is None else session_share.link_of(run_id)
         started = starting.start(door.person(), batch, visibility=visibility, carry_from=run_id, token=token)
+    except NoSuchRun:
+        _leave_run(run_id)
     except FanoutError as exc:
         return str(exc)
     form_filling.forget()

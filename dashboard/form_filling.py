@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from dashboard import elements, form_link, found, session, session_link, session_share
+from dashboard import door, elements, form_link, found, session, session_link, session_share
 from dashboard.inputs import as_text
 from dashboard.session_link import Came, Said
 from dashboard.settings_words import refusal_words, setting_name
 from dashboard.units import counted
 from fanout.batch import Batch
 from fanout.errors import BadInput
+from fanout.store.rows import RunRow
 
 
-def from_run(run_id: str, batch: Batch) -> None:
+def from_run(row: RunRow, batch: Batch) -> None:
     """The form as this run was started. From a callback only."""
-    _fill(batch)
-    session_link.keep(Came(run_id=run_id, batch=batch))
+    _fill(batch, row)
+    session_link.keep(Came(run_id=row.run_id, batch=batch))
     session_link.tell(None)
 
 
@@ -47,10 +48,10 @@ def _follow(query: dict[str, str], ceiling: int) -> str:
     asked_for = batch.max_workers
     if asked_for > ceiling:
         batch = batch.changed({"max_workers": ceiling})
-    if base is None:
+    if base is None or opened is None:
         session.fill_settings(batch)
     else:
-        _fill(batch)
+        _fill(batch, opened.row)
         session_link.keep(Came(run_id=run_id, batch=base))
     said = [f"From a link: {_what(query, base, run_id)}. Nothing is sent before you press Run."]
     if asked_for > ceiling:
@@ -68,7 +69,10 @@ def _what(query: dict[str, str], base: Batch | None, run_id: str) -> str:
     return f"{begin}, with {listed} as the link says" if names else begin
 
 
-def _fill(batch: Batch) -> None:
+def _fill(batch: Batch, row: RunRow) -> None:
+    """The prompts are of this run: nobody sees the next one who does not see it, whatever is usual here."""
+    by_link_of_another = row.visibility == "link" and row.owner_id != door.person().user_id
+    session_share.let_see("private" if by_link_of_another else row.visibility)
     written = as_text(batch.prompts)
     session.fill_form(
         batch, text=None if written is None else written.text, mode="line" if written is None else written.mode

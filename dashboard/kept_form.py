@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import streamlit as st
 
-from dashboard import door, form_link, inputs, session, session_kept, session_link
-from dashboard.session_link import Said
+from dashboard import door, form_link, found, inputs, session, session_kept, session_link, session_share
+from dashboard.session_link import Came, Said
 from fanout.batch import Batch
-from fanout.errors import BadInput
+from fanout.errors import BadInput, FanoutError
+from fanout.people import Visibility
 from fanout.prompts import Mode
 
 if TYPE_CHECKING:
@@ -43,6 +44,13 @@ class Kept:
     mode: Mode
     prompts: tuple[str, ...] | None
     """The list of the other editors; None of a text, and where it was too long."""
+    seen_by: Visibility
+    came_from: str | None
+    """The run from which the form was filled."""
+    link: str | None
+    """By which that run was come to."""
+    carries: bool
+    """Whether its answers are to be kept."""
 
 
 def take() -> None:
@@ -80,8 +88,21 @@ def read(kept: object, *, who: str) -> Kept:
     is_list = isinstance(prompts, list) and all(isinstance(prompt, str) for prompt in prompts)
     if not (prompts is None or is_list):
         raise BadInput("no list")
-    batch = replace(form_link.read(settings, None), sandbox=None)
-    return Kept(batch=batch, text=text, mode=form["mode"], prompts=None if prompts is None else tuple(prompts))
+    came_from, link = form.get("came_from"), form.get("link")
+    if form.get("seen_by") not in get_args(Visibility) or not all(
+        each is None or isinstance(each, str) for each in (came_from, link)
+    ):
+        raise BadInput("no run")
+    return Kept(
+        batch=replace(form_link.read(settings, None), sandbox=None),
+        text=text,
+        mode=form["mode"],
+        prompts=None if prompts is None else tuple(prompts),
+        seen_by=form["seen_by"],
+        came_from=came_from,
+        link=link,
+        carries=form.get("carries") is True,
+    )
 
 
 def _form(ceiling: int) -> Mapping[str, Any]:
@@ -89,8 +110,18 @@ def _form(ceiling: int) -> Mapping[str, Any]:
     with suppress(BadInput):
         batch = inputs.batch_from(session.form(), ("-",), profile=None, ceiling=ceiling)
         session_kept.keep_settings(form_link.query_of(batch, base=None, run_id=None, most=MOST_CHARACTERS)[0])
-    form: dict[str, Any] = {"who": door.person().user_id, "settings": session_kept.settings(), "mode": session.mode()}
-    form |= {"text": None, "prompts": None}
+    came = session_link.came_from()
+    form: dict[str, Any] = {
+        "who": door.person().user_id,
+        "settings": session_kept.settings(),
+        "mode": session.mode(),
+        "text": None,
+        "prompts": None,
+        "seen_by": session.visibility(),
+        "came_from": None if came is None else came.run_id,
+        "link": None if came is None else session_share.link_of(came.run_id),
+        "carries": session_link.carries() is not None,
+    }
     if session.source() == "Text":
         text = session_kept.text()
         return form | {"text": text if len(text) <= MOST_CHARACTERS else None}
@@ -101,6 +132,9 @@ def _form(ceiling: int) -> Mapping[str, Any]:
 def _fill(kept: Kept) -> None:
     before = session.form(), session_kept.text()
     session.fill_settings(kept.batch)
+    session_share.let_see(kept.seen_by)
+    if kept.came_from is not None:
+        _come_from(kept.came_from, link=kept.link, carries=kept.carries)
     said = "The form is as you left it before the page was loaded again"
     if kept.text is not None:
         session.put_in_editors(session.listed(), text=kept.text, mode=kept.mode)
@@ -113,8 +147,18 @@ def _fill(kept: Kept) -> None:
         )
     else:
         said += ", but for its prompts: the list was too long for a tab to keep"
-    if before != (session.form(), session_kept.text()):
+    if before != (session.form(), session_kept.text()) and session_link.told() is None:
         session_link.tell(Said(words=f"{said}."))
+
+
+def _come_from(run_id: str, *, link: str | None, carries: bool) -> None:
+    """As before, where the run may still be seen."""
+    if link is not None:
+        session_share.remember(run_id, link)
+    with suppress(FanoutError):
+        opened = found.opened(run_id)
+        if opened is not None:
+            session_link.keep(Came(run_id=run_id, batch=opened.run.snapshot().batch), carries=carries)
 
 
 def _heard() -> None:

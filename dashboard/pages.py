@@ -50,9 +50,10 @@ def link_to_run(run_id: str, label: str) -> None:
     st.page_link(run_page(), label=label, query_params={"run": run_id})
 
 
-def link_to_compare(run_id: str, label: str) -> None:
-    """A link to the comparison of this run, as B, with one that is chosen there."""
-    st.page_link(compare_page(), label=label, query_params={"b": run_id})
+def link_to_compare(run_id: str, label: str, *, token: str | None = None) -> None:
+    """A link to the comparison of this run, as B, with one that is chosen there. `token`: by which it was come to."""
+    by_link = {} if token is None else {"link_b": token}
+    st.page_link(compare_page(), label=label, query_params={"b": run_id, **by_link})
 
 
 def link_to_compare_two(a: str, b: str, label: str) -> None:

@@ -75,7 +75,8 @@ def named_run() -> str | None:
 
 def show_run(run_id: str) -> None:
     """Point the address at a run, and forget what was open on the one before."""
-    st.query_params.pop("sandbox", None)  # the form's; a run's address is its id alone
+    for other in ("sandbox", "link"):  # the form's, and another run's: a run's own address is its id alone
+        st.query_params.pop(other, None)
     st.query_params["run"] = run_id
     st.session_state["_started"] = run_id
     st.session_state["_presses"] = presses() + 1
@@ -85,7 +86,8 @@ def show_run(run_id: str) -> None:
 
 def show_form() -> None:
     """Point the address at the form."""
-    st.query_params.pop("run", None)
+    for other in ("run", "link"):
+        st.query_params.pop(other, None)
     st.session_state.pop("_started", None)
     forget_pending()
     close_detail()

@@ -43,17 +43,18 @@ def choose(side: Side) -> None:
     run_id = cast("str | None", st.session_state[box(side)])
     if run_id is not None:
         st.query_params[side] = run_id
+        st.query_params.pop(f"link_{side}", None)
     close_pair()
 
 
 def swap() -> None:
-    """A becomes B, and B becomes A."""
-    named = {side: st.query_params.get(side) for side in SIDES}
-    for side, other in (("a", "b"), ("b", "a")):
-        if named[other] is None:  # type: ignore[index]  # one of the two sides
-            st.query_params.pop(side, None)
-        else:
-            st.query_params[side] = cast(str, named[other])  # type: ignore[index]
+    """A becomes B, and B becomes A, each with the link by which it was come to."""
+    for a, b in (("a", "b"), ("link_a", "link_b")):
+        named = {a: st.query_params.get(b), b: st.query_params.get(a)}
+        for name, value in named.items():
+            st.query_params.pop(name, None)
+            if value is not None:
+                st.query_params[name] = value
     close_pair()
 
 

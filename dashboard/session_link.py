@@ -52,10 +52,15 @@ def came_from() -> Came | None:
     return cast("Came | None", st.session_state.get("_came_from"))
 
 
-def keep(came: Came | None) -> None:
-    """The form was filled from this run."""
+def keep(came: Came, *, carries: bool = False) -> None:
+    """The form was filled from this run. `carries`: its answers are to be kept."""
     st.session_state["_came_from"] = came
-    st.session_state[CARRY] = False
+    st.session_state[CARRY] = carries
+
+
+def leave() -> None:
+    """The run is known no longer: the form is as one that came from none."""
+    st.session_state["_came_from"] = None
 
 
 def carries() -> Came | None:

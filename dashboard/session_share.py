@@ -19,10 +19,16 @@ CHOICE = "visibility"
 def link_of(run_id: str) -> str | None:
     """The token of the link by which this session came to the run; it counts for the rest of the session."""
     links = cast("dict[str, str]", st.session_state.setdefault("_links", {}))
-    token = st.query_params.get("link")
-    if token and run_id in (st.query_params.get("run"), st.query_params.get(FORM)):
-        links[run_id] = token
+    for names, name in (("run", "link"), (FORM, "link"), ("a", "link_a"), ("b", "link_b")):
+        token = st.query_params.get(name)
+        if token and run_id == st.query_params.get(names):
+            links[run_id] = token
     return links.get(run_id)
+
+
+def remember(run_id: str, token: str) -> None:
+    """The run was come to by this link, in a session before."""
+    cast("dict[str, str]", st.session_state.setdefault("_links", {}))[run_id] = token
 
 
 def address(run_id: str, token: str | None, *, page: str = "") -> str:
@@ -38,6 +44,11 @@ def form_address(run_id: str, token: str | None, *, page: str = "") -> str:
 def root(*, page: str = "") -> str:
     """Where the browser finds this dashboard, without a slash at its end."""
     return (st.context.url or "").split("?")[0].rstrip("/").removesuffix(f"/{page}" if page else "")
+
+
+def let_see(visibility: Visibility) -> None:
+    """Who is to see the next run, as the form has it. From a callback, or before the form is drawn."""
+    st.session_state["run_visibility"] = visibility
 
 
 def adopt_visibility(run_id: str, visibility: Visibility) -> None:

@@ -32,7 +32,7 @@ def draw(row: RunRow, *, may_drive: bool, page: str = "") -> None:
             _choose(row)
         else:
             elements.quiet(f"Shared by {row.owner_name}: {WORDS[row.visibility].lower()}.")
-        token = row.link_token if may_drive else None
+        token = row.link_token if may_drive else session_share.link_of(row.run_id)
         st.code(session_share.address(row.run_id, token, page=page), language=None)
         elements.quiet("The form with its prompts and settings; with &max_workers=12 at its end, with 12 workers:")
         st.code(session_share.form_address(row.run_id, token, page=page), language=None)

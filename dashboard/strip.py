@@ -18,6 +18,7 @@ from fanout.library import Opened, Watched
 from fanout.live import LiveRun
 from fanout.people import may_start
 from fanout.run import Run
+from fanout.store.rows import RunRow
 from fanout.stretch import workers_wanted
 
 
@@ -37,7 +38,7 @@ def draw(opened: Opened, run: Run, told: Told) -> None:
             _drive(opened, run)
         if may_start(door.person()):
             label = "Edit and run again" if opened.may_drive else "Duplicate"
-            st.button(label, key="edit_again", on_click=_edit_again, args=(run,))
+            st.button(label, key="edit_again", on_click=_edit_again, args=(opened.row, run))
         sharing.draw(opened.row, may_drive=opened.may_drive)
 
 
@@ -120,6 +121,6 @@ def _ask_to_stop(run_id: str) -> None:
         session.say(str(exc))
 
 
-def _edit_again(run: Run) -> None:
-    form_filling.from_run(run.run_id, run.batch)
+def _edit_again(row: RunRow, run: Run) -> None:
+    form_filling.from_run(row, run.batch)
     session.show_form()

@@ -24,6 +24,7 @@ from dashboard import (
     results,
     resume_form,
     session,
+    session_share,
     starting,
     strip,
     wording,
@@ -225,7 +226,8 @@ def _actions(opened: Opened, run: Run, baseline: Watched | None) -> None:
         is_whole = baseline is not None or not (resume_form.unanswered(run) or _took_answers(run))
         if opened.may_drive and run.baseline_of is None and is_whole:
             _measure(opened, run, baseline)
-        pages.link_to_compare(run.run_id, "Compare with another run")
+        token = session_share.link_of(run.run_id)
+        pages.link_to_compare(run.run_id, "Compare with another run", token=token)
 
 
 def _measure(opened: Opened, run: Run, baseline: Watched | None) -> None:

@@ -10,13 +10,13 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import house
 from fanout.batch import Batch
-from fanout.people import LOCAL, Person
+from fanout.people import LOCAL, Person, Visibility
 from fanout.quota.caps import Amount, Caps
 from fanout.run import Run
 from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings
 from fanout.store.ledger import NOTHING
-from tests.pages import ANNA, BEN, ComeIn, draw, entrance, open_page, press, read
+from tests.pages import ANNA, BEN, ComeIn, draw, entrance, go_to, open_page, press, read
 
 QUICK = SandboxProfile(first_token_ms=0, token_ms=0)
 WAIT_S = 30
@@ -201,6 +201,45 @@ def test_who_sees_the_run_is_chosen_before_it_starts(come_in: ComeIn) -> None:
     assert "This run is not known here." in read(open_page(run=run_id))
 
 
+@pytest.mark.parametrize(
+    ("visibility", "hers", "his"), [("team", "team", "team"), ("link", "link", "private"), ("private", "private", None)]
+)
+def test_a_form_that_a_run_fills_is_seen_by_whom_sees_that_run(
+    come_in: ComeIn, visibility: Visibility, hers: Visibility, his: Visibility | None
+) -> None:
+    come_in(ANNA)
+    run_id = _answered("a", by=ANNA).run_id
+    shelf = house.library().shelf
+    assert shelf is not None
+    token = shelf.share(ANNA, run_id, visibility).link_token
+    assert open_page(form=run_id).selectbox(key="run_visibility").value == hers
+    again = press(open_page(run=run_id), "Edit and run again")
+    assert again.selectbox(key="run_visibility").value == hers
+    if his is not None:
+        come_in(BEN)
+        query = {"form": run_id} if token is None else {"form": run_id, "link": token}
+        assert open_page(**query).selectbox(key="run_visibility").value == his
+
+
+def test_answers_of_a_run_that_was_withdrawn_are_not_kept_and_the_form_says_so(come_in: ComeIn) -> None:
+    run_id = _answered("a", "b", by=ANNA).run_id
+    shelf = house.library().shelf
+    assert shelf is not None
+    shelf.share(ANNA, run_id, "team")
+    come_in(BEN)
+    app = open_page(form=run_id)
+    app.toggle(key="carry_answers").set_value(True)
+    assert "2 prompts have answers already" in read(draw(app))
+    shelf.share(ANNA, run_id, "private")
+    said = read(press(app, "Run"))
+    assert f"Run {run_id[:8]} is not known here any more: it was deleted, or is shared with you no longer." in said
+    assert "2 calls, 2 quota slots" in said
+    assert not [toggle for toggle in app.toggle if toggle.key == "carry_answers"]
+    assert len(house.engine().runs()) == 1
+    press(app, "Run")
+    assert len(house.engine().runs()) == 2
+
+
 def test_without_a_login_there_is_nobody_to_keep_it_from() -> None:
     assert "run_visibility" not in [choice.key for choice in open_page().selectbox]
 
@@ -238,3 +277,21 @@ def test_the_form_says_before_run_is_pressed_that_the_day_s_cap_is_reached(tmp_p
     assert said in read(draw(app))
     assert said in read(press(app, "Run"))
     assert house.engine().runs() == ()
+
+
+def test_who_came_by_a_link_compares_by_it_also_after_a_reload(come_in: ComeIn) -> None:
+    run_id = _answered("a", by=ANNA).run_id
+    shelf = house.library().shelf
+    assert shelf is not None
+    token = shelf.share(ANNA, run_id, "link").link_token
+    assert token is not None
+    come_in(BEN)
+    linked = [link.proto.query_string for link in open_page(run=run_id, link=token).get("page_link")]
+    assert f"b={run_id}&link_b={token}" in linked
+    assert "This run is not known here." in read(go_to(open_page(), "compare", b=run_id))
+    app = go_to(open_page(), "compare", b=run_id, link_b=token)
+    assert app.selectbox(key="compare_b").value == run_id
+    press(app, "Swap")
+    assert (app.query_params["a"], app.query_params["link_a"]) == (run_id, token)
+    assert "link_b" not in app.query_params
+    assert app.selectbox(key="compare_a").value == run_id

@@ -24,7 +24,17 @@ def opened_house(tmp_path: Path) -> Iterator[None]:
 
 
 def _kept(**changes: Any) -> str:
-    form: Mapping[str, Any] = {"who": "anna", "settings": {"form": "new"}, "mode": "line", "text": "a", "prompts": None}
+    form: Mapping[str, Any] = {
+        "who": "anna",
+        "settings": {"form": "new"},
+        "mode": "line",
+        "text": "a",
+        "prompts": None,
+        "seen_by": "private",
+        "came_from": None,
+        "link": None,
+        "carries": False,
+    }
     return json.dumps({**form, **changes})
 
 
@@ -43,6 +53,9 @@ def test_settings_and_prompts_come_back_as_they_were() -> None:
     assert left == ()
     found = kept_form.read(_kept(settings=settings, text=None, prompts=["a\nb", "\ud800"]), who="anna")
     assert found.batch == batch
+    assert (found.seen_by, found.came_from, found.link, found.carries) == ("private", None, None, False)
+    came = kept_form.read(_kept(came_from="r", link="t", carries=True), who="anna")
+    assert (came.came_from, came.link, came.carries) == ("r", "t", True)
     assert (found.text, found.prompts) == (None, ("a\nb", "\ud800"))
 
 
@@ -66,6 +79,10 @@ def test_settings_and_prompts_come_back_as_they_were() -> None:
         _kept(mode=["line"]),
         _kept(text=None, prompts="abc"),
         _kept(text=None, prompts=[1]),
+        _kept(seen_by="everybody"),
+        _kept(seen_by=None),
+        _kept(came_from=7),
+        _kept(came_from="r", link=["t"]),
     ],
 )
 def test_what_is_no_form_of_this_person_s_is_refused(kept: object) -> None:
@@ -87,6 +104,10 @@ def test_the_page_gives_the_tab_what_stands_in_the_form() -> None:
         "mode": "line",
         "text": "one\ntwo",
         "prompts": None,
+        "seen_by": "team",
+        "came_from": None,
+        "link": None,
+        "carries": False,
     }
     app.number_input(key="retries").set_value(None)
     app.slider(key="max_workers").set_value(13)

@@ -28,7 +28,7 @@ ATTEMPTS_PER_S = 0.5
 """Logins of one client address: 30 at once (a team behind one address in the morning), then one in two seconds. A
 login takes two requests, so each attempt here is one of them."""
 PAGE = re.compile(r"[a-z-]{0,40}")
-QUERY_KEYS = ("run", "link", "a", "b", "q", "show", "sort", "page", FORM, *SETTINGS)
+QUERY_KEYS = ("run", "link", "a", "b", "link_a", "link_b", "q", "show", "sort", "page", FORM, *SETTINGS)
 """The only shape of a page's name and the only keys that a link keeps through a login: nobody is led elsewhere."""
 _VALUE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SEARCH = re.compile(r"[^\x00-\x1f\x7f]{1,200}")

@@ -78,7 +78,7 @@ def _duplicate(run_id: str) -> None:
     if opened is None:
         session_history.tell(found.NOT_KNOWN)
         return
-    form_filling.from_run(run_id, replace(opened.run.snapshot().batch, name=opened.row.name))
+    form_filling.from_run(opened.row, replace(opened.run.snapshot().batch, name=opened.row.name))
     session_history.open_form()
 
 

@@ -57,6 +57,11 @@ def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
     anna.more()
     anna.pick("run_visibility", "Only me and admins")
     anna.shoot("who-sees", tall=1500)
+    anna.quiet()
+    anna.page.reload()
+    anna.says("The form is as you left it before the page was loaded again.")
+    anna.more()
+    expect(anna.key("run_visibility").get_by_role("combobox")).to_have_value("Only me and admins")
     run = anna.run()
     anna.counts("1 of 2 answered, 1 in flight")
 
@@ -68,7 +73,8 @@ def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
         refused = _said(ben.open(path.format(run, run)), run, last)
         assert refused == _said(ben.open(path.format(never, never)), never, last), path
     for run_id in (run, never):
-        expect(ben.open(f"/?form={run_id}").alert).to_have_text(
+        alert = ben.open(f"/?form={run_id}").quiet().alert
+        expect(alert).to_have_text(
             "The link was not followed, and the form is as it was: the run that it names is not known here: "
             "it may have been deleted, or its link withdrawn."
         )
@@ -82,6 +88,10 @@ def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
     for label in ("Stop", "Pause", "Rename"):
         expect(ben.page.get_by_role("button", name=label, exact=True)).to_have_count(0)
     ben.shoot("shared-with-me")
+    ben.press("Share")
+    codes = ben.page.get_by_test_id("stPopoverBody").get_by_test_id("stCode")
+    expect(codes).to_have_text([f"{ben.url}{to_run}", f"{ben.url}{to_form}"])  # what he hands on opens it too
+    ben.page.keyboard.press("Escape")
     unlisted = _said(ben.open(f"/runs?q={run}"), run, "No run is found")  # a link is no listing
     assert unlisted == _said(ben.open(f"/runs?q={never}"), never, "No run is found")
 
@@ -92,11 +102,18 @@ def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
     own = ben.run()
     ben.counts("1 of 1 answered")
     assert own != run
+    assert "link=" not in ben.page.url
     expect(ben.page.get_by_role("button", name="Edit and run again")).to_be_visible()
 
-    # What was not chosen is shown as it is, and stays: the usual here is the team
+    # A copy of what was shared by link is his alone until he chooses; what he then chose is shown as it is, and stays
     ben.press("Share")
     body = ben.page.get_by_test_id("stPopoverBody")
+    expect(body.get_by_role("radio", name="Only me and admins")).to_be_checked()
+    _shared(ben, "Everybody who is logged in")
+    ben.page.keyboard.press("Escape")
+    ben.quiet()
+    ben.page.reload()
+    ben.press("Share")
     expect(body.get_by_role("radio", name="Everybody who is logged in")).to_be_checked()
     ben.page.keyboard.press("Escape")
     ben.quiet()
