@@ -33,11 +33,12 @@ function keepWhatIsTyped() {
   }
 }
 
-function ask(session, setTriggerValue) {
+function ask(session, asks, setTriggerValue) {
   if (tab.asked === session) return
   tab.asked = session
-  const kept = stored()
-  if (kept) setTriggerValue("kept", kept)
+  const kept = asks ? stored() : null
+  const isTyping = document.activeElement?.matches(TYPED)
+  if (kept && !isTyping) setTriggerValue("kept", kept)
   else if (tab.form) store(tab.form)
 }
 
@@ -52,6 +53,6 @@ if (!tab.listens) {
 }
 
 export default ({ data, setTriggerValue }) => {
-  if (data.form === undefined) ask(data.session, setTriggerValue)
+  if (data.form === undefined) ask(data.session, data.asks, setTriggerValue)
   else keep(data.session, data.form, data.asks)
 }

@@ -58,10 +58,10 @@ def take() -> None:
 
     It is what the component gives back, and no callback: one that comes before the page was drawn whole finds nothing.
     """
-    if session_kept.is_filled():
-        return
-    handed = _component()(key=ASKED, data={"session": session_kept.name()}, height="content", on_kept_change=_heard)
-    if handed.kept is not None:
+    asks = not (session_kept.is_filled() or session_kept.is_touched())
+    data = {"session": session_kept.name(), "asks": asks}
+    handed = _component()(key=ASKED, data=data, height="content", on_kept_change=_heard)
+    if asks and handed.kept is not None:
         with suppress(BadInput):
             _fill(read(handed.kept, who=door.person().user_id))
 

@@ -12,6 +12,8 @@ from uuid import uuid4
 
 import streamlit as st
 
+from dashboard import session
+
 
 def name() -> str:
     """Of this session; another one after each reload."""
@@ -21,6 +23,15 @@ def name() -> str:
 def is_filled() -> bool:
     """Whether a link, a run or the tab has filled the form (`session.fill_settings`): what the tab kept is past."""
     return bool(st.session_state.get("_filled"))
+
+
+def is_touched() -> bool:
+    """Whether somebody has changed the form since this was first asked: from then on it is theirs, and filled."""
+    now = (session.form(), text())
+    touched = bool(st.session_state.setdefault("_first_form", now) != now)
+    if touched:
+        st.session_state["_filled"] = True
+    return touched
 
 
 def keep_settings(settings: Mapping[str, str]) -> None:

@@ -162,8 +162,9 @@ def backup(file: Annotated[Path, typer.Argument(help="The file to write; it must
     from fanout.store.backup import back_up
 
     with open_library(reads=True) as library:
-        back_up(shelf_of(library).database, file)
-    print(f"Wrote {file}.", file=sys.stderr)
+        database = shelf_of(library).database
+        runs = back_up(database, file)
+        print(f"Wrote {file}: {runs:,} run{'' if runs == 1 else 's'} of {database.path}.", file=sys.stderr)
 
 
 def restore(

@@ -40,9 +40,7 @@ def _kept(**changes: Any) -> str:
 
 def _given(app: Any) -> Mapping[str, Any]:
     """What the tab is told to keep, as the page was last drawn."""
-    given = (
-        json.loads(each.proto.json) for each in app.get("bidi_component") if "kept_form" in each.proto.component_name
-    )
+    given = (json.loads(each.proto.json) for each in app.get("bidi_component") if _is_ours(each))
     (found,) = (data for data in given if "form" in data)
     return dict(found)
 
@@ -127,3 +125,14 @@ def test_a_list_that_is_too_long_is_not_kept() -> None:
 
 def test_a_link_wins_over_what_the_tab_kept() -> None:
     assert _given(open_page(form="new", max_workers="12"))["asks"] is False
+
+
+def test_a_form_that_somebody_has_begun_to_fill_is_theirs() -> None:
+    app = open_page()
+    assert _given(draw(app))["asks"] is True, "nothing was changed"
+    app.text_area(key="prompts_text").set_value("typed before the tab had answered")
+    assert _given(draw(app))["asks"] is False
+
+
+def _is_ours(element: Any) -> bool:
+    return "kept_form" in element.proto.component_name

@@ -217,3 +217,13 @@ def test_a_place_that_may_not_be_written_says_what_to_do(tmp_path: Path, monkeyp
         patch.setattr("fanout.store.backup.os.open", refuse)
         with pytest.raises(BadInput, match=r"Permission denied\. Name a file in a folder that you may write to"):
             back_up(kept.database, tmp_path / "copy.db")
+
+
+def test_a_store_that_was_never_used_is_not_the_one_that_was_meant(tmp_path: Path) -> None:
+    database = open_database(url_of(tmp_path / "elsewhere"))
+    with pytest.raises(
+        BadInput, match=r"elsewhere/fanout\.db was never used, so nothing was copied: give the command as"
+    ):
+        back_up(database, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+    database.close()

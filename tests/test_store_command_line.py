@@ -163,7 +163,9 @@ def test_what_cannot_be_done_is_exit_code_2_and_a_sentence(say: Say, data: Path,
 
 def test_a_backup_is_restored_after_a_yes(say: Say, data: Path, tmp_path: Path) -> None:
     run_id = run_one(say, data, "Reply: alpha")
-    assert say("backup", str(tmp_path / "copy.db"))[::2] == (0, f"Wrote {tmp_path / 'copy.db'}.\n")
+    stored = len(say("runs", "--json", "--limit", "1000")[1].splitlines())
+    wrote = f"{stored} run{'s' * (stored != 1)} of {data / 'data' / 'fanout.db'}"
+    assert say("backup", str(tmp_path / "copy.db"))[::2] == (0, f"Wrote {tmp_path / 'copy.db'}: {wrote}.\n")
     assert say("delete", run_id, "--yes")[0] == 0
     code, _, err = say("restore", str(tmp_path / "copy.db"))
     assert code in (0, 2)

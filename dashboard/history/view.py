@@ -1,7 +1,7 @@
 """The page of all runs: the words and the kind that are looked for, the rows, what can be done with the selected ones.
 
 Comes in: what the address asks for. Goes out: elements; only the rows of the page that is shown are read. It all sits
-in one fragment that is drawn again while a run of this page goes on.
+in one fragment that is drawn again, often while a run of this page goes on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from dashboard.runs_list import every_s
 from fanout.people import may_start
 from fanout.store.shelf import Found, Wanted
 
+IDLE_S = 5.0
+"""How long a run that another process began may be missing from a list in which nothing goes on."""
+
 
 def draw_history() -> None:
     """The whole page."""
@@ -24,7 +27,7 @@ def draw_history() -> None:
     first = [_found(session_history.wanted())]
     live.poll(
         lambda: _draw(first.pop() if first else _found(session_history.wanted())),
-        every_s=every_s(first[0].rows),
+        every_s=_period(first[0]),
         key="history",
     )
 
@@ -33,13 +36,18 @@ def _found(wanted: Wanted) -> Found:
     return house.library().list(door.person(), wanted)
 
 
-def _draw(found: Found) -> float | None:
+def _period(found: Found) -> float:
+    """How often to look: another process, a command line say, may begin a run at any time."""
+    return every_s(found.rows) or IDLE_S
+
+
+def _draw(found: Found) -> float:
     """One refresh; gives the period it wants."""
     _leave()
     wanted = session_history.wanted()
     if not found.count and wanted == Wanted(limit=session_history.ROWS):
         _none_yet()
-        return None
+        return _period(found)
     if not found.rows and found.count:
         session_history.last_page(found.count)
         st.rerun()
@@ -47,7 +55,7 @@ def _draw(found: Found) -> float | None:
     if not found.rows:
         elements.sentence(nothing_found(wanted))
         st.button("Show all runs", key="history_show_all", on_click=session_history.show_all)
-        return None
+        return _period(found)
     picked = session_history.picked(found.rows)
     with st.container(key="history_bar", horizontal=True, vertical_alignment="center", gap="small"):
         if picked:
@@ -59,7 +67,7 @@ def _draw(found: Found) -> float | None:
             elements.wrong(problem)
     table.draw(found.rows, wanted, with_owner=door.has_login(), found=found.count, picked=picked)
     _pages(found.count)
-    return every_s(found.rows)
+    return _period(found)
 
 
 def _leave() -> None:

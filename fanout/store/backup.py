@@ -21,21 +21,32 @@ from fanout.store.living import living
 
 _USE_PG = (
     "the store is in PostgreSQL, whose own tools do this: pg_dump --format=custom --file=FILE URL, and "
-    "pg_restore --clean --dbname=URL FILE"
+    "pg_restore --clean --if-exists --dbname=URL FILE"
 )
 
+_USED = "SELECT count(*), EXISTS (SELECT 1 FROM audit) OR EXISTS (SELECT 1 FROM spend) FROM run"
 
-def back_up(database: Database, file: Path) -> None:
-    """Write one consistent state of the store into a new file. Nothing is left of a file that could not be finished."""
+
+def back_up(database: Database, file: Path) -> int:
+    """Write one consistent state of the store into a new file; gives how many runs it has. A store that was never used
+    is refused: it is hardly the one that was meant. Nothing is left of a file that could not be finished."""
     if database.path is None:
         raise BadInput(_USE_PG)
     _make(file)
     try:
         with closing(sqlite3.connect(database.path)) as source, closing(sqlite3.connect(file)) as target:
             source.backup(target)
+            runs, was_used = target.execute(_USED).fetchone()
     except (OSError, sqlite3.Error) as exc:
         file.unlink(missing_ok=True)
         raise BadInput(f"{file} cannot be written: {reason_of(exc)}. Name a file where there is room") from exc
+    if not (runs or was_used):
+        file.unlink()
+        raise BadInput(
+            f"the store {database.path} was never used, so nothing was copied: give the command as the user, and with "
+            "the settings (HOME, FANOUT_DATA_DIR, the folder of fanout.toml), with which the dashboard runs"
+        )
+    return int(runs)
 
 
 def _make(file: Path) -> None:

@@ -10,8 +10,14 @@ from fanout.sandbox.profile import SandboxProfile
 from tests.browser.journeys.screen import Screen
 
 Browse = Callable[..., Screen]
-KEPT_12 = "() => JSON.parse(sessionStorage.getItem('fanout-form')).settings.max_workers === '12'"
 SAID = "The form is as you left it before the page was loaded again."
+
+
+def _keeps(screen: Screen, what: str) -> None:
+    """Wait until the tab has this of its `form`."""
+    screen.page.wait_for_function(
+        f"() => {{ const form = JSON.parse(sessionStorage.getItem('fanout-form') ?? '{{}}'); return {what} }}"
+    )
 
 
 def test_what_was_typed_and_set_is_there_after_a_reload(
@@ -20,7 +26,7 @@ def test_what_was_typed_and_set_is_there_after_a_reload(
     screen = browse()
     screen.type_prompts("kept one", "kept two")
     screen.slide("max_workers", 12)
-    screen.page.wait_for_function(KEPT_12)
+    _keeps(screen, "form.settings?.max_workers === '12'")
     screen.prompts.fill("kept one\nkept two\nnot left yet")
     screen.page.reload()
     screen.says(SAID)
@@ -42,6 +48,7 @@ def test_a_list_from_a_file_is_there_after_a_reload_and_on_the_way_back_from_ano
     screen.choose("Prompts", "File")
     screen.drop("prompts.jsonl", b'{"prompt": "two\\nlines"}\n{"prompt": "one"}\n')
     screen.says("2 calls, 2 quota slots")
+    _keeps(screen, "form.prompts?.length === 2")
     screen.go_to("Quota")
     screen.page.reload()
     screen.go_to("Run")
@@ -54,12 +61,13 @@ def test_a_form_that_a_run_fills_is_that_run_s(browse: Browse, profile: Callable
     screen = browse()
     screen.set_sandbox(profile())
     screen.type_prompts("Reply: of the run")
+    _keeps(screen, "form.text === 'Reply: of the run'")
     run = screen.run()
     screen.counts("1 of 1 answered")
     screen.open("/")
     screen.says(SAID)
     screen.type_prompts("typed later", "and kept")
-    screen.says("2 calls, 2 quota slots")
+    _keeps(screen, "form.text?.startsWith('typed later')")
     screen.open(f"/?run={run}")
     screen.press("Edit and run again")
     expect(screen.prompts).to_have_value("Reply: of the run")
@@ -69,6 +77,7 @@ def test_a_form_that_a_run_fills_is_that_run_s(browse: Browse, profile: Callable
     screen.page.get_by_text("Keep the answers of run").click()
     screen.type_prompts("Reply: of the run", "Reply: and another")
     screen.says("1 call, 1 quota slot")
+    _keeps(screen, "form.carries && form.text?.endsWith('another')")
     screen.page.reload()
     screen.says(SAID)
     screen.says("1 call, 1 quota slot")

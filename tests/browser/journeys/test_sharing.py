@@ -57,7 +57,7 @@ def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
     anna.more()
     anna.pick("run_visibility", "Only me and admins")
     anna.shoot("who-sees", tall=1500)
-    anna.quiet()
+    anna.page.wait_for_function("() => JSON.parse(sessionStorage.getItem('fanout-form') ?? '{}').seen_by === 'private'")
     anna.page.reload()
     anna.says("The form is as you left it before the page was loaded again.")
     anna.more()
