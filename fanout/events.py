@@ -51,6 +51,8 @@ class RunOpened:
     user_name: str = "this machine"
     versions: Mapping[str, str] | None = None
     """Of Fanout, Python and the libraries that made the calls."""
+    server: str | None = None
+    """Where they were sent, as digits that tell servers apart and name none; None of the sandbox."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,6 +149,7 @@ class Fold:
                 baseline_of=self._opened.baseline_of,
                 user_id=self._opened.user_id,
                 user_name=self._opened.user_name,
+                server=self._opened.server,
                 state=self._state,
                 version=self._version,
                 max_workers=self._max_workers,

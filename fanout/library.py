@@ -22,6 +22,7 @@ from fanout.events import Event
 from fanout.fold import fold
 from fanout.live import LiveRun
 from fanout.people import LOCAL, Person, Visibility, may_drive, may_read, may_start
+from fanout.providers.account import server_of
 from fanout.quota.shared import Sharing
 from fanout.reuse import answers_for, carried
 from fanout.run import Run
@@ -378,9 +379,8 @@ class Library:
         found: dict[int, Known] = {}
         for run_id in self.shelf.alike(person, batch, limit=LOOKED_THROUGH):
             run: Run = self._reading.run(run_id).snapshot()
-            fresh = answers_for(wanted, run)
-            found.update(fresh)
-            wanted = {call: prompt for call, prompt in wanted.items() if call not in fresh}
+            found |= answers_for(wanted, run, server=server_of(batch.model))
+            wanted = {call: prompt for call, prompt in wanted.items() if call not in found}
             if not wanted:
                 break
         return found

@@ -12,6 +12,7 @@ from importlib import metadata
 from fanout.batch import Batch
 from fanout.events import RunOpened
 from fanout.people import Person
+from fanout.providers.account import server_of
 
 VERSION = "0.4"
 """Of Fanout."""
@@ -42,4 +43,5 @@ def opening(batch: Batch, *, at_ns: int, by: Person, baseline_of: str | None) ->
         user_id=by.user_id,
         user_name=by.name,
         versions=versions(),
+        server=server_of(batch.model),
     )

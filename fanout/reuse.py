@@ -31,8 +31,13 @@ def carried(run: Run, batch: Batch) -> dict[int, Known]:
     return taken
 
 
-def answers_for(prompts: Mapping[int, str], run: Run) -> dict[int, Known]:
-    """For each of the prompts that `run` sent and got answered, its last answer; identical ones all take it."""
+def answers_for(prompts: Mapping[int, str], run: Run, *, server: str | None) -> dict[int, Known]:
+    """For each of the prompts that `run` sent and got answered, its last answer; identical ones all take it.
+
+    `server`: where they would be sent now. Another one's answers are another model's, whatever its name there.
+    """
+    if None not in (server, run.server) and server != run.server:
+        return {}
     answers = {call.prompt: call for call in run.calls if call.status == "answered" and call.origin is None}
     return {place: _known(run, answers[prompt]) for place, prompt in prompts.items() if prompt in answers}
 

@@ -267,6 +267,8 @@ class Run:
     user_id: str
     """Who started it."""
     user_name: str
+    server: str | None
+    """Tells apart where its calls went."""
     state: RunState
     version: int
     """How many events made it: two snapshots with one version are equal."""

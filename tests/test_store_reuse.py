@@ -69,6 +69,21 @@ def test_an_answer_that_was_itself_taken_keeps_its_first_origin(database_url: st
         assert origin.run_id == first
 
 
+def test_answers_of_another_server_are_not_taken_whatever_its_model_is_called(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Kept(database_url) as kept:
+        monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8001/v1")
+        half(kept, ["a"], answered=1, model="openai-chat:default")
+        monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8002/v1")
+        other = again(kept, ["a"], model="openai-chat:default")
+        assert finish(kept, other) == ["a"]
+        assert kept.store.flush(WAIT_S)
+        assert "127.0.0.1" not in repr(kept.stored(other.run_id)[0]), "a server is told apart, and not named"
+        monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8001/v1")
+        assert finish(kept, again(kept, ["a"], model="openai-chat:default")) == []
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -64,6 +64,15 @@ def account_of(model: str, *, sandbox: SandboxProfile | None = None) -> Account:
     return Account(account=f"{host}{_whose(prefix)}", model=name, provider=speaker(prefix, host))
 
 
+def server_of(model: str) -> str | None:
+    """Digits that tell apart the hosts to which calls of `model` go, as the environment stands now.
+
+    None of the sandbox, and of a model of which nobody knows: two servers may give one name to different models.
+    """
+    prefix, colon, _ = model.partition(":")
+    return fingerprint(_host(prefix.strip())) if colon and prefix.strip() else None
+
+
 def speaker(prefix: str, host: str) -> str:
     """Who answers at `host` (with or without a port) to models of this prefix, as presets know it.
 
