@@ -286,6 +286,11 @@ def test_what_looks_like_a_key_is_struck_out(text: str) -> None:
         assert secret not in redacted(text)
 
 
+def test_a_stand_in_for_a_key_is_struck_out_where_it_stands_alone_and_in_no_word() -> None:
+    assert redacted("The sandbox says: key x, 'x'.", "x") == "The sandbox says: key [key], '[key]'."
+    assert redacted("no key for EMPTY in an EMPTYish place", "EMPTY") == "no key for [key] in an EMPTYish place"
+
+
 @pytest.mark.parametrize("text", ["a risk-averse task-oriented answer", "the keyboard", "ask-me-anything", "http://h/"])
 def test_ordinary_words_are_left_alone(text: str) -> None:
     assert redacted(text) == text
