@@ -1,0 +1,154 @@
+"""What a terminal is told of a run: a line a result, what holds the next call, why a run stopped, its summary.
+
+Comes in: a `Run`, its calls and results. Goes out: text. Prompts, answers and errors are hostile text: control
+characters, which a terminal would obey, are shown as what they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from fanout.events import Held, StopReason
+from fanout.export import json_line, result_json, told_of
+from fanout.metrics import measure
+from fanout.quota.caps import WHAT_TO_DO, words
+from fanout.run import Call, CallStatus, CapState, Result, Run
+from fanout.tuning.bounds import bounds
+
+_FATES: tuple[CallStatus, ...] = ("answered", "failed", "cancelled", "not_sent")
+_HELD: Mapping[Held, str] = {
+    "requests": "waiting for the request limit",
+    "tokens": "waiting for the token limit",
+    "input_tokens": "waiting for the input token limit",
+    "output_tokens": "waiting for the output token limit",
+    "requests_per_day": "waiting for the next day's requests",
+    "tokens_per_day": "waiting for the next day's tokens",
+    "concurrency": "waiting for calls in flight to end",
+    "turn": "waiting for its turn beside other runs",
+    "penalty": "waiting after a 429",
+    "store": "waiting for the store, which cannot be written",
+}
+"""What the bar says of a hold; of no free worker it says nothing, that is how it should be."""
+
+_STOPPED: dict[StopReason, str] = {
+    "same_failure": "Stopped, because every prompt so far was refused for the same reason: ",
+    "provider_down": "Stopped, because the provider answers with nothing but faults: ",
+    "quota_exhausted": "Stopped, because every further prompt would be refused too: ",
+    "key_refused": "Stopped, because every further prompt would be refused too: ",
+    "model_unknown": "Stopped, because every further prompt would be refused too: ",
+}
+"""Why the failure that stands behind it ended the whole run."""
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal would obey, or cannot be sent, spelled out; line breaks and tabs stay.
+
+    >>> printable("red \\x1b[31malert\\x07")
+    'red \\\\x1b[31malert\\\\x07'
+    """
+    return "".join(_spelled(char) for char in text)
+
+
+def _spelled(char: str) -> str:
+    code = ord(char)
+    control = code < 32 or 127 <= code < 160 or code in _DIRECTIONS or 0xD800 <= code < 0xE000
+    return ascii(char)[1:-1] if control and char not in "\n\t" else char
+
+
+_DIRECTIONS = frozenset({0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)})
+"""Marks that turn the reading direction, and so make one text look like another."""
+
+
+def told(call: Call, *, as_json: bool) -> str:
+    """A call that has ended, on a line."""
+    result = told_of(call)
+    return json_line(result_json(result)) if as_json else _line(result, call.fate)
+
+
+def held_words(run: Run) -> str:
+    """What holds the next call back, where that is a limit; empty otherwise."""
+    held_by = run.holds[-1].held_by if run.holds and not run.ended else None
+    return "" if held_by is None else _HELD.get(held_by, "")
+
+
+def at_cap(run: Run, cap: CapState) -> str:
+    """What was used, the cap, what is left and what to do."""
+    left = sum(call.status != "answered" for call in run.calls)
+    if cap.of != "run":
+        reached = words(of=cap.of, cap=cap.cap, used=cap.used, allowed=cap.allowed)
+        return f"Stopped. {reached} {left:,} of {len(run.calls):,} prompts left. {WHAT_TO_DO}"
+    if cap.cap == "usd":
+        used = f"${cap.used:.4g} of ${cap.allowed:.4g}"
+    else:
+        used = f"{cap.used:,.0f} of {cap.allowed:,.0f} tokens"
+    too_large = "" if cap.used >= cap.allowed else f", and the next call {_needs(cap)}"
+    return (
+        f"Stopped at its cap: {used} used{too_large}; {left:,} of {len(run.calls):,} prompts left. "
+        f"Run again with a higher --cap-{cap.cap}."
+    )
+
+
+def _needs(cap: CapState) -> str:
+    if cap.expected is None:
+        return "may need more than the rest"
+    return f"is expected to use {f'${cap.expected:.4g}' if cap.cap == 'usd' else f'{cap.expected:,.0f}'}"
+
+
+def _line(result: Result, fate: CallStatus) -> str:
+    """`3  answered  420 ms  alpha`, `4  not sent  -`; an answer of several lines is indented below."""
+    took = "-" if result.latency_s is None else _duration(result.latency_s)
+    said = result.output if result.error is None else str(result.error)
+    shown = printable(said or "").rstrip().replace("\n", "\n    ")
+    return f"{result.index + 1}  {fate.replace('_', ' ')}  {took}  {shown}".rstrip()
+
+
+def summary_json(run: Run) -> str:
+    """The run's settings, end and numbers as a JSON object on a line."""
+    found = {
+        "run_id": run.run_id,
+        "model": run.batch.model,
+        "max_workers": run.max_workers,
+        "name": run.batch.name,
+        "weight": run.weight,
+        "stop_reason": run.stop_reason,
+        "stop_error": None if run.stop_error is None else str(run.stop_error),
+        "cap": None if run.cap is None else asdict(run.cap),
+        **asdict(measure(run)),
+        "lower_bound_s": bounds(run).lower_s,
+    }
+    return json_line({"summary": found})
+
+
+def summary(run: Run) -> str:
+    """`40 prompts in 6.1 s: 38 answered, 2 failed. Latencies add up to 41 s (overlap 6.7).`"""
+    metrics = measure(run)
+    counts = Counter([call.fate for call in run.calls])
+    ended = [f"{counts[fate]:,} {fate.replace('_', ' ')}" for fate in _FATES if counts[fate]]
+    if left := len(run.calls) - sum(counts[fate] for fate in _FATES):
+        ended.append(f"of {left:,} no end is stored")
+    ends = ", ".join(ended)
+    if taken := sum(call.origin is not None for call in run.calls):
+        ends += f" ({taken:,} of them not sent: the answer was there)"
+    prompts = f"{metrics.calls:,} prompt{'' if metrics.calls == 1 else 's'}"
+    said = [f"{prompts} in {_duration(metrics.wall_s)}: {ends}."]
+    if metrics.overlap is not None:
+        said.append(f"Latencies add up to {_duration(metrics.service_s)} (overlap {metrics.overlap:.2g}).")
+    if run.stop_error is not None:
+        said.append(_stopped(run.stop_error.sentence, run.stop_reason))
+    return printable(" ".join(said))
+
+
+def _stopped(sentence: str, reason: StopReason | None) -> str:
+    """The failure that ended the run, and that it did."""
+    if reason == "provider_down":  # "send it again" is advice for one call
+        sentence = f"{sentence.partition('. ')[0].rstrip('.')}. Resume once the provider is well again."
+    return f"{_STOPPED.get(reason or 'stopped', '')}{sentence}"
+
+
+def _duration(duration_s: float) -> str:
+    """At most three significant digits: `420 ms`, `6.12 s`, `125 s`."""
+    if duration_s < 0.9995:
+        return f"{duration_s * 1000:.3g} ms"
+    return f"{duration_s:.3g} s" if duration_s < 999.5 else f"{duration_s:.0f} s"
