@@ -261,11 +261,10 @@ def _follow(library: Library, start: Callable[[], LiveRun], *, order: Results, a
 @contextlib.contextmanager
 def _a_kill_is_an_interrupt() -> Iterator[None]:
     """Within it, SIGTERM ends the run in order, as Ctrl+C does, and neither can be lost."""
-    from fanout.terminal import asked_to_end
+    from fanout.terminal import asked_to_end, user_asks_to_end
 
     def interrupt(_signal: int, _frame: object) -> None:
-        asked_to_end.set()
-        raise KeyboardInterrupt
+        user_asks_to_end()
 
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt)}
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started it wants it ignored

@@ -134,9 +134,13 @@ def test_a_missing_key_is_said_before_anything_is_sent() -> None:
     assert "OPENAI_API_KEY" in done.stderr
 
 
-def test_an_interrupt_keeps_what_was_answered_and_is_exit_code_130() -> None:
+@pytest.mark.parametrize("stores", [(), ("--no-store",)])
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_tells_every_prompt_once_and_is_exit_code_130(
+    which: signal.Signals, stores: tuple[str, ...]
+) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "run", "-", "--json", "--max-workers", "1"],
+        [*COMMAND, "run", "-", "--json", "--max-workers", "20", *stores],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -148,11 +152,14 @@ def test_an_interrupt_keeps_what_was_answered_and_is_exit_code_130() -> None:
     process.stdin.write("Reply: alpha\n" * 500)
     process.stdin.close()
     first = json.loads(process.stdout.readline())
-    process.send_signal(signal.SIGINT)
+    process.send_signal(which)
     rest = process.stdout.read()
     assert process.wait(30) == 130
-    summary = objects(rest)[-1]["summary"]
+    *told, last = objects(rest)
+    summary = last["summary"]
     assert first["output"] == "alpha"
+    assert sorted(each["index"] for each in (first, *told)) == list(range(500))
+    assert sum(each["status"] == "answered" for each in (first, *told)) == summary["answered"]
     assert summary["stop_reason"] == "interrupted"
     assert summary["answered"] >= 1
     assert summary["answered"] + summary["cancelled"] + summary["not_sent"] == 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,7 +78,8 @@ def test_a_command_that_is_to_end_does_not_wait_for_a_lost_store_and_says_what_i
         with refusing(database_url, words="no space left on device"):
             kept.sent(0).answer("one")
             eventually(lambda: live.trouble)
-            terminal._end_in_order(live, 0.0)
+            terminal.asked_to_end.set()
+            terminal.follow(live, order="completion", as_json=False, out=io.StringIO())
             said = capsys.readouterr().err
             assert "1 answer is not stored, and lost unless the store comes back now." in said
             assert "no space left on device" in said

@@ -21,7 +21,7 @@ from fanout.quota.view import AccountView
 from fanout.store import MemoryStore
 from fanout.terminal import Order, follow, held_words
 from tests.hands import WAIT_S
-from tests.stores import Kept
+from tests.stores import Kept, eventually
 
 
 @dataclass
@@ -202,6 +202,51 @@ def test_an_interrupt_whose_exception_was_lost_ends_the_run_all_the_same() -> No
     assert follow(live, order="completion", as_json=False, out=io.StringIO()) == terminal.INTERRUPTED
     assert hands.stopped == ["r"]
     assert not terminal.asked_to_end.is_set()
+
+
+def lines_of(out: io.StringIO) -> list[list[str]]:
+    """Of each whole line that was printed: its number, what became of it, and the answer."""
+    return [[field for i, field in enumerate(line.split("  ")) if i != 2] for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ("completion", ["1 answered one", "2 answered two", "5 not sent", "6 not sent", "3 cancelled", "4 cancelled"]),
+        ("input", ["1 answered one", "2 answered two", "3 cancelled", "4 cancelled", "5 not sent", "6 not sent"]),
+    ],
+)
+def test_what_ends_after_an_interrupt_is_told_and_then_the_rest_with_its_last_word(
+    order: Order, told: list[str], database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Kept(database_url) as kept, ThreadPoolExecutor(1) as pool:
+        live = kept.start(6, max_workers=3, retries=0)
+        out = io.StringIO()
+        code = pool.submit(follow, live, order=order, as_json=False, out=out, grace_s=WAIT_S)
+        kept.sent_for(0).answer("one")
+        eventually(lambda: len(lines_of(out)) == 1)
+        kept.sent_for(3)
+        terminal.asked_to_end.set()
+        eventually(lambda: live.snapshot().stop_reason == "interrupted")
+        kept.sent_for(1).answer("two")
+        eventually(lambda: len(lines_of(out)) == 2)
+        terminal.asked_to_end.set()  # once more: what is in flight is hung up
+        assert code.result(WAIT_S) == terminal.INTERRUPTED
+    assert [" ".join(line).rstrip() for line in lines_of(out)] == told
+    said = capsys.readouterr().err
+    assert "Stopping: 3 calls in flight" in said
+    assert "2 answered, 2 cancelled, 2 not sent." in said
+
+
+def test_an_interrupt_is_noted_between_two_lines_and_an_exception_where_nobody_looks() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        terminal.user_asks_to_end()
+    terminal.asked_to_end.clear()
+    with terminal._looking():
+        terminal.user_asks_to_end()
+        assert terminal.asked_to_end.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            terminal.user_asks_to_end()  # nobody has seen the first: a line cannot be printed
 
 
 def test_a_run_that_ends_between_two_looks_is_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,18 +7,20 @@ run that pauses at its cap is stopped, because nobody is here to ask. What the l
 from __future__ import annotations
 
 import sys
-import threading
+import time
 from collections.abc import Iterator
-from typing import Any, Literal, TextIO
+from contextlib import contextmanager, suppress
+from itertools import takewhile
+from typing import Literal, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fanout.live import LiveRun
-from fanout.run import ENDED, Call, Run
+from fanout.run import ENDED, Call, CallStatus, Run
 from fanout.terminal.words import at_cap, held_words, printable, summary, summary_json, told
 
-__all__ = ["INTERRUPTED", "asked_to_end", "follow", "held_words", "print_run", "printable"]
+__all__ = ["INTERRUPTED", "asked_to_end", "follow", "held_words", "print_run", "printable", "user_asks_to_end"]
 
 Order = Literal["input", "completion"]
 
@@ -28,25 +30,51 @@ ALL_ANSWERED, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 LOOK_EVERY_S = 0.05
 """How often the run is looked at: a pause at a cap wakes nobody who waits for results."""
 
-asked_to_end = threading.Event()
-"""Set with every Ctrl+C: the exception alone is lost where it comes up in a finaliser, and the run would go on."""
 KEPT_WITHIN_S = 10.0
 """How long a process that is to end waits for the store to take what it holds."""
+_CAME_BACK: frozenset[CallStatus] = frozenset({"answered", "failed"})
+
+
+class Flag:
+    """What the handler of a signal may set: at the lock of an Event it might wait for the very code it interrupted."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        """Put it up."""
+        self._is_set = True
+
+    def clear(self) -> None:
+        """Take it down."""
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Whether it is up."""
+        return self._is_set
+
+
+asked_to_end = Flag()
+"""Set with every Ctrl+C. An exception would come up within a line, or be lost where it comes up in a finaliser."""
+is_looked_at = Flag()
+"""Set while `asked_to_end` is looked at between two lines."""
 
 
 def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO, grace_s: float = 0.0) -> int:
     """Print each result as it arrives, then the summary; gives the exit code.
 
-    Ctrl+C starts nothing further and gives what is in flight `grace_s` seconds to end; a second one hangs up.
+    Ctrl+C starts nothing further and gives what is in flight `grace_s` seconds to end; a second one hangs up. What ends
+    until then is printed as ever, and then all the rest with its last word.
     """
     interrupted = False
     try:
-        with _progress() as progress:
-            _print_results(live, progress, order=order, as_json=as_json, out=out)
-    except KeyboardInterrupt:
-        interrupted = True
-        asked_to_end.clear()
-        _end_in_order(live, grace_s)
+        with _progress() as progress, _looking():
+            lines = _Lines(live, progress, order=order, as_json=as_json, out=out)
+            try:
+                lines.print_until_ended()
+            except KeyboardInterrupt:
+                interrupted = True
+                _end_in_order(live, lines, grace_s)
     except BrokenPipeError:  # the reader has gone: nobody wants the rest
         live.cancel()
         live.wait(KEPT_WITHIN_S)
@@ -69,19 +97,20 @@ def print_run(run: Run, *, as_json: bool, out: TextIO) -> None:
     _print_summary(run, as_json=as_json, out=out)
 
 
-def _end_in_order(live: LiveRun, grace_s: float) -> None:
+def _end_in_order(live: LiveRun, lines: _Lines, grace_s: float) -> None:
     """Nothing further starts; what is in flight has a bounded time; what is left then is hung up."""
-    try:
+    with suppress(KeyboardInterrupt):
+        asked_to_end.clear()
+        lines.hold_back_what_was_given_up()
         live.interrupt()
         in_flight = sum(call.status == "running" for call in live.record.now().calls)
         if in_flight and grace_s > 0:
             calls = "1 call" if in_flight == 1 else f"{in_flight:,} calls"
             print(f"Stopping: {calls} in flight, {grace_s:g} s to end. Ctrl+C hangs up.", file=sys.stderr, flush=True)
-            live.wait(grace_s)
-    except KeyboardInterrupt:
-        pass
+            lines.print_until_ended(within_s=grace_s)
+    asked_to_end.clear()
     live.cancel()
-    if not live.wait(KEPT_WITHIN_S):
+    if not lines.print_until_ended(within_s=KEPT_WITHIN_S):
         _say_what_is_not_kept(live)
 
 
@@ -95,60 +124,102 @@ def _say_what_is_not_kept(live: LiveRun) -> None:
         print(live.trouble, file=sys.stderr, flush=True)
 
 
-def _print_results(live: LiveRun, progress: Progress, *, order: Order, as_json: bool, out: TextIO) -> None:
-    bar = progress.add_task("", total=len(live.batch.prompts), failed="", held="")
-    failed = 0
-    for call in _ordered(live, progress, bar, order):
-        failed += call.status != "answered"
-        progress.update(bar, failed=f"{failed} not answered" if failed else "")
-        print(told(call, as_json=as_json), file=out, flush=True)
+def user_asks_to_end() -> None:
+    """Ctrl+C: noted where it is looked at, an exception otherwise. In a signal's handler."""
+    is_noted = is_looked_at.is_set() and not asked_to_end.is_set()  # one that waits to be seen: something is stuck
+    asked_to_end.set()
+    if not is_noted:
+        raise KeyboardInterrupt
 
 
-def _ordered(live: LiveRun, progress: Progress, bar: Any, order: Order) -> Iterator[Call]:
-    """Calls that have ended in the order asked for, each as early as that order allows."""
-    early: dict[int, Call] = {}
-    place = 0
-    for call in _completed(live, progress, bar):
-        progress.advance(bar)
-        if order == "completion":
-            yield call
-            continue
-        early[call.index] = call
-        while place in early:
-            yield early.pop(place)
-            place += 1
+def _raise_if_asked_to_end() -> None:
+    if asked_to_end.is_set():
+        raise KeyboardInterrupt
 
 
-def _completed(live: LiveRun, progress: Progress, bar: Any) -> Iterator[Call]:
-    """Calls as they end, until the run has ended; it is stopped where it pauses at its cap.
+@contextmanager
+def _looking() -> Iterator[None]:
+    """Within it, a Ctrl+C is no exception, unless the one before it was not noticed yet."""
+    is_looked_at.set()
+    try:
+        yield
+    finally:
+        is_looked_at.clear()
 
-    Of a run that goes on, what failed before and is sent again has not ended: nothing is told before the store knows
-    of the stretch that sends it.
-    """
-    now = live.record.now()
-    stretches = len(now.stretches) + (now.state == "opening")
-    seen, version = 0, -1
-    while True:
-        ended = live.wait(LOOK_EVERY_S)
-        run = live.snapshot()
-        if asked_to_end.is_set():
-            raise KeyboardInterrupt
-        if len(run.stretches) < stretches and not ended:
-            continue
-        if run.version == version:
+
+class _Lines:
+    """The results of one run, each printed once and as early as the order allows."""
+
+    def __init__(self, live: LiveRun, progress: Progress, *, order: Order, as_json: bool, out: TextIO) -> None:
+        self._live = live
+        self._progress = progress
+        self._bar = progress.add_task("", total=len(live.batch.prompts), failed="", held="")
+        self._order = order
+        self._as_json = as_json
+        self._out = out
+        self._printed: set[int] = set()
+        self._held_back = False
+        now = live.record.now()
+        # Of a run that goes on, what failed before and is sent again has not ended: nothing is printed before the
+        # store knows of the stretch that sends it.
+        self._stretches = len(now.stretches) + (now.state == "opening")
+
+    def hold_back_what_was_given_up(self) -> None:
+        """From now on, what was not sent or was hung up comes last: answers that are still to come go before it."""
+        self._held_back = True
+
+    def print_until_ended(self, *, within_s: float | None = None) -> bool:
+        """Print calls as they end, until the run has ended; False where the time runs out first.
+
+        It is stopped where it pauses at its cap. Raises KeyboardInterrupt, between two lines, once that is asked for.
+        """
+        until_s = None if within_s is None else time.monotonic() + within_s
+        version = -1
+        while True:
+            ended = self._live.wait(LOOK_EVERY_S)
+            _raise_if_asked_to_end()
+            run = self._live.snapshot()
+            if run.version != version:
+                version = run.version
+                self._show(run)
+                self._print(self._due(run, ended=ended))
+            elif _is_at_cap(run):
+                self._live.cancel()
             if ended:
-                return
-            if _is_at_cap(run):
-                live.cancel()
-            continue
-        version = run.version
-        progress.update(bar, held=held_words(run))
-        fresh = [call for call in run.calls if call.status in ENDED and (call.completed or 0) >= seen]
-        fresh.sort(key=lambda call: call.completed or 0)
-        seen = max(seen, *(1 + (call.completed or 0) for call in fresh[-1:]), 0)
-        yield from fresh
-        if ended:
+                return True
+            if until_s is not None and time.monotonic() >= until_s:
+                return False
+
+    def _show(self, run: Run) -> None:
+        """Move the bar."""
+        if self._progress.disable:
             return
+        ended = [call.status for call in run.calls if call.status in ENDED]
+        failed = len(ended) - ended.count("answered")
+        self._progress.update(
+            self._bar, completed=len(ended), failed=f"{failed} not answered" if failed else "", held=held_words(run)
+        )
+
+    def _due(self, run: Run, *, ended: bool) -> list[Call]:
+        """The calls that have ended and whose turn it is, in order."""
+        if len(run.stretches) < self._stretches and not ended:
+            return []
+        if self._order == "input":
+            return list(takewhile(lambda call: call.status in ENDED, run.calls[len(self._printed) :]))
+        waits = self._held_back and not ended
+        due = [
+            call
+            for call in run.calls
+            if call.status in (_CAME_BACK if waits else ENDED) and call.index not in self._printed
+        ]
+        return sorted(due, key=lambda call: (self._held_back and call.status not in _CAME_BACK, call.completed or 0))
+
+    def _print(self, calls: list[Call]) -> None:
+        for call in calls:
+            _raise_if_asked_to_end()
+            self._printed.add(call.index)  # first: where a second Ctrl+C comes up, the line is in the stream's buffer
+            self._out.write(f"{told(call, as_json=self._as_json)}\n")
+            self._out.flush()
 
 
 def _is_at_cap(run: Run) -> bool:
