@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -105,7 +105,8 @@ def run(
     settings = read_settings()
     name_sandbox(settings)
     with _opened(settings, quota_file=quota_file, stores=store) as library:
-        raise typer.Exit(_follow(library, lambda: library.start(batch), order=results, as_json=as_json))
+        followed = _follow(library, lambda: library.start(batch), order=results, as_json=as_json)
+    raise typer.Exit(_with_last_words(followed))
 
 
 @app.command()
@@ -150,15 +151,15 @@ def resume(
             raise BadInput("this run still goes on in another process: stop it first, or its prompts are sent twice")
         stored_commands.say_what_may_be_billed_twice(found.run.snapshot(), another_list=file is not None)
         if file is None:
-            code = _follow(
+            followed = _follow(
                 library, lambda: library.resume(LOCAL, run_id, changes=changes), order=results, as_json=as_json
             )
         else:
             prompts = _read(file, column)
             print(f"{prompts.sentence} Another list is a run of its own: {run_id} stays as it is.", file=sys.stderr)
             batch = replace(found.run.snapshot().batch.changed(changes), prompts=prompts.prompts)
-            code = _follow(library, lambda: library.start(batch, carry_from=run_id), order=results, as_json=as_json)
-        raise typer.Exit(code)
+            followed = _follow(library, lambda: library.start(batch, carry_from=run_id), order=results, as_json=as_json)
+    raise typer.Exit(_with_last_words(followed))
 
 
 _STORED: Mapping[str, Callable[..., None]] = {
@@ -238,24 +239,43 @@ def _opened(settings: Settings, *, quota_file: Path | None = None, stores: bool 
     return Library(settings, engine=engine_of(settings, store=None, quota_file=quota_file))
 
 
-def _follow(library: Library, start: Callable[[], LiveRun], *, order: Results, as_json: bool) -> int:
-    """Start the run and follow it to its end; gives the exit code."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Followed:
+    """A run that was followed to its end."""
+
+    live: LiveRun | None
+    """None where it was interrupted before it began."""
+    code: int
+    is_stored: bool
+    """Whether it was to be."""
+
+
+def _follow(library: Library, start: Callable[[], LiveRun], *, order: Results, as_json: bool) -> _Followed:
+    """Start the run and follow it to its end."""
     from fanout.terminal import INTERRUPTED, follow  # late: --help does not wait for rich
 
-    grace_s = library.settings.grace_s
-    with _a_kill_is_an_interrupt():
-        try:
-            live = start()
-            code = follow(live, order=order.value, as_json=as_json, out=sys.stdout, grace_s=grace_s)
-        except KeyboardInterrupt:  # before the first call or after the last one
-            return INTERRUPTED
-    if library.shelf is None or all(call.status == "answered" for call in live.snapshot().calls):
-        return code
+    live, code = None, INTERRUPTED
+    with _a_kill_is_an_interrupt(), contextlib.suppress(KeyboardInterrupt):  # before the first call or after the last
+        live = start()
+        code = follow(live, order=order.value, as_json=as_json, out=sys.stdout, grace_s=library.settings.grace_s)
+    return _Followed(live=live, code=code, is_stored=library.shelf is not None)
+
+
+def _with_last_words(followed: _Followed) -> int:
+    """Say, once the store is closed, what it does not have, and what sends what is missing; gives the exit code."""
+    from fanout.terminal import answers_not_stored, not_stored
+
+    live = followed.live
+    if live is None or not followed.is_stored:
+        return followed.code
+    if count := answers_not_stored(live):
+        again = f"Resuming asks for {'it' if count == 1 else 'them'} again."
+        print(f"{not_stored(count)}, and nowhere else: keep these lines. {again}", file=sys.stderr)
     if live.record.is_new:
         print("Nothing of this run could be stored: it has to be started again.", file=sys.stderr)
-    else:
+    elif any(call.status != "answered" for call in live.snapshot().calls):
         print(f"What is missing is sent by: python -m fanout resume {live.run_id}", file=sys.stderr)
-    return code
+    return followed.code
 
 
 @contextlib.contextmanager

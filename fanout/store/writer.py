@@ -169,13 +169,14 @@ class Writer:
             return self._lock.wait_for(lambda: not (self._waiting or self._notes or self._busy), timeout_s)
 
     def close(self, timeout_s: float) -> bool:
-        """Write what waits and end the thread; False where it could not be written in time."""
-        done = self.flush(timeout_s)
+        """Write what waits, in one more try at last, and end the thread; False where it could not be written."""
+        self.flush(timeout_s)
         with self._lock:
             self._closing = True
             self._lock.notify_all()
         self._thread.join(timeout_s)
-        return done
+        with self._lock:
+            return not (self._waiting or self._notes or self._busy)
 
     # The thread
 
@@ -183,16 +184,15 @@ class Writer:
         while True:
             with self._lock:
                 self._wait()
-                if self._closing:
-                    break
+                goes_on = not self._closing
                 taken, self._waiting = self._waiting, []
                 notes, self._notes = self._notes, []
                 self._urgent = self._hurries = False
                 self._busy = True
             kept = self._commit(taken, notes) if taken or notes else True
-            if kept and self._is_beat_due():
+            if kept and goes_on and self._is_beat_due():
                 self._try_beat()
-            if kept and time.monotonic() >= self._hour_due_s:
+            if kept and goes_on and time.monotonic() >= self._hour_due_s:
                 self._try_hourly()
             with self._lock:
                 if not kept:
@@ -205,10 +205,12 @@ class Writer:
                     self._starts.all_committed()
                 self._lock.notify_all()
             self._tell_engine()
+            if not goes_on:
+                break
             if not kept:
                 with self._lock:
                     self._lock.wait_for(lambda: self._closing, AGAIN_S)
-        if self._beat_due_s is not None:
+        if kept and self._beat_due_s is not None:
             self._try_beat()
         if self._connection is not None:
             self._connection.invalidate()  # closed for good: by now its pool may be gone

@@ -18,9 +18,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fanout.live import LiveRun
 from fanout.run import ENDED, Call, CallStatus, Run
-from fanout.terminal.words import at_cap, held_words, printable, summary, summary_json, told
+from fanout.terminal.words import at_cap, held_words, not_stored, printable, summary, summary_json, told
 
-__all__ = ["INTERRUPTED", "asked_to_end", "follow", "held_words", "print_run", "printable", "user_asks_to_end"]
+__all__ = [
+    "INTERRUPTED",
+    "answers_not_stored",
+    "asked_to_end",
+    "follow",
+    "held_words",
+    "not_stored",
+    "print_run",
+    "printable",
+    "user_asks_to_end",
+]
 
 Order = Literal["input", "completion"]
 
@@ -79,9 +89,10 @@ def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO, grace_s: 
         live.cancel()
         live.wait(KEPT_WITHIN_S)
         raise
-    run = live.snapshot()
+    run = live.snapshot() if live.ended else live.record.now()
     _print_summary(run, as_json=as_json, out=out)
     if interrupted:
+        _say_what_waits_for_the_store(live)
         return INTERRUPTED
     if run.cap is not None and run.stop_reason == "stopped":
         print(at_cap(run, run.cap), file=sys.stderr, flush=True)
@@ -108,20 +119,29 @@ def _end_in_order(live: LiveRun, lines: _Lines, grace_s: float) -> None:
             calls = "1 call" if in_flight == 1 else f"{in_flight:,} calls"
             print(f"Stopping: {calls} in flight, {grace_s:g} s to end. Ctrl+C hangs up.", file=sys.stderr, flush=True)
             lines.print_until_ended(within_s=grace_s)
-    asked_to_end.clear()
     live.cancel()
-    if not lines.print_until_ended(within_s=KEPT_WITHIN_S):
-        _say_what_is_not_kept(live)
+    with suppress(KeyboardInterrupt):
+        asked_to_end.clear()
+        if lines.print_until_ended(within_s=KEPT_WITHIN_S):
+            return
+    asked_to_end.clear()
+    lines.print_from_memory()
 
 
-def _say_what_is_not_kept(live: LiveRun) -> None:
-    """The store cannot be written, and the process is to end all the same."""
+def answers_not_stored(live: LiveRun) -> int:
+    """How many answers memory alone holds."""
     there, kept = (sum(call.status == "answered" for call in run.calls) for run in (live.record.now(), live.snapshot()))
-    if there > kept:
-        answers = "1 answer is" if there - kept == 1 else f"{there - kept:,} answers are"
-        print(f"{answers} not stored, and lost unless the store comes back now.", file=sys.stderr, flush=True)
+    return there - kept
+
+
+def _say_what_waits_for_the_store(live: LiveRun) -> None:
+    """The store cannot be written, and the process is to end all the same."""
+    if live.ended:
+        return
     if live.trouble is not None:
         print(live.trouble, file=sys.stderr, flush=True)
+    if count := answers_not_stored(live):
+        print(f"{not_stored(count)} yet: that is tried a while longer.", file=sys.stderr, flush=True)
 
 
 def user_asks_to_end() -> None:
@@ -190,6 +210,12 @@ class _Lines:
             if until_s is not None and time.monotonic() >= until_s:
                 return False
 
+    def print_from_memory(self) -> None:
+        """Print also what the store did not take: nobody but this process has it."""
+        run = self._live.record.now()
+        left = [call for call in run.calls if call.status in ENDED and call.index not in self._printed]
+        self._print(left if self._order == "input" else sorted(left, key=self._turn))
+
     def _show(self, run: Run) -> None:
         """Move the bar."""
         if self._progress.disable:
@@ -212,7 +238,11 @@ class _Lines:
             for call in run.calls
             if call.status in (_CAME_BACK if waits else ENDED) and call.index not in self._printed
         ]
-        return sorted(due, key=lambda call: (self._held_back and call.status not in _CAME_BACK, call.completed or 0))
+        return sorted(due, key=self._turn)
+
+    def _turn(self, call: Call) -> tuple[bool, int]:
+        """Where it comes in completion order."""
+        return self._held_back and call.status not in _CAME_BACK, call.completed or 0
 
     def _print(self, calls: list[Call]) -> None:
         for call in calls:

@@ -104,6 +104,11 @@ def _line(result: Result, fate: CallStatus) -> str:
     return f"{result.index + 1}  {fate.replace('_', ' ')}  {took}  {shown}".rstrip()
 
 
+def not_stored(count: int) -> str:
+    """`3 of the answers above are not stored`."""
+    return f"{count:,} of the answers above {'is' if count == 1 else 'are'} not stored"
+
+
 def summary_json(run: Run) -> str:
     """The run's settings, end and numbers as a JSON object on a line."""
     found = {
