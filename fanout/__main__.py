@@ -124,6 +124,7 @@ def resume(
     tpm: Annotated[int | None, typer.Option(help="From here on so many tokens a minute.")] = None,
     cap_tokens: Annotated[int | None, typer.Option(help="From here on, tokens of the whole run.")] = None,
     cap_usd: Annotated[float | None, typer.Option(help="From here on, dollars of the whole run.")] = None,
+    no_cap_usd: Annotated[bool, typer.Option("--no-cap-usd", help="From here on no cap in dollars.")] = False,
     results: Annotated[Results, typer.Option(help="The order in which results are printed.")] = Results.COMPLETION,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: one object a prompt, a summary last.")] = False,
 ) -> None:
@@ -141,7 +142,11 @@ def resume(
         "cap_tokens": cap_tokens,
         "cap_usd": cap_usd,
     }
-    changes = {name: value for name, value in asked.items() if value is not None}
+    changes: dict[str, object] = {name: value for name, value in asked.items() if value is not None}
+    if no_cap_usd:
+        if cap_usd is not None:
+            raise BadInput("--cap-usd sets a cap and --no-cap-usd takes it off: give one of them")
+        changes["cap_usd"] = None
     settings = read_settings()
     name_sandbox(settings)
     with _opened(settings) as library:
@@ -263,18 +268,20 @@ def _follow(library: Library, start: Callable[[], LiveRun], *, order: Results, a
 
 def _with_last_words(followed: _Followed) -> int:
     """Say, once the store is closed, what it does not have, and what sends what is missing; gives the exit code."""
-    from fanout.terminal import answers_not_stored, not_stored
+    from fanout.terminal import answers_not_stored, not_stored, sends_the_rest
 
     live = followed.live
-    if live is None or not followed.is_stored:
+    if live is None:
         return followed.code
-    if count := answers_not_stored(live):
+    if followed.is_stored and (count := answers_not_stored(live)):
         again = f"Resuming asks for {'it' if count == 1 else 'them'} again."
         print(f"{not_stored(count)}, and nowhere else: keep these lines. {again}", file=sys.stderr)
     if live.record.is_new:
         print("Nothing of this run could be stored: it has to be started again.", file=sys.stderr)
     elif any(call.status != "answered" for call in live.snapshot().calls):
-        print(f"What is missing is sent by: python -m fanout resume {live.run_id}", file=sys.stderr)
+        rest = sends_the_rest(live.snapshot(), is_stored=followed.is_stored)
+        if rest is not None:
+            print(rest, file=sys.stderr)
     return followed.code
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fanout.terminal import printable
+from tests.killing import KEY, Counted
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "fanout"]
@@ -84,7 +85,33 @@ def test_a_run_stops_at_its_cap_with_exit_code_1_and_says_what_is_left() -> None
     assert summary["answered"] + summary["cancelled"] + summary["not_sent"] == 60
     assert summary["cap"]["allowed"] == 400
     left = 60 - summary["answered"]
-    assert f"{left} of 60 prompts left. Run again with a higher --cap-tokens." in done.stderr
+    said, advice = done.stderr.splitlines()[-2:]
+    assert said.endswith(f"{left} of 60 prompts left.")
+    assert advice.startswith("What is missing is sent, with a higher --cap-tokens, by: python -m fanout resume ")
+    again = fanout(*advice.partition("python -m fanout ")[2].split(), "--json")
+    assert objects(again.stdout)[-1]["summary"]["answered"] > summary["answered"]
+
+
+def test_a_cap_in_dollars_is_taken_off_where_the_price_is_not_known(tmp_path: Path) -> None:
+    provider = Counted()
+    environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url, "FANOUT_DATA_DIR": str(tmp_path)}
+    try:
+        prompts = "".join(f"prompt {number}\n" for number in range(12))
+        asked = ("run", "-", "--model", "openai-chat:counted", "--max-workers", "2", "--cap-usd", "0.5")
+        done = fanout(*asked, stdin=prompts, **environment)
+        assert done.returncode == 1
+        said, advice = done.stderr.splitlines()[-2:]
+        assert "the price of openai-chat:counted is not known, so nobody can count what it uses" in said
+        arguments = advice.partition("python -m fanout ")[2].split()
+        both = fanout(*arguments, "--cap-usd", "2", **environment)
+        assert (both.returncode, both.stdout) == (2, "")
+        assert "--cap-usd sets a cap and --no-cap-usd takes it off" in both.stderr
+        again = fanout(*arguments, "--cap-tokens", "100000", "--json", **environment)
+        assert again.returncode == 0, again.stderr
+        assert objects(again.stdout)[-1]["summary"]["answered"] == 12
+        assert sum(provider.taken().values()) == 12
+    finally:
+        provider.close()
 
 
 def test_a_run_starts_no_more_requests_a_minute_than_it_was_told() -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from fanout.fold import fold
 from fanout.live import LiveRun, Record
 from fanout.quota.view import AccountView
 from fanout.store import MemoryStore
-from fanout.terminal import Order, follow, held_words
+from fanout.terminal import Order, follow, held_words, sends_the_rest
 from tests.hands import WAIT_S
 from tests.stores import Kept, eventually
 
@@ -56,19 +57,19 @@ def nobody_asked() -> Iterator[None]:
     terminal.asked_to_end.clear()
 
 
-def opened(n: int) -> list[ev.Event]:
-    batch = Batch(prompts=["prompt"] * n)
+def opened(n: int, **settings: Any) -> list[ev.Event]:
+    batch = Batch(prompts=["prompt"] * n, **settings)
     return [
         ev.RunOpened(at_ns=0, run_id="r", batch=batch, opened_at_s=0.0),
         ev.StretchBegan(at_ns=0, stretch=0, purpose="first", max_workers=2, calls=tuple(range(n))),
     ]
 
 
-def answered(call: int) -> list[ev.Event]:
+def answered(call: int, cost_usd: float | None = None) -> list[ev.Event]:
     return [
         ev.Started(at_ns=1, call=call, attempt=1, lane=0),
         ev.Sent(at_ns=1, call=call, attempt=1),
-        ev.Succeeded(at_ns=2, call=call, attempt=1, output=f"answer {call}", received_ns=2),
+        ev.Succeeded(at_ns=2, call=call, attempt=1, output=f"answer {call}", received_ns=2, cost_usd=cost_usd),
     ]
 
 
@@ -88,22 +89,50 @@ def at_cap(cap: ev.Cap, used: float, allowed: float) -> list[ev.Event]:
 
 def test_a_run_that_pauses_at_its_cap_is_stopped_and_says_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
     hands, out = StoppingHands(), io.StringIO()
-    live = live_run([*opened(5), *answered(0), *answered(1), *at_cap("tokens", 1040, 1000)], hands)
+    events = [*opened(5, cap_tokens=1000), *answered(0), *answered(1), *at_cap("tokens", 1040, 1000)]
+    live = live_run(events, hands)
     assert follow(live, order="input", as_json=False, out=out) == 1
     assert hands.stopped == ["r"]
     assert [line.split("  ")[1] for line in out.getvalue().splitlines()] == ["answered"] * 2 + ["not sent"] * 3
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "Stopped at its cap: 1,040 of 1,000 tokens used; 3 of 5 prompts left. Run again with a higher --cap-tokens."
+        "Stopped at its cap: 1,040 of 1,000 tokens used; 3 of 5 prompts left."
+    )
+    assert sends_the_rest(live.snapshot(), is_stored=False) == "Run again with a higher --cap-tokens."
+    assert sends_the_rest(live.snapshot(), is_stored=True) == (
+        "What is missing is sent, with a higher --cap-tokens, by: python -m fanout resume r --cap-tokens 2040"
     )
 
 
 def test_a_cap_in_dollars_names_dollars_and_the_summary_holds_it(capsys: pytest.CaptureFixture[str]) -> None:
     out = io.StringIO()
-    live = live_run([*opened(2), *answered(0), *at_cap("usd", 0.512, 0.5)], StoppingHands())
+    events = [*opened(2, cap_usd=0.5), *answered(0, cost_usd=0.512), *at_cap("usd", 0.512, 0.5)]
+    live = live_run(events, StoppingHands())
     assert follow(live, order="completion", as_json=True, out=out) == 1
-    assert "$0.512 of $0.5 used; 1 of 2 prompts left. Run again with a higher --cap-usd." in capsys.readouterr().err
+    assert "$0.512 of $0.5 used; 1 of 2 prompts left." in capsys.readouterr().err
+    assert sends_the_rest(live.snapshot(), is_stored=True) == (
+        "What is missing is sent, with a higher --cap-usd, by: python -m fanout resume r --cap-usd 1.02"
+    )
     summary = json.loads(out.getvalue().splitlines()[-1])["summary"]
     assert summary["cap"] == {"cap": "usd", "used": 0.512, "allowed": 0.5, "of": "run", "expected": None}
+
+
+def test_a_cap_in_dollars_that_nobody_can_count_says_so_and_advises_none_that_stops_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    events = [*opened(3, cap_usd=0.5, model="openai-chat:x"), *answered(0), *at_cap("usd", 0, 0.5)]
+    live = live_run(events, StoppingHands())
+    assert follow(live, order="completion", as_json=False, out=io.StringIO()) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "Stopped: it may use $0.5, and the price of openai-chat:x is not known, so nobody can count what it uses; "
+        "2 of 3 prompts left."
+    )
+    assert sends_the_rest(live.snapshot(), is_stored=True) == (
+        "What is missing is sent, without a cap in dollars (--cap-tokens caps it in tokens), by: "
+        "python -m fanout resume r --no-cap-usd"
+    )
+    assert sends_the_rest(live.snapshot(), is_stored=False) == (
+        "Run again without a cap in dollars (--cap-tokens caps it in tokens)."
+    )
 
 
 def test_a_cap_below_what_one_call_may_need_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,6 +183,7 @@ def test_a_days_cap_names_whose_it_is_and_what_to_do(capsys: pytest.CaptureFixtu
         "Stopped. The team's cap of today is reached: 1,040 of 1,000 tokens used. 2 of 2 prompts left. Wait for the "
         "new day (00:00 UTC), or ask an admin to raise the cap in the settings, which hold from a restart on."
     )
+    assert sends_the_rest(live.snapshot(), is_stored=True) == ("What is missing is sent by: python -m fanout resume r")
 
 
 def test_a_run_whose_cap_was_raised_goes_on_to_its_end() -> None:

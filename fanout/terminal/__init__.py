@@ -18,7 +18,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fanout.live import LiveRun
 from fanout.run import ENDED, Call, CallStatus, Run
-from fanout.terminal.words import at_cap, held_words, not_stored, printable, summary, summary_json, told
+from fanout.terminal.words import (
+    at_cap,
+    held_words,
+    not_stored,
+    printable,
+    sends_the_rest,
+    stopped_at_its_cap,
+    summary,
+    summary_json,
+    told,
+)
 
 __all__ = [
     "INTERRUPTED",
@@ -29,6 +39,7 @@ __all__ = [
     "not_stored",
     "print_run",
     "printable",
+    "sends_the_rest",
     "user_asks_to_end",
 ]
 
@@ -94,8 +105,8 @@ def follow(live: LiveRun, *, order: Order, as_json: bool, out: TextIO, grace_s: 
     if interrupted:
         _say_what_waits_for_the_store(live)
         return INTERRUPTED
-    if run.cap is not None and run.stop_reason == "stopped":
-        print(at_cap(run, run.cap), file=sys.stderr, flush=True)
+    if (cap := stopped_at_its_cap(run)) is not None:
+        print(at_cap(run, cap), file=sys.stderr, flush=True)
     answered = all(result.status == "answered" for result in run.results())
     return ALL_ANSWERED if answered else SOME_FAILED
 

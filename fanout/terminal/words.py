@@ -6,6 +6,7 @@ characters, which a terminal would obey, are shown as what they are.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -74,26 +75,67 @@ def held_words(run: Run) -> str:
 
 
 def at_cap(run: Run, cap: CapState) -> str:
-    """What was used, the cap, what is left and what to do."""
-    left = sum(call.status != "answered" for call in run.calls)
+    """What was used, the cap and what is left; what to do where the cap is not the run's own."""
+    left = f"{sum(call.status != 'answered' for call in run.calls):,} of {len(run.calls):,} prompts left."
     if cap.of != "run":
         reached = words(of=cap.of, cap=cap.cap, used=cap.used, allowed=cap.allowed)
-        return f"Stopped. {reached} {left:,} of {len(run.calls):,} prompts left. {WHAT_TO_DO}"
+        return f"Stopped. {reached} {left} {WHAT_TO_DO}"
+    if _is_unpriced(run, cap):
+        return printable(
+            f"Stopped: it may use ${cap.allowed:.4g}, and the price of {run.batch.model} is not known, so nobody can "
+            f"count what it uses; {left}"
+        )
     if cap.cap == "usd":
         used = f"${cap.used:.4g} of ${cap.allowed:.4g}"
     else:
         used = f"{cap.used:,.0f} of {cap.allowed:,.0f} tokens"
     too_large = "" if cap.used >= cap.allowed else f", and the next call {_needs(cap)}"
-    return (
-        f"Stopped at its cap: {used} used{too_large}; {left:,} of {len(run.calls):,} prompts left. "
-        f"Run again with a higher --cap-{cap.cap}."
-    )
+    return f"Stopped at its cap: {used} used{too_large}; {left}"
 
 
 def _needs(cap: CapState) -> str:
     if cap.expected is None:
         return "may need more than the rest"
     return f"is expected to use {f'${cap.expected:.4g}' if cap.cap == 'usd' else f'{cap.expected:,.0f}'}"
+
+
+def stopped_at_its_cap(run: Run) -> CapState | None:
+    """The cap that ended it, of its own or of a day; None where it ended otherwise."""
+    return run.cap if run.stop_reason == "stopped" else None
+
+
+def sends_the_rest(run: Run, *, is_stored: bool) -> str | None:
+    """What to do for the prompts that have no answer, in one line that does not stop again where this run did."""
+    cap = stopped_at_its_cap(run)
+    own = cap if cap is not None and cap.of == "run" else None
+    if not is_stored:
+        return None if own is None else f"Run again {_other_cap(run, own)}."
+    how, options = "", ""
+    if own is not None:
+        how = f", {_other_cap(run, own)},"
+        options = " --no-cap-usd" if _is_unpriced(run, own) else f" --cap-{own.cap} {_raised(run, own)}"
+    return f"What is missing is sent{how} by: python -m fanout resume {run.run_id}{options}"
+
+
+def _is_unpriced(run: Run, cap: CapState) -> bool:
+    """Whether its own cap in dollars holds it because an answer of its model has no price."""
+    if cap.of != "run" or cap.cap != "usd":
+        return False
+    asked = [call for call in run.calls if call.status == "answered" and call.origin is None]
+    return any(call.cost_usd is None and call.model in (None, run.batch.model) for call in asked)
+
+
+def _other_cap(run: Run, cap: CapState) -> str:
+    if _is_unpriced(run, cap):
+        return "without a cap in dollars (--cap-tokens caps it in tokens)"
+    return f"with a higher --cap-{cap.cap}"
+
+
+def _raised(run: Run, cap: CapState) -> str:
+    """As much again as the cap allowed, beyond what is used, and at least the call that waits."""
+    first = run.batch.cap_tokens if cap.cap == "tokens" else run.batch.cap_usd
+    allowed = cap.used + max(first or 0, cap.expected or 0)
+    return str(math.ceil(allowed)) if cap.cap == "tokens" else f"{math.ceil(allowed * 100) / 100:.2f}"
 
 
 def _line(result: Result, fate: CallStatus) -> str:
