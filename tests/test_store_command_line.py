@@ -198,6 +198,7 @@ def test_a_resume_with_a_longer_list_sends_what_is_new(say: Say, data: Path) -> 
     longer = file_with(data, "Reply: gamma", "Reply: beta", "Reply: alpha")
     code, out, err = say("resume", run_id, longer, "--json", "--results", "input")
     assert code == 0, err
+    assert err == f"3 prompts. Another list is a run of its own: {run_id} stays as it is.\n"
     *results, last = map(json.loads, out.splitlines())
     assert [result["output"] for result in results] == ["gamma", "beta", "alpha"]
     assert [result["attempts"] for result in results] == [1, 0, 0]
