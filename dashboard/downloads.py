@@ -89,14 +89,14 @@ def _kinds(chosen: Chosen, baseline: Watched | None) -> tuple[_Download, ...]:
             label="CSV",
             ending="csv",
             mime="text/csv",
-            write=lambda opened, _: results_csv(opened.run.snapshot(), order=chosen.order),
+            write=lambda opened, _: results_csv(opened.named(), order=chosen.order),
         ),
         _Download(
             key="download_jsonl",
             label="JSON lines",
             ending="jsonl",
             mime="application/jsonl",
-            write=lambda opened, _: results_jsonl(opened.run.snapshot(), order=chosen.order),
+            write=lambda opened, _: results_jsonl(opened.named(), order=chosen.order),
         ),
         _Download(
             key="download_run",
@@ -104,7 +104,7 @@ def _kinds(chosen: Chosen, baseline: Watched | None) -> tuple[_Download, ...]:
             ending="run.jsonl",
             mime="application/jsonl",
             write=lambda opened, asker: export_run(
-                house.library().events(asker.person, opened.row.run_id, token=asker.token)
+                house.library().events(asker.person, opened.row.run_id, token=asker.token), tags=opened.row.tags
             ),
             help="Everything that happened, without loss, for Fanout to read back.",
         ),
@@ -113,7 +113,7 @@ def _kinds(chosen: Chosen, baseline: Watched | None) -> tuple[_Download, ...]:
             label="Chrome trace",
             ending="trace.json",
             mime="application/json",
-            write=lambda opened, _: chrome_trace(opened.run.snapshot()),
+            write=lambda opened, _: chrome_trace(opened.named()),
         ),
         _Download(
             key="download_report",

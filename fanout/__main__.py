@@ -162,7 +162,7 @@ def resume(
         else:
             prompts = _read(file, column)
             print(f"{prompts.sentence}. Another list is a run of its own: {run_id} stays as it is.", file=sys.stderr)
-            batch = replace(found.run.snapshot().batch.changed(changes), prompts=prompts.prompts)
+            batch = replace(found.named().batch.changed(changes), prompts=prompts.prompts)
             followed = _follow(library, lambda: library.start(batch, carry_from=run_id), order=results, as_json=as_json)
     raise typer.Exit(_with_last_words(followed))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from fanout.archive import import_run
+from fanout.archive import read_run
 from fanout.batch import Batch
 from fanout.engine import Engine
 from fanout.errors import BadInput, NotAllowed
@@ -30,9 +30,10 @@ from fanout.settings import Settings
 from fanout.store import NoSuchRun
 from fanout.store.audit import Told, read_audit
 from fanout.store.database import StoreLost, open_database
+from fanout.store.encoding import under_name
 from fanout.store.ledger import Ledger, Today
 from fanout.store.reading import Reading, StoredRun
-from fanout.store.rows import RunRow, row_of, summarize
+from fanout.store.rows import RunRow, named, row_of, summarize
 from fanout.store.shelf import Found, Shelf, Wanted, audit
 from fanout.store.sql import SqlStore
 from fanout.stretch import Known
@@ -69,8 +70,7 @@ class Opened:
 
     def named(self) -> Run:
         """The run as it stands, under the name that it has now."""
-        run = self.run.snapshot()
-        return run if run.batch.name == self.row.name else replace(run, batch=replace(run.batch, name=self.row.name))
+        return named(self.run.snapshot(), self.row.name)
 
 
 class Library:
@@ -237,8 +237,8 @@ class Library:
         return Found(rows=(*new, *rows), count=found.count + len(new))
 
     def events(self, person: Person, run_id: str, *, token: str | None = None) -> tuple[Event, ...]:
-        """All that is stored of a run that they may see: what a file that loses nothing is made of."""
-        self.find(person, run_id, token=token)
+        """All that is stored of a run that they may see, under the name it has: for a file that loses nothing."""
+        row = self.find(person, run_id, token=token).row
         live = self.engine.find(run_id)
         if self._store is None and live is not None:
             return live.events()
@@ -247,7 +247,7 @@ class Library:
         with suppress(StoreLost):
             self._store.settle(run_id)
         events = self._store.events(run_id)
-        return (*events, *self._store.left(fold(events)))
+        return under_name((*events, *self._store.left(fold(events))), row.name)
 
     def put_in(self, person: Person, text: str | bytes) -> str:
         """Store the run of a run file, as this person's own, seen by nobody else yet. Raises BadInput on another."""
@@ -255,7 +255,8 @@ class Library:
             raise NotAllowed("viewers read runs and import none: ask an admin to make you a member")
         if self._store is None:
             raise BadInput("nothing is stored here")
-        run_id = self._store.put_in(import_run(text), person, visibility="private")
+        file = read_run(text)
+        run_id = self._store.put_in(file.events, person, tags=file.tags, visibility="private")
         self._audit(person, "imported", run_id, None)
         return run_id
 
@@ -378,8 +379,7 @@ class Library:
         wanted = {call: prompt for call, prompt in enumerate(batch.prompts) if call not in without}
         found: dict[int, Known] = {}
         for run_id in self.shelf.alike(person, batch, limit=LOOKED_THROUGH):
-            run: Run = self._reading.run(run_id).snapshot()
-            found |= answers_for(wanted, run, server=server_of(batch.model))
+            found |= answers_for(wanted, self._reading.run(run_id).snapshot(), server=server_of(batch.model))
             wanted = {call: prompt for call, prompt in wanted.items() if call not in found}
             if not wanted:
                 break

@@ -100,7 +100,7 @@ def show(
     from fanout.terminal import print_run
 
     with open_library(reads=True) as library:
-        print_run(find(library, run).run.snapshot(), as_json=as_json, out=sys.stdout)
+        print_run(find(library, run).named(), as_json=as_json, out=sys.stdout)
 
 
 def stop(run: Annotated[str, typer.Argument(help="A run's id, or its beginning.")]) -> None:
@@ -213,7 +213,7 @@ def _row_line(row: RunRow) -> str:
 
 
 def _written(library: Library, opened: Opened, format: Format) -> str:
-    run: Run = opened.run.snapshot()
+    run = opened.named()
     if format == "csv":
         return results_csv(run)
     if format == "jsonl":
@@ -221,10 +221,10 @@ def _written(library: Library, opened: Opened, format: Format) -> str:
     if format == "trace":
         return chrome_trace(run)
     if format == "run":
-        return export_run(library.events(LOCAL, run.run_id))
+        return export_run(library.events(LOCAL, run.run_id), tags=opened.row.tags)
     # The report draws, and the library does not: the views' package is looked for where this one was started.
     try:
         report = importlib.import_module("dashboard.report")
     except ImportError:
         raise BadInput("the report needs Fanout's dashboard folder beside fanout: start it from the checkout") from None
-    return str(report.report_html(opened.named()))
+    return str(report.report_html(run))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fanout import Batch, Engine
 from fanout import events as ev
-from fanout.archive import export_run, import_run, read_events, renamed, write_events
+from fanout.archive import RunFile, export_run, import_run, read_events, read_run, renamed, write_events
 from fanout.errors import BadInput, KeyRefused, ServerFailed
 from fanout.fold import fold
 from fanout.live import LiveRun
@@ -50,6 +50,15 @@ def histories(draw: st.DrawFn) -> tuple[ev.Event, ...]:
 def test_what_is_written_is_read_back_equal(events: tuple[ev.Event, ...]) -> None:
     assert read_events(write_events(events)) == events
     assert import_run(export_run(events)) == events
+
+
+@given(st.lists(st.text(), max_size=20))
+def test_tags_come_back_and_a_program_that_knows_none_refuses_them(tags: list[str]) -> None:
+    events = history(n=1)
+    file = export_run(events, tags=tags)
+    assert read_run(file) == RunFile(events=events, tags=tuple(tags))
+    assert json.loads(file.split("\n")[0])["version"] == (2 if tags else 1), "without tags it is the file of before"
+    assert import_run(file) == events
 
 
 @settings(deadline=None, max_examples=40)
@@ -320,6 +329,16 @@ def test_a_field_that_cannot_be_is_named_with_its_line(kind: str, values: dict[s
     found = said(changed(kind, **values))
     assert words in found
     assert found.startswith("line ")
+
+
+@pytest.mark.parametrize("tags", [None, "weekly", [1], ["a", None], ["a"] * 1001])
+def test_tags_are_a_list_of_texts(tags: object) -> None:
+    header, *rest = lines()
+    assert said(text([{**header, "tags": tags}, *rest])).startswith("line 1: tags must be a list of up to 1,000 texts")
+
+
+def test_only_the_header_has_the_version_of_tags() -> None:
+    assert "newer Fanout (schema 2, this one reads 1)" in said(changed("run_opened", version=2))
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])

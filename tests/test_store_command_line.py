@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from fanout.store.database import url_of
+from fanout.people import LOCAL
+from fanout.store.database import open_database, url_of
+from fanout.store.shelf import Shelf
 from tests.killing import Command, Forge, forge
 from tests.stores import Kept, eventually
 
@@ -112,6 +114,28 @@ def test_an_exported_run_is_imported_here_and_on_another_machine(say: Say, data:
         exported = other.start("export", run_id, "-", "--format", "run")
         assert other.wait(exported) == 0
         assert exported.out.read_bytes() == target.read_bytes()  # nothing was lost or changed on the way
+
+
+def test_what_is_written_of_a_run_bears_the_name_that_it_has_now(say: Say, data: Path, tmp_path: Path) -> None:
+    run_id = run_one(say, data, "Reply: zeta", options=("--name", "secret plan"))
+    database = open_database(url_of(data / "data"))
+    shelf = Shelf(database)
+    shelf.rename(LOCAL, run_id, "weekly report")
+    shelf.tag(LOCAL, run_id, ("weekly",))
+    code, out, _ = say("show", run_id, "--json")
+    assert (code, json.loads(out.splitlines()[-1])["summary"]["name"]) == (0, "weekly report")
+    for format in ("csv", "jsonl", "trace", "html", "run"):
+        code, out, err = say("export", run_id, "-", "--format", format)
+        assert (code, err) == (0, "")
+        assert "secret plan" not in out
+    (tmp_path / "run").write_text(out)
+    code, out, err = say("import", str(tmp_path / "run"))
+    assert code == 0, err
+    row = json.loads(say("runs", "--json", out.strip())[1])
+    assert (row["name"], row["tags"]) == ("weekly report", ["weekly"])
+    code, out, err = say("resume", run_id, file_with(data, "Reply: zeta", "Reply: eta"), "--json")
+    assert (code, json.loads(out.splitlines()[-1])["summary"]["name"]) == (0, "weekly report"), err
+    database.close()
 
 
 def test_deleting_asks_first_and_is_for_good(say: Say, data: Path) -> None:

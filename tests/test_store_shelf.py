@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from fanout.archive import export_run, import_run
 from fanout.batch import Batch
 from fanout.errors import BadInput, NotAllowed
-from fanout.people import Person, Visibility
+from fanout.fold import fold
+from fanout.people import LOCAL, Person, Visibility
 from fanout.store import NoSuchRun
 from fanout.store.shelf import Wanted
 from tests.hands import WAIT_S
@@ -211,6 +213,48 @@ def test_orders_and_pages_are_whole_and_nothing_comes_twice(database_url: str) -
                 unknown = [getattr(row, sort) is None for row in rows]
                 assert unknown == sorted(unknown)  # what is not known comes last
         assert ids(kept, ANNA) == made[::-1]
+
+
+def test_a_run_file_bears_the_name_that_the_run_has_and_its_tags_and_no_name_of_before(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        run_id = run_of(kept, ANNA, name="secret plan")
+        kept.shelf.rename(ANNA, run_id, "weekly report")
+        kept.shelf.tag(ANNA, run_id, ("blue", "weekly"))
+        token = kept.shelf.share(ANNA, run_id, "link").link_token
+        found = kept.library.find(BEN, run_id, token=token)
+        file = export_run(kept.library.events(BEN, run_id, token=token), tags=found.row.tags)
+        assert "secret plan" not in file
+        assert fold(import_run(file)) == found.named()
+        taken = kept.library.find(BEN, kept.library.put_in(BEN, file)).row
+        assert (taken.name, taken.tags, taken.owner_id) == ("weekly report", ("blue", "weekly"), BEN.user_id)
+        kept.shelf.rename(ANNA, run_id, "")
+        assert fold(kept.library.events(ANNA, run_id)).batch.name is None
+
+
+def test_a_run_file_with_tags_that_no_run_may_have_is_refused_and_nothing_is_stored(database_url: str) -> None:
+    with Kept(database_url) as kept:
+        run_id = run_of(kept, ANNA)
+        events = kept.library.events(ANNA, run_id)
+        with pytest.raises(BadInput, match="a tag may have 50 characters"):
+            kept.library.put_in(ANNA, export_run(events, tags=["x" * 51]))
+        with pytest.raises(BadInput, match="a run may have 20 tags"):
+            kept.library.put_in(ANNA, export_run(events, tags=list(map(str, range(21)))))
+        assert ids(kept, ANNA) == [run_id]
+
+
+def test_a_run_that_is_gone_on_with_after_its_process_bears_the_name_it_has(database_url: str) -> None:
+    with Kept(database_url) as first:
+        live = first.start(2, max_workers=1, name="before")
+        first.sent(0).answer("yes")
+        first.sent(1)
+        assert first.store.flush(WAIT_S)
+        first.shelf.rename(LOCAL, live.run_id, "after")
+    with Kept(database_url) as later:
+        again = later.library.resume(LOCAL, live.run_id)
+        later.sent(0).answer("yes")
+        assert again.wait(WAIT_S)
+        assert again.snapshot().batch.name == "after"
+        assert fold(later.library.events(LOCAL, live.run_id)).batch == again.snapshot().batch
 
 
 def test_names_and_tags_are_cleaned_bounded_and_may_be_any_text(database_url: str) -> None:

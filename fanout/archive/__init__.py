@@ -5,7 +5,7 @@ asked everything. Knows no file, no page and no store. What is read is trusted w
 and its bounds, the events tell a story that can have happened, and whatever else is in the file is a BadInput that
 names the line.
 
-    {"kind": "fanout_run", "version": 1, "run_id": "3f2a...", "events": 1234}
+    {"kind": "fanout_run", "version": 2, "run_id": "3f2a...", "events": 1234, "tags": ["weekly"]}
     {"kind": "run_opened", "version": 1, "at_ns": 5000000000, ...}
     ...
 """
@@ -25,6 +25,10 @@ from fanout.export import json_line
 
 KIND = "fanout_run"
 """Of the header: what tells such a file from any other JSON lines."""
+TAGGED_VERSION = 2
+"""Of the header of a run with tags: a program that knows of none refuses it. Without tags the header is as ever."""
+MOST_TAGS = 1_000
+"""That are read; what a run may have is the store's."""
 MOST_EVENTS = 5_000_000
 MOST_CHARACTERS = 1_000_000_000
 """Of all lines; a run of 10,000 calls has about ten million."""
@@ -33,24 +37,39 @@ SHOWN_CHARACTERS = 60
 """Of a wrong value inside our sentence."""
 
 
-def write_events(events: Sequence[ev.Event]) -> Iterator[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFile:
+    """What such a file holds."""
+
+    events: tuple[ev.Event, ...]
+    tags: tuple[str, ...] = ()
+
+
+def write_events(events: Sequence[ev.Event], *, tags: Sequence[str] = ()) -> Iterator[str]:
     """The lines of the file, each with its line end: a header, then an event a line, as `events.as_json` spells it."""
     opened = events[0]
     if not isinstance(opened, ev.RunOpened):
         raise ValueError("the first event of a run is RunOpened")
-    header = {"kind": KIND, "version": ev.SCHEMA_VERSION, "run_id": opened.run_id, "events": len(events)}
+    version = TAGGED_VERSION if tags else ev.SCHEMA_VERSION
+    header = {"kind": KIND, "version": version, "run_id": opened.run_id, "events": len(events)}
+    if tags:
+        header["tags"] = list(tags)
     yield json_line(header) + "\n"
     for event in events:
         yield json_line(ev.as_json(event)) + "\n"
 
 
-def export_run(events: Sequence[ev.Event]) -> str:
-    """The whole file as one text; `import_run` gives the same events back."""
-    return "".join(write_events(events))
+def export_run(events: Sequence[ev.Event], *, tags: Sequence[str] = ()) -> str:
+    """The whole file as one text; `import_run` gives the same events back, `read_run` the tags too."""
+    return "".join(write_events(events, tags=tags))
 
 
 def read_events(lines: Iterable[str]) -> tuple[ev.Event, ...]:
     """The events that such lines hold. Raises BadInput, with the line's number, on anything else."""
+    return _read(lines).events
+
+
+def _read(lines: Iterable[str]) -> RunFile:
     numbered = _numbered(lines)
     try:
         first = next(numbered, None)
@@ -77,18 +96,23 @@ def read_events(lines: Iterable[str]) -> tuple[ev.Event, ...]:
             f"this file ends after {len(events):,} of {promised.events:,} events: it was cut off, save it once more"
         )
     story.answers()
-    return tuple(events)
+    return RunFile(events=tuple(events), tags=promised.tags)
 
 
 def import_run(text: str | bytes) -> tuple[ev.Event, ...]:
-    """The events of a file given as a whole, ready to be stored. Raises BadInput as `read_events` does."""
+    """The events of a file given as a whole. Raises BadInput as `read_events` does."""
+    return read_run(text).events
+
+
+def read_run(text: str | bytes) -> RunFile:
+    """The run of a file given as a whole, ready to be stored. Raises BadInput as `read_events` does."""
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8-sig")
         except UnicodeDecodeError as exc:
             raise BadInput(f"{NOT_A_RUN}; expected UTF-8 text") from exc
     # Not splitlines: it cuts at letters that may stand within a text.
-    return read_events(text.removeprefix("\ufeff").split("\n"))
+    return _read(text.removeprefix("\ufeff").split("\n"))
 
 
 def renamed(events: Sequence[ev.Event], run_id: str) -> tuple[ev.Event, ...]:
@@ -116,6 +140,7 @@ class _Promised:
 
     run_id: str
     events: int
+    tags: tuple[str, ...]
 
 
 def _numbered(lines: Iterable[str]) -> Iterator[_Line]:
@@ -148,7 +173,7 @@ def _header(line: _Line) -> _Promised:
     if value.get("kind") != KIND:
         wanted = f'the header of a run file ("kind": "{KIND}")'
         raise BadInput(f"{NOT_A_RUN}; line {line.number}: expected {wanted}, got {_shown(value)}")
-    _version(line)
+    _version(line, newest=TAGGED_VERSION)
     run_id, events = value.get("run_id"), value.get("events")
     if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
         raise BadInput(
@@ -158,17 +183,20 @@ def _header(line: _Line) -> _Promised:
         raise BadInput(
             f"line {line.number}: events must be a whole number from 1 to {MOST_EVENTS:,}, got {_shown(events)}"
         )
-    return _Promised(run_id=run_id, events=events)
+    tags = value.get("tags", [])
+    if not isinstance(tags, list) or len(tags) > MOST_TAGS or not all(isinstance(tag, str) for tag in tags):
+        raise BadInput(f"line {line.number}: tags must be a list of up to {MOST_TAGS:,} texts, got {_shown(tags)}")
+    return _Promised(run_id=run_id, events=events, tags=tuple(tags))
 
 
-def _version(line: _Line) -> None:
+def _version(line: _Line, *, newest: int = ev.SCHEMA_VERSION) -> None:
     version = line.value.get("version")
     if type(version) is not int or version < 1:
         raise BadInput(f"line {line.number}: version must be a whole number from 1, got {_shown(version)}")
-    if version > ev.SCHEMA_VERSION:
+    if version > newest:
         raise BadInput(
             f"line {line.number}: this run was saved by a newer Fanout (schema {version}, this one reads "
-            f"{ev.SCHEMA_VERSION}): update this one"
+            f"{newest}): update this one"
         )
 
 

@@ -1,4 +1,4 @@
-"""Events as the text of a chunk and back, and their instants moved from one process's clock to another's.
+"""Events as the text of a chunk and back, moved from one process's clock to another's, and under the present name.
 
 A run's instants are of the monotonic clock of the process that began it. Another process that goes on with the run has
 another clock: what it reads is moved onto its own, what it writes is moved back, so that the stored run keeps one time.
@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from fanout.events import Event, as_json
+from fanout.events import Event, RunOpened, StretchOpened, as_json
 from fanout.events import from_json as event_from_json
 
 
@@ -47,6 +47,19 @@ def moved(events: Sequence[Event], by_ns: int) -> tuple[Event, ...]:
     if by_ns == 0:
         return tuple(events)
     return tuple(_moved(event, by_ns) for event in events)
+
+
+def under_name(events: Iterable[Event], name: str | None) -> tuple[Event, ...]:
+    """The events of a run as if it had always been called so: the names that it had before are in none of them."""
+    return tuple(_under_name(event, name) for event in events)
+
+
+def _under_name(event: Event, name: str | None) -> Event:
+    if isinstance(event, RunOpened) and event.batch.name != name:
+        return replace(event, batch=replace(event.batch, name=name))
+    if isinstance(event, StretchOpened) and "name" in (event.changes or {}):
+        return replace(event, changes={key: value for key, value in (event.changes or {}).items() if key != "name"})
+    return event
 
 
 def _moved(event: Event, by_ns: int) -> Event:

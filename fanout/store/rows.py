@@ -1,14 +1,14 @@
 """What the store says of a run beside its events: the row of a list, and how it is made of a run.
 
-Comes in: a `Run`. Goes out: its `Summary`; `RunRow`, what a list shows; the keys by which settings and prompts are
-found again. Pure.
+Comes in: a `Run`. Goes out: its `Summary`; `RunRow`, what a list shows; the run under another name; the keys by which
+settings and prompts are found again. Pure.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fanout.batch import Batch
@@ -145,6 +145,18 @@ def row_of(run: Run, visibility: Visibility = "private") -> RunRow:
         bytes=0,
         process_id=None,
     )
+
+
+def named(run: Run, name: str | None) -> Run:
+    """The run as if it had always been called so: a name that it had before is in none of its parts."""
+    if all(batch.name == name for batch in (run.batch, *(each.batch for each in run.stretches))):
+        return run
+    batch = replace(run.batch, name=name)
+    stretches = (
+        replace(each, batch=batch if each.batch is run.batch else replace(each.batch, name=name))
+        for each in run.stretches
+    )
+    return replace(run, batch=batch, stretches=tuple(stretches))
 
 
 IMPORTED = "imported:"

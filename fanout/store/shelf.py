@@ -7,7 +7,7 @@ they may drive. A run that somebody may not see is answered like one that never 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -140,17 +140,10 @@ class Shelf:
 
     def tag(self, person: Person, run_id: str, tags: tuple[str, ...]) -> None:
         """These are its tags from now on."""
-        cleaned = tuple(dict.fromkeys(clean for tag in tags if (clean := plain(tag).strip())))
-        if len(cleaned) > MOST_TAGS:
-            raise BadInput(f"a run may have {MOST_TAGS} tags, these are {len(cleaned)}")
-        too_long = next((tag for tag in cleaned if len(tag) > MOST_TAG), None)
-        if too_long is not None:
-            raise BadInput(f"a tag may have {MOST_TAG} characters, this one has {len(too_long)}: {too_long[:20]}…")
+        cleaned = as_tags(tags)
         with self.database.write() as connection:
             self._driven(connection, person, run_id)
-            connection.execute(TAG.delete().where(TAG.c.run_id == run_id))
-            if cleaned:
-                connection.execute(TAG.insert(), [{"run_id": run_id, "tag": tag} for tag in cleaned])
+            put_tags(connection, run_id, cleaned)
             audit(connection, person, "tagged", run_id, ", ".join(cleaned))
 
     def share(self, person: Person, run_id: str, visibility: Visibility) -> RunRow:
@@ -210,6 +203,24 @@ class Shelf:
             self._driven(connection, person, run_id)
             connection.execute(RUN.update().where(RUN.c.run_id == run_id).values(values))
             audit(connection, person, action, run_id, words)
+
+
+def as_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """The tags as a run may have them, each once. Raises BadInput."""
+    cleaned = tuple(dict.fromkeys(clean for tag in tags if (clean := plain(tag).strip())))
+    if len(cleaned) > MOST_TAGS:
+        raise BadInput(f"a run may have {MOST_TAGS} tags, these are {len(cleaned)}")
+    too_long = next((tag for tag in cleaned if len(tag) > MOST_TAG), None)
+    if too_long is not None:
+        raise BadInput(f"a tag may have {MOST_TAG} characters, this one has {len(too_long)}: {too_long[:20]}…")
+    return cleaned
+
+
+def put_tags(connection: sa.Connection, run_id: str, tags: tuple[str, ...]) -> None:
+    """These are the run's from now on."""
+    connection.execute(TAG.delete().where(TAG.c.run_id == run_id))
+    if tags:
+        connection.execute(TAG.insert(), [{"run_id": run_id, "tag": tag} for tag in tags])
 
 
 def audit(connection: sa.Connection, person: Person, action: str, run_id: str | None, words: str | None) -> None:

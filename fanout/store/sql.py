@@ -27,7 +27,7 @@ from fanout.quota.caps import day_of
 from fanout.run import Run
 from fanout.store import starts
 from fanout.store.database import Database, StoreLost
-from fanout.store.encoding import moved, write
+from fanout.store.encoding import moved, under_name, write
 from fanout.store.interrupted import closing
 from fanout.store.journal import SqlJournal
 from fanout.store.ledger import Ledger
@@ -36,6 +36,7 @@ from fanout.store.memory import Attached, Claimed
 from fanout.store.orphans import PATIENCE_S, Orphans
 from fanout.store.processes import this_process
 from fanout.store.rows import summarize
+from fanout.store.shelf import as_tags, put_tags
 from fanout.store.spending import Spending, sums
 from fanout.store.statements import Statements
 from fanout.store.stored import chunks_of, events_of, locked_row, was_here, write_summary
@@ -213,7 +214,8 @@ class SqlStore:
             connection.execute(
                 RUN.update().where(RUN.c.run_id == run_id).values(process_id=self.process.process_id, stop_asked=False)
             )
-        run = fold(events)
+        told = under_name(events, row.name)
+        run = fold(told)
         shift_ns = self._shift_ns(run)
         journal = SqlJournal(
             self,
@@ -221,13 +223,15 @@ class SqlStore:
             user_id=row.owner_id,
             visibility=row.visibility,
             prompts=run.batch.prompts,
-            next_seq=len(events),
+            next_seq=len(told),
             shift_ns=shift_ns,
             size=row.bytes,
         )
-        return Claimed(journal=journal, events=moved(events, shift_ns))
+        return Claimed(journal=journal, events=moved(told, shift_ns))
 
-    def put_in(self, events: Sequence[Event], owner: Person, *, visibility: Visibility | None = None) -> str:
+    def put_in(
+        self, events: Sequence[Event], owner: Person, *, tags: Sequence[str] = (), visibility: Visibility | None = None
+    ) -> str:
         """Store a run that was made elsewhere, ended, under its id or another one where that is taken; gives the id.
 
         That it measures another run's speed-up is believed only of who owns that run: the figure would stand there.
@@ -257,6 +261,7 @@ class SqlStore:
             connection.execute(CHUNK.insert(), {"run_id": opened.run_id, "seq": 0, "events": len(ended), "data": text})
             summary = summarize(fold(ended))
             write_summary(connection, opened.run_id, summary, events=len(ended), size=len(text))
+            put_tags(connection, opened.run_id, as_tags(tags))
         return opened.run_id
 
     def ask_to_stop(self, run_id: str) -> None:
