@@ -33,12 +33,12 @@ IN_A_CHUNK = 10
 """Events that were committed together: about what a run at 32 workers has."""
 
 
-def cpu_ms_a_call(store: SqlStore | None, *, count: int = CALLS) -> float:
-    """Of a run of plain calls of 50 ms at 32 workers, the engine's making and the last commit included."""
+def cpu_ms_a_call(store: SqlStore | None, *, stream: bool, count: int = CALLS) -> float:
+    """Of a run of calls of 50 ms at 32 workers, the engine's making and the last commit included."""
     prompts = [f"Call {number}: wait 50 ms" for number in range(count)]
     began_s = time.process_time()
     with Engine(store=store) as engine:
-        live = engine.start(Batch(prompts=prompts, model="openai-chat:bench", max_workers=32, stream=False))
+        live = engine.start(Batch(prompts=prompts, model="openai-chat:bench", max_workers=32, stream=stream))
         assert all(result.status == "answered" for result in live.results())
         if store is not None:
             store.flush(60)
@@ -46,33 +46,36 @@ def cpu_ms_a_call(store: SqlStore | None, *, count: int = CALLS) -> float:
 
 
 def calls(folder: Path) -> None:
-    """CPU a call with the store beside without, in turns."""
+    """CPU a call with the store beside without, in turns: plain calls, and streamed ones."""
     from tests.bench.__main__ import server, table
 
+    rows = []
     with server() as port:
         os.environ["OPENAI_BASE_URL"] = f"http://127.0.0.1:{port}/v1"
         os.environ["OPENAI_API_KEY"] = "x"
         store = SqlStore(open_database(url_of(folder / "calls")))
-        cpu_ms_a_call(None, count=200)  # imports are not what is measured
-        cpu_ms_a_call(store, count=200)
         thread = store._writer._thread.ident
         assert thread is not None
         clock = time.pthread_getcpuclockid(thread)
-        began_s = time.clock_gettime(clock)
-        without: list[float] = []
-        with_store: list[float] = []
-        for turn in range(ROUNDS):
-            for which in (0, 1) if turn % 2 else (1, 0):
-                if which:
-                    with_store.append(cpu_ms_a_call(store))
-                else:
-                    without.append(cpu_ms_a_call(None))
-        own_ms = (time.clock_gettime(clock) - began_s) * 1000 / (ROUNDS * CALLS)
+        for stream in (False, True):
+            cpu_ms_a_call(None, stream=stream, count=200)  # imports are not what is measured
+            cpu_ms_a_call(store, stream=stream, count=200)
+            began_s = time.clock_gettime(clock)
+            without: list[float] = []
+            with_store: list[float] = []
+            for turn in range(ROUNDS):
+                for which in (0, 1) if turn % 2 else (1, 0):
+                    if which:
+                        with_store.append(cpu_ms_a_call(store, stream=stream))
+                    else:
+                        without.append(cpu_ms_a_call(None, stream=stream))
+            own_ms = (time.clock_gettime(clock) - began_s) * 1000 / (ROUNDS * CALLS)
+            ratio = statistics.median(with_store) / statistics.median(without)
+            numbers = (statistics.median(without), statistics.median(with_store), ratio, own_ms)
+            rows.append(("streamed" if stream else "plain", *(f"{number:.3f}" for number in numbers)))
         store.close()
-    ratio = statistics.median(with_store) / statistics.median(without)
     print(f"### {ROUNDS} turns of {CALLS:,} calls of 50 ms at 32 workers, with the store and without")
-    row = (statistics.median(without), statistics.median(with_store), ratio, own_ms)
-    table(("CPU ms a call without", "with", "ratio", "of which the store's thread"), [tuple(f"{n:.3f}" for n in row)])
+    table(("calls", "CPU ms a call without", "with", "ratio", "of which the store's thread"), rows)
 
 
 def put(store: SqlStore, events: tuple[Event, ...]) -> str:
