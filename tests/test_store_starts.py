@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -290,3 +292,15 @@ def test_a_stretch_that_goes_on_in_the_store_is_closed_before_the_one_that_only_
     assert [attempt.lost for attempt in after.calls[0].attempts] == [False, True]
     assert after.calls[waiting].attempts[0].lost
     assert after.ended
+
+
+def test_the_line_is_written_by_the_systems_own_call_and_its_errors_are_ours(tmp_path: Path) -> None:
+    place = tmp_path / "lines"
+    file = os.open(place, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    assert starts._write(file, b"one\n") == 4
+    assert starts._write(file, "zwei \u00fc\n".encode()) == 8
+    os.close(file)
+    assert place.read_text(encoding="utf-8") == "one\nzwei \u00fc\n"
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        starts._write(file, b"late")
+    assert caught.value.errno == errno.EBADF
