@@ -32,7 +32,7 @@ from fanout.store.spending import Spending, Spent
 from fanout.store.starts import Starts
 from fanout.store.statements import Statements
 
-GATHER_S = 0.03
+GATHER_S = 0.05
 """How long after a commit the next one is made at the earliest: many calls that end at once share one. A call that ends
 alone is committed at once."""
 RIDES_S = 0.1
