@@ -22,6 +22,7 @@ from dashboard import (
     kept_form,
     live,
     session,
+    session_address,
     session_link,
     session_sandbox,
     session_share,
@@ -247,7 +248,7 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
             type="primary",
             shortcut="Ctrl+Enter",
             width="stretch",
-            key=f"run_press_{session.presses()}",
+            key=f"run_press_{session_address.presses()}",
         )
     wrong = st.container()  # under the button that was pressed
     if waits:
@@ -285,7 +286,7 @@ def _expected(batch: Batch) -> Expected:
     account = house.engine().quota_for(batch)
     library, person, carried = house.library(), door.person(), session_link.carries()
     run_id = None if carried is None else carried.run_id
-    asked = (batch, person.user_id, session.presses(), run_id)
+    asked = (batch, person.user_id, session_address.presses(), run_id)
     reused = session.kept("answered", asked)
     if reused is None:
         try:
@@ -345,5 +346,5 @@ def _pressed(batch: Batch, expected: Expected, *, waits: bool) -> str | None:
     except FanoutError as exc:
         return str(exc)
     form_filling.forget()
-    session.show_run(started.run_id)
+    session_address.show_run(started.run_id)
     st.rerun()

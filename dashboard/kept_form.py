@@ -64,6 +64,7 @@ def take() -> None:
     if asks and handed.kept is not None:
         with suppress(BadInput):
             _fill(read(handed.kept, who=door.person().user_id))
+        session_kept.fill()  # also by what could not be read: the tab waits for that
 
 
 def keep(*, ceiling: int) -> None:

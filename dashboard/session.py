@@ -1,5 +1,5 @@
-"""What one browser session remembers: the only file, with `session_compare`, that touches st.session_state and the
-address's query.
+"""What one browser session remembers: the only file, with its siblings `session_*`, that touches st.session_state and
+the address's query.
 
 Comes in: what the page's controls report. Goes out: plain values. Nothing here is shared: two people in two browsers
 have two of everything, and only the engine's runs are common. Widgets keep their own values under the keys named
@@ -50,52 +50,6 @@ _FORM: Mapping[str, object] = {
     "reuse_answers": False,
     "identical_once": False,
 }
-
-
-# Which run is shown
-
-
-def shown_run() -> str | None:
-    """The run that the address names; one just started counts before the browser has heard of it."""
-    named = st.query_params.get("run")
-    started = cast("str | None", st.session_state.pop("_started", None))
-    shown = started if named is None else named
-    if shown is not None:
-        st.query_params["run"] = shown  # also where it was named: a link to the page one is on leaves the address be
-    if st.session_state.get("_shown", shown) != shown:
-        st.session_state["_opened"] = None  # a link or the way back led from another run: what was open is of that one
-    st.session_state["_shown"] = shown
-    return shown
-
-
-def named_run() -> str | None:
-    """The run that the address names at this instant."""
-    return st.query_params.get("run")
-
-
-def show_run(run_id: str) -> None:
-    """Point the address at a run, and forget what was open on the one before."""
-    for other in ("sandbox", "link"):  # the form's, and another run's: a run's own address is its id alone
-        st.query_params.pop(other, None)
-    st.query_params["run"] = run_id
-    st.session_state["_started"] = run_id
-    st.session_state["_presses"] = presses() + 1
-    forget_pending()
-    close_detail()
-
-
-def show_form() -> None:
-    """Point the address at the form."""
-    for other in ("run", "link"):
-        st.query_params.pop(other, None)
-    st.session_state.pop("_started", None)
-    forget_pending()
-    close_detail()
-
-
-def presses() -> int:
-    """How many runs this session has shown; part of a button's key, so that a double click cannot start two."""
-    return cast(int, st.session_state.get("_presses", 0))
 
 
 # The form

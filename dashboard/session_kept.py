@@ -25,12 +25,17 @@ def is_filled() -> bool:
     return bool(st.session_state.get("_filled"))
 
 
+def fill() -> None:
+    """What the tab kept has been looked at."""
+    st.session_state["_filled"] = True
+
+
 def is_touched() -> bool:
     """Whether somebody has changed the form since this was first asked: from then on it is theirs, and filled."""
     now = (session.form(), text())
     touched = bool(st.session_state.setdefault("_first_form", now) != now)
     if touched:
-        st.session_state["_filled"] = True
+        fill()
     return touched
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import door, elements, form_filling, house, resume_form, session, sharing
+from dashboard import door, elements, form_filling, house, resume_form, session, session_address, sharing
 from dashboard.cap_words import go_on_label, waits_for_the_day
 from dashboard.live import Told
 from dashboard.quota_words import auto_words
@@ -123,4 +123,4 @@ def _ask_to_stop(run_id: str) -> None:
 
 def _edit_again(row: RunRow, run: Run) -> None:
     form_filling.from_run(row, run.batch)
-    session.show_form()
+    session_address.show_form()

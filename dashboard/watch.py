@@ -24,6 +24,7 @@ from dashboard import (
     results,
     resume_form,
     session,
+    session_address,
     session_share,
     starting,
     strip,
@@ -72,14 +73,15 @@ def _period(run: Run, baseline: Run | None) -> float:
     One that stands still may go on or be deleted in another tab, and one of somebody else be withdrawn.
     """
     periods = [live.period_s(run), None if baseline is None else live.period_s(baseline)]
-    if session.awaits_change(run.version):
+    if session.awaits_change(run.version) or not session_address.is_heard():
         periods.append(live.FIRST_S)
     return min((period for period in periods if period is not None), default=STILL_S)
 
 
 def _draw(run_id: str) -> float:
     """One refresh; gives the period it wants. The run is opened anew: it may be withdrawn, or driven elsewhere now."""
-    opened = found.opened(run_id) if session.named_run() == run_id else None
+    session_address.hear()
+    opened = found.opened(run_id) if session_address.named_run() == run_id else None
     if opened is None:
         st.rerun()  # a button led to the form, or the run is theirs to see no longer
     run, now_ns = opened.run.snapshot(), opened.run.now_ns()

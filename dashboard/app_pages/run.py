@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dashboard import elements, found, pages, session
+from dashboard import elements, found, pages, session_address
 from dashboard.compose import draw_form
 from dashboard.watch import watch
 
-run_id = session.shown_run()
+run_id = session_address.shown_run()
 opened = None if run_id is None else found.opened(run_id)
 if run_id is None:
     draw_form()
@@ -16,3 +16,4 @@ elif opened is None:
     pages.link_to_form("To the form and the runs")
 else:
     watch(opened)
+session_address.page_drawn()

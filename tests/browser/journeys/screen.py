@@ -99,7 +99,8 @@ class Screen:
         expect(self.page.get_by_text(words).first).to_be_visible()
 
     def type_prompts(self, *prompts: str, between: str = "\n") -> None:
-        """Replace the text by these prompts and leave the field."""
+        """Replace the text by these prompts and leave the field; not while the tab hands back what was there before."""
+        self.page.wait_for_function("() => window.fanoutForm?.asked && !document.querySelector('.stMain').inert")
         self.prompts.fill(between.join(prompts))
         self.prompts.blur()
 
@@ -213,6 +214,12 @@ class Screen:
         assert found is not None, self.strip.inner_text()
         return int(found[1].replace(",", ""))
 
+    def edit_again(self) -> None:
+        """From the page of a run to the form, filled; ends when it stands there and nothing of the run does."""
+        self.press("Edit and run again")
+        expect(self.strip).to_have_count(0)
+        expect(self.run_button).to_be_visible()
+
     def press(self, label: str | re.Pattern[str]) -> None:
         self.page.get_by_role("button", name=label, exact=isinstance(label, str)).click()
 
@@ -235,7 +242,7 @@ class Screen:
 
     def column(self, name: str) -> list[str]:
         """The cells of a column, from the top, as a screen reader gets them."""
-        return [str(cell) for cell in self.page.evaluate(_COLUMN, name)]
+        return [str(cell) for cell in self.page.evaluate(COLUMN, name)]
 
     def column_is(self, name: str, cells: Sequence[str]) -> None:
         """Wait until a column has these cells, in any order: the table is drawn a moment after the strip."""
@@ -351,14 +358,14 @@ class Chart:
         return [int(value) for value in self.js("[...c.model.col.limit]")]
 
 
-_COLUMN = """(name) => {
+COLUMN = """(name) => {
   const grid = document.querySelector('.st-key-results table[role=grid]')
   if (!grid) return []
   const heads = [...grid.querySelectorAll('thead th')].map((head) => head.textContent)
   const place = heads.findIndex((head) => head === name || head.startsWith(name + ' ('))
   return [...grid.querySelectorAll('tbody tr')].map((row) => row.children[place].textContent)
 }"""
-_COLUMN_IS = f"([name, cells]) => JSON.stringify(({_COLUMN})(name).sort()) === JSON.stringify(cells)"
+_COLUMN_IS = f"([name, cells]) => JSON.stringify(({COLUMN})(name).sort()) === JSON.stringify(cells)"
 _AT_REST = """async () => {
   const finite = (animation) => animation.effect.getComputedTiming().iterations !== Infinity
   const moving = () => document.getAnimations().filter(finite)

@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, expect
 from fanout.archive import export_run, import_run, renamed
 from fanout.fold import fold
 from tests.browser.journeys.provider import Provider
-from tests.browser.journeys.screen import Screen
+from tests.browser.journeys.screen import COLUMN, Screen
 from tests.trace_rules import check_trace
 
 Browse = Callable[..., Screen]
@@ -26,6 +26,10 @@ PROMPTS = (
     "שלום 你好",
     "fail-500 x",
 )
+_PROMPTS_BEGIN = f"""(prompts) => {{
+  const shown = ({COLUMN})('prompt')
+  return prompts.every((prompt, place) => shown[place] === prompt)
+}}"""
 
 
 def test_every_download_holds_the_run(
@@ -39,6 +43,7 @@ def test_every_download_holds_the_run(
     screen.run()
     screen.counts("1 failed, 6 of 7 answered")
     screen.choose("Order", "As they were given")
+    screen.page.wait_for_function(_PROMPTS_BEGIN, arg=list(PROMPTS))
 
     rows = list(csv.DictReader(io.StringIO(screen.download("csv").decode("utf-8-sig"), newline="")))
     assert [row["prompt"].removeprefix("'") for row in rows] == list(PROMPTS)

@@ -69,7 +69,7 @@ def test_a_form_that_a_run_fills_is_that_run_s(browse: Browse, profile: Callable
     screen.type_prompts("typed later", "and kept")
     _keeps(screen, "form.text?.startsWith('typed later')")
     screen.open(f"/?run={run}")
-    screen.press("Edit and run again")
+    screen.edit_again()
     expect(screen.prompts).to_have_value("Reply: of the run")
     screen.quiet()
     expect(screen.prompts).to_have_value("Reply: of the run")

@@ -66,7 +66,7 @@ def test_what_a_batch_will_take_is_said_once_a_latency_is_known(browse: Browse, 
     screen.says("4 calls, 4 quota slots, all at once.")
     screen.run()
     screen.counts("4 of 4 answered")
-    screen.press("Edit and run again")
+    screen.edit_again()
     expect(screen.prompts).to_have_value("Reply: 0\nReply: 1\nReply: 2\nReply: 3")
     screen.says(re.compile(r"^4 calls, 4 quota slots, all at once, about \d"))
     screen.slide("max_workers", 1)

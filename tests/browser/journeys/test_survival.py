@@ -119,7 +119,7 @@ def test_edit_and_run_again_brings_the_form_back_as_it_was(browse: Browse) -> No
     screen.says("2 calls")
     first = screen.run()
     screen.counts("2 of 2 answered")
-    screen.press("Edit and run again")
+    screen.edit_again()
     expect(screen.prompts).to_have_value("again one\nof two lines\n---\nagain two")
     expect(screen.key("model").get_by_role("combobox")).to_have_value("openai-chat:echo")
     expect(screen.key("max_workers").get_by_test_id("stSliderThumbValue")).to_have_text("3")

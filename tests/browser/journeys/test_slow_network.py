@@ -1,0 +1,122 @@
+"""What is pressed on a slow network, before the page could say what came of the press before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, WebSocketRoute, expect
+
+from fanout.sandbox.profile import SandboxProfile
+from tests.browser.journeys.screen import Screen
+from tests.browser.serving import Served
+
+Browse = Callable[..., Screen]
+Profiles = Callable[..., BrowserContext]
+STOP = b"strip_stop"
+"""Part of what draws a run that goes on."""
+
+
+class Slow:
+    """The way from the server to a tab, which can be held up. What the tab sends goes through at once."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self._held: list[str | bytes] | None = None
+        self._hold_after: bytes | None = None
+        self._route: WebSocketRoute | None = None
+        context.route_web_socket("**/_stcore/stream", self._connect)
+
+    def _connect(self, route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        server.on_message(self._deliver)
+        self._route = route
+
+        def send(message: str | bytes) -> None:
+            if self._hold_after is not None and self._hold_after in _as_bytes(message):
+                self.hold()
+            server.send(message)
+
+        route.on_message(send)
+
+    def _deliver(self, message: str | bytes) -> None:
+        assert self._route is not None
+        if self._held is None:
+            self._route.send(message)
+        else:
+            self._held.append(message)
+
+    def hold(self) -> None:
+        self._hold_after, self._held = None, []
+
+    def hold_after(self, words: bytes) -> None:
+        """From when the tab says this."""
+        self._hold_after = words
+
+    def wait_for(self, words: bytes, screen: Screen, *, times: int = 1) -> None:
+        """Wait until so many of the messages held up have these words."""
+        assert self._held is not None
+        found = 0
+        while found < times:
+            screen.page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+            found = sum(words in _as_bytes(each) for each in self._held)
+
+    def release(self) -> None:
+        assert self._route is not None
+        assert self._held is not None
+        for message in self._held:
+            self._route.send(message)
+        self._held = None
+
+
+def _as_bytes(message: str | bytes) -> bytes:
+    return message if isinstance(message, bytes) else message.encode()
+
+
+def test_run_pressed_twice_before_the_page_could_follow_shows_the_one_run_that_was_started(
+    dashboard: Served, profiles: Profiles, shots: Path, profile: Callable[..., SandboxProfile]
+) -> None:
+    context = profiles(dashboard.url)
+    slow = Slow(context)
+    screen = Screen(context.new_page(), dashboard.url, shots).open()
+    screen.set_sandbox(profile(hang_rate=1.0))
+    screen.type_prompts("Reply: pressed twice", "Reply: and paid once")
+    screen.quiet()
+    slow.hold()
+    screen.run_button.click()
+    slow.wait_for(STOP, screen)
+    screen.run_button.click()
+    slow.wait_for(STOP, screen, times=2)
+    slow.release()
+    run_id = screen.shown_run()
+    screen.counts("0 of 2 answered, 2 in flight")
+    screen.quiet()
+    expect(screen.run_button).to_have_count(0)
+    assert screen.shown_run() == run_id
+    screen.press("Stop")
+    screen.state("Stopped")
+    screen.edit_again()
+    expect(screen.run_button).to_be_visible()
+    expect(screen.prompts).to_have_value("Reply: pressed twice\nReply: and paid once")
+    expect(screen.page.get_by_role("link", name=re.compile("0 of 2 answered"))).to_have_count(1)
+
+
+def test_nothing_can_be_typed_into_a_form_that_the_tab_has_handed_back_and_the_page_will_fill(
+    dashboard: Served, profiles: Profiles, shots: Path
+) -> None:
+    context = profiles(dashboard.url)
+    slow = Slow(context)
+    screen = Screen(context.new_page(), dashboard.url, shots).open()
+    screen.type_prompts("handed back")
+    screen.says("1 call, 1 quota slot")
+    main = screen.page.locator(".stMain")
+    slow.hold_after(b"handed back")
+    screen.page.reload()
+    expect(main).to_have_js_property("inert", True)
+    expect(screen.prompts).to_have_value(re.compile("^(?!handed back)"))
+    slow.release()
+    screen.says(re.compile("^The form is as you left it"))
+    expect(main).to_have_js_property("inert", False)
+    expect(screen.prompts).to_have_value("handed back")
+    screen.type_prompts("typed", "afterwards")
+    screen.says("2 calls, 2 quota slots, all at once.")
