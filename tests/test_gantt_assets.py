@@ -39,6 +39,12 @@ def test_files_are_kept_for_ever_under_an_address_of_their_content(client: TestC
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_a_browser_that_asks_again_under_another_address_gets_the_same(client: TestClient) -> None:
+    first = client.get(assets.address("gantt.js"))
+    again = client.get(f"/assets/{assets.version()}.12/gantt.js")
+    assert (again.status_code, again.content) == (200, first.content)
+
+
 def test_who_cannot_unpack_gets_plain_bytes(client: TestClient) -> None:
     served = client.get(assets.address("model.js"), headers={"accept-encoding": "identity"})
     assert "content-encoding" not in served.headers
@@ -46,7 +52,14 @@ def test_who_cannot_unpack_gets_plain_bytes(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/assets/old/gantt.js", assets.address("assets.py"), assets.address("..%2fpalette.py")]
+    "path",
+    [
+        "/assets/old/gantt.js",
+        "/assets/old.1/gantt.js",
+        f"/assets/{assets.version()}.x/gantt.js",
+        assets.address("assets.py"),
+        assets.address("..%2fpalette.py"),
+    ],
 )
 def test_nothing_else_is_served(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404

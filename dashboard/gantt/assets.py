@@ -27,6 +27,8 @@ FOLDERS: Final = (Path(__file__).parent, Path(__file__).parent.parent / "history
 PLOTLY: Final = "plotly.min.js"
 PALETTE: Final = "palette.js"
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+MOST_AGAIN: Final = 100
+"""Times that a browser asks again for a module, each after a longer pause: for the better part of an hour."""
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
@@ -57,8 +59,23 @@ def base() -> str:
 
 
 def module(name: str) -> str:
-    """Where a component imports a file from, as JavaScript: a blob has no base, so the browser makes it whole."""
-    return f'new URL("{base()}{address(name)}", document.baseURI).href'
+    """What a component imports of a file, as JavaScript to await: one module for all that ask, however often they do.
+
+    Where the server is not there at that moment it is asked again, each time under an address of its own: a browser
+    never asks twice for a module that it could not have. A blob has no base, so the browser makes the address whole.
+    """
+    there = json.dumps(f"{base()}{address(name)}")
+    each_time = f'{there}.replace("{version()}", "$&" + (again ? "." + again : ""))'
+    return f"""((window.fanoutModules ??= {{}})[{there}] ??= (async () => {{
+  for (let again = 0; ; again++) {{
+    try {{
+      return await import(new URL({each_time}, document.baseURI).href)
+    }} catch (error) {{
+      if (again === {MOST_AGAIN}) throw error
+      await new Promise((done) => setTimeout(done, 1000 * 2 ** Math.min(again, 5)))
+    }}
+  }}
+}})())"""
 
 
 @cache
@@ -107,7 +124,8 @@ def _read(name: str) -> bytes:
 def _serve(request: Request) -> Response:
     """Starlette runs it in a thread, so that compressing does not hold up the loop."""
     name = request.path_params["name"]
-    if request.path_params["version"] != version() or name not in names():
+    asked, _, again = request.path_params["version"].partition(".")
+    if asked != version() or not (again == "" or again.isdecimal()) or name not in names():
         return Response("not found", status_code=404, media_type="text/plain")
     found = asset(name)
     headers = {

@@ -87,7 +87,7 @@ def _chart() -> ComponentRenderer:
     return st.components.v2.component(
         "fanout_gantt",
         html='<div class="fo-home">\n</div>',
-        js=f"const gantt = await import({assets.module('gantt.js')})\nexport default gantt.default\n",
+        js=f"const gantt = await ({assets.module('gantt.js')})\nexport default gantt.default\n",
         isolate_styles=False,
     )
 
@@ -97,8 +97,7 @@ def _texts() -> ComponentRenderer:
     """Takes the prompts' first words once; they would weigh more than the picture at each update."""
     return st.components.v2.component(
         "fanout_gantt_texts",
-        js=f"const gantt = await import({assets.module('gantt.js')})\n"
-        "export default ({ data }) => gantt.remember(data)\n",
+        js=f"const gantt = await ({assets.module('gantt.js')})\nexport default ({{ data }}) => gantt.remember(data)\n",
         isolate_styles=False,
     )
 
@@ -107,6 +106,6 @@ def _texts() -> ComponentRenderer:
 def _early() -> ComponentRenderer:
     return st.components.v2.component(
         "fanout_gantt_early",
-        js=f"const gantt = await import({assets.module('gantt.js')})\nexport default () => gantt.early()\n",
+        js=f"const gantt = await ({assets.module('gantt.js')})\nexport default () => gantt.early()\n",
         isolate_styles=False,
     )

@@ -38,7 +38,7 @@ export default function show({ data, parentElement, setTriggerValue }) {
 // Fetches and reads Plotly (a second of work) while somebody still writes prompts, so that the first chart is there at once.
 export function early() {
   const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200))
-  idle(() => load().catch(() => {})) // the chart says so itself when it is needed and cannot be had
+  idle(() => load())
 }
 
 export function remember(data) {
@@ -144,7 +144,7 @@ class Chart {
     const model = this.next?.model ?? this.model
     this.root.style.setProperty("--fo-height", `${heights(model, (this.next ?? this).viewer.height).total}px`)
     this.waiting = true
-    if (!isLoaded()) return void load().then(() => this.waiting && this.draw(), () => this.failed())
+    if (!isLoaded()) return void load(() => this.late()).then(() => this.waiting && this.draw())
     if (this.down || !this.root.clientWidth) return
     this.waiting = false
     if (this.next) this.take(this.next)
@@ -152,8 +152,8 @@ class Chart {
     this.react()
   }
 
-  failed() {
-    this.note.textContent = "The chart could not be loaded. The table holds the same calls; reload the page to try again."
+  late() {
+    this.note.textContent = "The chart could not be loaded yet, and is asked for again. The table holds the same calls."
   }
 
   take({ model, viewer, at }) {

@@ -3,11 +3,15 @@
 import { element } from "./tip.js"
 
 const ASSETS = new URL(".", import.meta.url)
+const MOST_MS = 30_000
 let loading = null
 let ready = false
+const late = [] // who is to hear that it takes a second try
 
-export function load() {
-  loading ??= Promise.all([plotly(), style("gantt.css")]).then(() => void (ready = true))
+// Until it is there: a server that is down for a moment comes back. `onLate` is called once where the first try fails.
+export function load(onLate = () => {}) {
+  late.push(onLate)
+  loading ??= tryOn()
   return loading
 }
 
@@ -15,27 +19,40 @@ export function isLoaded() {
   return ready
 }
 
-// A page with another chart has brought Plotly along, but never our style sheet.
-function plotly() {
-  return window.Plotly?.react ? Promise.resolve() : script("plotly.min.js")
+async function tryOn() {
+  for (let pause = 1_000; !ready; pause = Math.min(2 * pause, MOST_MS)) {
+    try {
+      await Promise.all([plotly(), style("gantt.css")])
+      ready = true
+    } catch {
+      for (const tell of late.splice(0)) tell()
+      await new Promise((done) => setTimeout(done, pause))
+    }
+  }
 }
 
-function script(name) {
-  return new Promise((resolve, reject) => {
-    const tag = element("script")
-    tag.src = new URL(name, ASSETS).href
-    tag.onload = () => resolve(window.Plotly)
-    tag.onerror = () => reject(new Error(`${name} could not be loaded`))
-    document.head.append(tag)
-  })
+// A page with another chart has brought Plotly along, but never our style sheet.
+function plotly() {
+  return window.Plotly?.react ? Promise.resolve() : added("script", "src", "plotly.min.js")
 }
 
 function style(name) {
-  return new Promise((resolve) => {
-    const tag = element("link")
-    tag.rel = "stylesheet"
-    tag.href = new URL(name, ASSETS).href
-    tag.onload = tag.onerror = resolve
-    document.head.append(tag)
+  const there = document.querySelector(`link[href="${at(name)}"]`)
+  return there ? Promise.resolve() : added("link", "href", name, { rel: "stylesheet" })
+}
+
+function added(tag, where, name, more = {}) {
+  return new Promise((resolve, reject) => {
+    const asked = Object.assign(element(tag), more, { [where]: at(name) })
+    asked.onload = resolve
+    asked.onerror = () => {
+      asked.remove()
+      reject(new Error(`${name} could not be loaded`))
+    }
+    document.head.append(asked)
   })
+}
+
+function at(name) {
+  return new URL(name, ASSETS).href
 }

@@ -44,6 +44,6 @@ def _table() -> ComponentRenderer:
     return st.components.v2.component(
         "fanout_history",
         html='<div class="fo-history">\n</div>',
-        js=f"const history = await import({assets.module('history.js')})\nexport default history.default\n",
+        js=f"const history = await ({assets.module('history.js')})\nexport default history.default\n",
         isolate_styles=False,
     )

@@ -1,4 +1,4 @@
-"""What is pressed on a slow network, before the page could say what came of the press before."""
+"""A slow or broken network: what is pressed before the page could follow, and what could not be had at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, WebSocketRoute, expect
+from playwright.sync_api import BrowserContext, Route, WebSocketRoute, expect
 
 from fanout.sandbox.profile import SandboxProfile
 from tests.browser.journeys.screen import Screen
@@ -120,3 +120,32 @@ def test_nothing_can_be_typed_into_a_form_that_the_tab_has_handed_back_and_the_p
     expect(screen.prompts).to_have_value("handed back")
     screen.type_prompts("typed", "afterwards")
     screen.says("2 calls, 2 quota slots, all at once.")
+
+
+def test_what_the_chart_is_made_of_is_asked_for_again_where_it_could_not_be_had(
+    dashboard: Served, profiles: Profiles, shots: Path, profile: Callable[..., SandboxProfile]
+) -> None:
+    context = profiles(dashboard.url, server_may_be_lost=True)
+    screen = Screen(context.new_page(), dashboard.url, shots)
+    refused: list[str] = []
+
+    def refuse_once(route: Route) -> None:
+        name = route.request.url.rpartition("/")[2]
+        if name in refused:
+            route.fallback()
+        else:
+            refused.append(name)
+            route.abort("connectionrefused")
+
+    for name in ("gantt.js", "model.js", "plotly.min.js", "gantt.css", "history.js"):
+        context.route(f"**/assets/**/{name}", refuse_once)
+    screen.open()
+    screen.set_sandbox(profile())
+    screen.type_prompts("Reply: drawn in the end")
+    run_id = screen.run()
+    screen.state("Done")
+    screen.chart.drawn()
+    expect(screen.page.locator(".fo-gantt .main-svg").first).to_be_visible()
+    screen.go_to("Runs")
+    expect(screen.page.locator("table.history")).to_contain_text(run_id[:8])
+    assert sorted(refused) == ["gantt.css", "gantt.js", "history.js", "model.js", "plotly.min.js"]
