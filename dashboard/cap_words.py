@@ -13,6 +13,7 @@ from fanout.events import CapOf
 from fanout.quota import caps
 from fanout.run import CapState, Run
 from fanout.store.ledger import NOTHING, Today
+from fanout.tuning.priced import is_unpriced
 from fanout.tuning.quota_bound import held_ns
 
 
@@ -31,18 +32,12 @@ def cap_sentence(cap: CapState) -> str:
 
 def held_by_cap(run: Run, cap: CapState) -> str:
     """The same of this run: where nobody knows what its model costs, no amount explains it."""
-    if not _is_unpriced(run, cap):
+    if not is_unpriced(run, cap):
         return cap_sentence(cap)
     return (
         f"Paused: it may use {money(cap.allowed)}, and the price of {run.batch.model} is not known, so nobody can "
         "count what it uses. Nothing is lost."
     )
-
-
-def _is_unpriced(run: Run, cap: CapState) -> bool:
-    """Whether its own cap in dollars holds it because an answer has no price."""
-    own = cap.of == "run" and cap.cap == "usd"
-    return own and any(c.status == "answered" and c.origin is None and c.cost_usd is None for c in run.calls)
 
 
 def _next_call(cap: CapState) -> str:
@@ -108,7 +103,7 @@ def go_on_label(run: Run) -> str:
     cap = run.cap
     if cap is None or cap.of != "run":
         return "Continue"
-    if _is_unpriced(run, cap):
+    if is_unpriced(run, cap):
         return "Go on without the cap"
     first = run.batch.cap_tokens if cap.cap == "tokens" else run.batch.cap_usd
     most = max(first or 0, cap.expected or 0)

@@ -229,6 +229,9 @@ def test_a_cap_in_dollars_without_a_price_says_that_nobody_can_count_and_names_n
         "Nothing is lost."
     )
     assert cap_words.go_on_label(run) == "Go on without the cap"
+    first = run.calls[0]
+    of_another = replace(first, attempts=(replace(first.attempts[0], model="openai:before"),))
+    assert cap_words.go_on_label(replace(run, calls=(of_another, *run.calls[1:]))) == "Go on for another $1.00"
 
 
 def test_a_pause_by_hand_just_continues() -> None:

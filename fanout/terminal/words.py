@@ -17,6 +17,7 @@ from fanout.metrics import measure
 from fanout.quota.caps import WHAT_TO_DO, words
 from fanout.run import Call, CallStatus, CapState, Result, Run
 from fanout.tuning.bounds import bounds
+from fanout.tuning.priced import is_unpriced
 
 _FATES: tuple[CallStatus, ...] = ("answered", "failed", "cancelled", "not_sent")
 _HELD: Mapping[Held, str] = {
@@ -80,7 +81,7 @@ def at_cap(run: Run, cap: CapState) -> str:
     if cap.of != "run":
         reached = words(of=cap.of, cap=cap.cap, used=cap.used, allowed=cap.allowed)
         return f"Stopped. {reached} {left} {WHAT_TO_DO}"
-    if _is_unpriced(run, cap):
+    if is_unpriced(run, cap):
         return printable(
             f"Stopped: it may use ${cap.allowed:.4g}, and the price of {run.batch.model} is not known, so nobody can "
             f"count what it uses; {left}"
@@ -113,20 +114,12 @@ def sends_the_rest(run: Run, *, is_stored: bool) -> str | None:
     how, options = "", ""
     if own is not None:
         how = f", {_other_cap(run, own)},"
-        options = " --no-cap-usd" if _is_unpriced(run, own) else f" --cap-{own.cap} {_raised(run, own)}"
+        options = " --no-cap-usd" if is_unpriced(run, own) else f" --cap-{own.cap} {_raised(run, own)}"
     return f"What is missing is sent{how} by: python -m fanout resume {run.run_id}{options}"
 
 
-def _is_unpriced(run: Run, cap: CapState) -> bool:
-    """Whether its own cap in dollars holds it because an answer of its model has no price."""
-    if cap.of != "run" or cap.cap != "usd":
-        return False
-    asked = [call for call in run.calls if call.status == "answered" and call.origin is None]
-    return any(call.cost_usd is None and call.model in (None, run.batch.model) for call in asked)
-
-
 def _other_cap(run: Run, cap: CapState) -> str:
-    if _is_unpriced(run, cap):
+    if is_unpriced(run, cap):
         return "without a cap in dollars (--cap-tokens caps it in tokens)"
     return f"with a higher --cap-{cap.cap}"
 

@@ -1,0 +1,16 @@
+"""Whether a cap in dollars can be counted: what holds a run whose answers have no price. Pure.
+
+Comes in: a `Run` and the cap that it paused or stopped at. Goes out: yes or no; the words are each surface's own.
+"""
+
+from __future__ import annotations
+
+from fanout.run import CapState, Run
+
+
+def is_unpriced(run: Run, cap: CapState) -> bool:
+    """Whether its own cap in dollars holds it because an answer of its present model has no price."""
+    if cap.of != "run" or cap.cap != "usd":
+        return False
+    asked = [call for call in run.calls if call.status == "answered" and call.origin is None]
+    return any(call.cost_usd is None and call.model in (None, run.batch.model) for call in asked)
