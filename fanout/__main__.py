@@ -104,7 +104,7 @@ def run(
     print(prompts.sentence, file=sys.stderr)
     settings = read_settings()
     name_sandbox(settings)
-    with _opened(settings, quota_file=quota_file, stores=store) as library:
+    with _in_order(_opened(settings, quota_file=quota_file, stores=store)) as library:
         followed = _follow(library, lambda: library.start(batch), order=results, as_json=as_json)
     raise typer.Exit(_with_last_words(followed))
 
@@ -149,7 +149,7 @@ def resume(
         changes["cap_usd"] = None
     settings = read_settings()
     name_sandbox(settings)
-    with _opened(settings) as library:
+    with _in_order(_opened(settings)) as library:
         found = stored_commands.find(library, run)
         run_id = found.row.run_id
         if file is not None and found.row.goes_on:
@@ -244,6 +244,19 @@ def _opened(settings: Settings, *, quota_file: Path | None = None, stores: bool 
     return Library(settings, engine=engine_of(settings, store=None, quota_file=quota_file))
 
 
+@contextlib.contextmanager
+def _in_order(library: Library) -> Iterator[Library]:
+    """Until the command has ended: SIGTERM and Ctrl+C end its run in order, and then the wait for a lost store."""
+    with _a_kill_is_an_interrupt():
+        try:
+            yield library
+        finally:
+            try:
+                library.close()
+            except KeyboardInterrupt:
+                print("The store is waited for no longer.", file=sys.stderr)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Followed:
     """A run that was followed to its end."""
@@ -260,7 +273,7 @@ def _follow(library: Library, start: Callable[[], LiveRun], *, order: Results, a
     from fanout.terminal import INTERRUPTED, follow  # late: --help does not wait for rich
 
     live, code = None, INTERRUPTED
-    with _a_kill_is_an_interrupt(), contextlib.suppress(KeyboardInterrupt):  # before the first call or after the last
+    with contextlib.suppress(KeyboardInterrupt):  # before the first call or after the last
         live = start()
         code = follow(live, order=order.value, as_json=as_json, out=sys.stdout, grace_s=library.settings.grace_s)
     return _Followed(live=live, code=code, is_stored=library.shelf is not None)

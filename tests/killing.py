@@ -35,6 +35,7 @@ class Counted(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.prompts: Counter[str] = Counter()
+        self.answers = 0
         self.lock = threading.Lock()
         self._connections = 0
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
@@ -105,6 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
+        with self.server.lock:
+            self.server.answers += 1
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -20,7 +20,7 @@ from fanout.store.database import open_database, url_of
 from fanout.store.sql import SqlStore
 from tests.killing import KEY, Command, Counted, Forge, forge
 from tests.postgres import Postgres
-from tests.stores import eventually, file_of, folder_of
+from tests.stores import eventually, file_of, folder_of, refusing
 
 KILLS = 200 if os.environ.get("FANOUT_SOAK") else 20
 PROMPTS = 400
@@ -205,3 +205,26 @@ def test_a_second_signal_hangs_up(tmp_path: Path, provider: Counted) -> None:
         assert warm.wait(command) == 130, command.said()
         run = stored(url, only_run(url))
     assert {call.status for call in run.calls} == {"cancelled"}
+
+
+def test_a_wait_for_a_lost_store_ends_with_the_next_signal(tmp_path: Path, provider: Counted) -> None:
+    url = url_of(tmp_path / "store")
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("".join(f"prompt {number}\n" for number in range(400)))
+    provider.latency_s = 0.1  # type: ignore[misc]  # of this server alone
+    with forge(tmp_path, **environment(url, provider)) as warm:
+        command = warm.start("run", str(prompts), "--model", "openai-chat:counted", "--max-workers", "4", "--json")
+        eventually(lambda: len(command.lines()) >= 4)
+        with refusing(url):
+            eventually(lambda: len(command.lines()) < provider.prompts.total() == provider.answers)
+            os.kill(command.pid, signal.SIGINT)
+            eventually(lambda: "that is tried a while longer. Ctrl+C ends it." in command.said())
+            os.kill(command.pid, signal.SIGINT)
+            assert warm.wait(command) == 130, command.said()
+    *_, no_longer, not_stored, rest = command.said().splitlines()
+    assert no_longer == "The store is waited for no longer."
+    assert "not stored, and nowhere else: keep these lines." in not_stored
+    assert rest.startswith("What is missing is sent by: python -m fanout resume ")
+    told = command.lines()
+    assert len([line for line in told if "index" in line]) == 400
+    assert told[-1]["summary"]["answered"] == sum(line.get("status") == "answered" for line in told)

@@ -96,7 +96,7 @@ def test_a_command_that_is_to_end_prints_what_the_store_does_not_take_and_says_s
             summary, trouble, last = capsys.readouterr().err.splitlines()
             assert "2 answered" in summary
             assert "no space left on device" in trouble
-            assert last == "2 of the answers above are not stored yet: that is tried a while longer."
+            assert last == "2 of the answers above are not stored yet: that is tried a while longer. Ctrl+C ends it."
             assert terminal.answers_not_stored(live) == 2
         eventually(lambda: live.ended)
         assert terminal.answers_not_stored(live) == 0

@@ -169,12 +169,15 @@ class Writer:
             return self._lock.wait_for(lambda: not (self._waiting or self._notes or self._busy), timeout_s)
 
     def close(self, timeout_s: float) -> bool:
-        """Write what waits, in one more try at last, and end the thread; False where it could not be written."""
-        self.flush(timeout_s)
+        """Write what waits, in one more try at last, and end the thread; False where it could not be written.
+
+        Half of the time is for what goes on by itself, half for the last try.
+        """
+        self.flush(timeout_s / 2)
         with self._lock:
             self._closing = True
             self._lock.notify_all()
-        self._thread.join(timeout_s)
+        self._thread.join(timeout_s / 2)
         with self._lock:
             return not (self._waiting or self._notes or self._busy)
 

@@ -129,7 +129,7 @@ def _end_in_order(live: LiveRun, lines: _Lines, grace_s: float) -> None:
         if in_flight and grace_s > 0:
             calls = "1 call" if in_flight == 1 else f"{in_flight:,} calls"
             print(f"Stopping: {calls} in flight, {grace_s:g} s to end. Ctrl+C hangs up.", file=sys.stderr, flush=True)
-            lines.print_until_ended(within_s=grace_s)
+            lines.print_until_ended(within_s=grace_s, waits_for_store=False)
     live.cancel()
     with suppress(KeyboardInterrupt):
         asked_to_end.clear()
@@ -152,7 +152,7 @@ def _say_what_waits_for_the_store(live: LiveRun) -> None:
     if live.trouble is not None:
         print(live.trouble, file=sys.stderr, flush=True)
     if count := answers_not_stored(live):
-        print(f"{not_stored(count)} yet: that is tried a while longer.", file=sys.stderr, flush=True)
+        print(f"{not_stored(count)} yet: that is tried a while longer. Ctrl+C ends it.", file=sys.stderr, flush=True)
 
 
 def user_asks_to_end() -> None:
@@ -199,10 +199,11 @@ class _Lines:
         """From now on, what was not sent or was hung up comes last: answers that are still to come go before it."""
         self._held_back = True
 
-    def print_until_ended(self, *, within_s: float | None = None) -> bool:
+    def print_until_ended(self, *, within_s: float | None = None, waits_for_store: bool = True) -> bool:
         """Print calls as they end, until the run has ended; False where the time runs out first.
 
-        It is stopped where it pauses at its cap. Raises KeyboardInterrupt, between two lines, once that is asked for.
+        `waits_for_store`: whether a run has ended no sooner than its end is kept. It is stopped where it pauses at its
+        cap. Raises KeyboardInterrupt, between two lines, once that is asked for.
         """
         until_s = None if within_s is None else time.monotonic() + within_s
         version = -1
@@ -219,6 +220,8 @@ class _Lines:
             if ended:
                 return True
             if until_s is not None and time.monotonic() >= until_s:
+                return False
+            if not waits_for_store and self._live.record.now().ended:
                 return False
 
     def print_from_memory(self) -> None:
