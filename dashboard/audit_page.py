@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from dashboard import door, elements, house, session_history
+from dashboard import door, elements, house, session_history, zones
 from dashboard.rows import when
 from dashboard.safe import cut
 from dashboard.units import UNKNOWN, counted
@@ -42,7 +42,7 @@ def draw_audit() -> None:
     if not told.lines:
         elements.sentence("Nothing is found." if session_history.wanted().words else "Nobody did anything yet.")
         return
-    elements.quiet(counted(told.count, "line"))
+    elements.quiet(f"{counted(told.count, 'line')}. {zones.words(zones.here())}")
     elements.table(("When", "Who", "What", "Run", "Words"), _cells(told))
     number = math.ceil(told.count / session_history.ROWS)
     if number > 1:
@@ -64,8 +64,9 @@ def _told() -> Told:
 
 
 def _cells(told: Told) -> Iterator[tuple[str, ...]]:
+    zone = zones.here()
     for line in told.lines:
-        yield when(line.at), cut(line.user_name, 80), line.action, line.run_id or UNKNOWN, _words(line)
+        yield when(line.at, zone=zone), cut(line.user_name, 80), line.action, line.run_id or UNKNOWN, _words(line)
 
 
 def _words(line: Line) -> str:

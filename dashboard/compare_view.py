@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from dashboard import compare_words, elements, pages, session_compare
+from dashboard import compare_words, elements, pages, session_compare, zones
 from dashboard.compare_prompts import draw_left_over, draw_pair, draw_prompts
 from dashboard.found import NOT_KNOWN, Choice, choice_of, choices, find
 from dashboard.gantt.component import show
@@ -90,7 +90,10 @@ compared = _Kept().of
 
 def _choose(there: tuple[Choice, ...], found: list[Run]) -> None:
     """Two boxes and a button between them; a run that was named and is not in the list is put to it."""
-    labels = {choice.run_id: choice.label for choice in (*(choice_of(row_of(run)) for run in found), *there)}
+    labels = {
+        choice.run_id: choice.label
+        for choice in (*(choice_of(row_of(run), zone=zones.here()) for run in found), *there)
+    }
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_boxes"):
         _box("a", labels)
         st.button("Swap", key="compare_swap", on_click=session_compare.swap, icon=":material/swap_horiz:")
@@ -158,7 +161,7 @@ def _gantts(found: Comparison) -> None:
     until_s = max(seconds(wall_ns(side.run)) for side in (found.a, found.b))
     for name, side in (("A", found.a), ("B", found.b)):
         run = side.run
-        elements.heading(f"{name}: {choice_of(row_of(run)).label}")
+        elements.heading(f"{name}: {choice_of(row_of(run), zone=zones.here()).label}")
         lanes = max((step.value for step in run.limits), default=run.max_workers)
         clicked = show(
             run,

@@ -7,8 +7,9 @@ was guessed and one that never was get the same answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import tzinfo
 
-from dashboard import door, house, session_share
+from dashboard import door, house, session_share, zones
 from dashboard.rows import counts, row_state, when
 from dashboard.safe import cut
 from dashboard.units import duration
@@ -45,12 +46,13 @@ def find(run_id: str) -> Run | None:
 
 def choices() -> tuple[Choice, ...]:
     """The newest runs that whoever looks may see."""
-    return tuple(choice_of(row) for row in house.library().newest(door.person(), MOST_CHOICES))
+    zone = zones.here()
+    return tuple(choice_of(row, zone=zone) for row in house.library().newest(door.person(), MOST_CHOICES))
 
 
-def choice_of(row: RunRow) -> Choice:
-    """A run with its name or the time it began, and what became of it."""
-    began = when(row.opened_at)
+def choice_of(row: RunRow, *, zone: tzinfo | None) -> Choice:
+    """A run with its name and the time it began, in this zone, and what became of it."""
+    began = when(row.opened_at, zone=zone)
     facts = [cut(row.name, 40), began] if row.name else [began]
     facts += [counts(row), cut(row.model, 40), f"max_workers {row.max_workers}"]
     facts.append(row_state(row) if row.wall_s is None else duration(row.wall_s))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from datetime import tzinfo
 
 import streamlit as st
 
-from dashboard import door, elements, house, live, pages
+from dashboard import door, elements, house, live, pages, zones
 from dashboard.cap_words import today_lines
 from dashboard.gantt.figure import CONFIG
 from dashboard.prospect_words import spent_words
@@ -32,6 +33,7 @@ from dashboard.quota_words import (
     unknown_limits,
 )
 from dashboard.refusals import Explained, explained, runs_words
+from dashboard.rows import when
 from dashboard.safe import cut, markdown_escape
 from dashboard.units import count, counted, duration
 from fanout.clock import seconds
@@ -192,21 +194,25 @@ def _refusals(view: AccountView, runs: Mapping[str, LiveRun]) -> None:
         return
     elements.heading("429s, and what would have avoided them")
     groups = explained(view.refusals)
-    now_s = time.time()
+    now_s, zone = time.time(), zones.here()
     elements.table(
         ("Last", "What happened", "What would have avoided it", "Limit", "Times", "Calls", "Longest wait", "Run"),
-        (_row(each, view, runs, now_s) for each in groups[:MOST_REFUSALS]),
+        (_row(each, view, runs, now_s, zone) for each in groups[:MOST_REFUSALS]),
     )
-    if len(groups) > MOST_REFUSALS:
-        elements.quiet(f"The newest {MOST_REFUSALS} of {len(groups):,}.")
+    newest = f"The newest {MOST_REFUSALS} of {len(groups):,}. " if len(groups) > MOST_REFUSALS else ""
+    elements.quiet(newest + zones.words(zone))
 
 
-def _row(group: Explained, view: AccountView, runs: Mapping[str, LiveRun], now_s: float) -> tuple[str, ...]:
+def _row(
+    group: Explained, view: AccountView, runs: Mapping[str, LiveRun], now_s: float, zone: tzinfo | None
+) -> tuple[str, ...]:
+    """Its time is that of a row of the list: with its day, where it was not today."""
+
     def name(run_id: str) -> str | None:
         return cut(_name(runs[run_id]), 30) if run_id in runs else None
 
     return (
-        time.strftime("%H:%M:%S", time.localtime(now_s - seconds(view.at_ns - group.last_ns))),
+        when(now_s - seconds(view.at_ns - group.last_ns), zone=zone, now_s=now_s),
         group.why,
         group.remedy,
         "not named" if group.limit is None else limit_name(group.limit),

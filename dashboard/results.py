@@ -70,7 +70,7 @@ def _table(run: Run, rows: Rows) -> None:
             column_config={
                 "status": st.column_config.TextColumn("status", width=88),
                 "origin": st.column_config.TextColumn(
-                    "origin", width=206, help="Whose answer this one has; it was not sent itself"
+                    "origin", width=236, help="Whose answer this one has; it was not sent itself"
                 ),
                 "model": st.column_config.TextColumn("model", width=150, help="Whose answer it is"),
                 "prompt": st.column_config.TextColumn("prompt", width=186),

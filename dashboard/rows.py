@@ -6,7 +6,7 @@ the caller to escape.
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime, tzinfo
 
 from dashboard.safe import cut
 from dashboard.units import duration
@@ -19,19 +19,25 @@ _GOING = {"opening": "Getting ready", "running": "Running", "paused": "Paused", 
 _ENDED = {"interrupted": "Interrupted", "not_ready": "Not started", "stopped": "Stopped"}
 
 
-def when(at_s: float, *, now_s: float | None = None) -> str:
-    """The wall time, in this machine's zone: 14:02:11 today, 12 May 14:02 this year, 12 May 2025 before."""
-    at, now = time.localtime(at_s), time.localtime(now_s)
-    if at[:3] == now[:3]:
-        return time.strftime("%H:%M:%S", at)
-    day = f"{at.tm_mday} {time.strftime('%b', at)}"
-    return f"{day} {time.strftime('%H:%M', at)}" if at.tm_year == now.tm_year else f"{day} {at.tm_year}"
+def when(at_s: float, *, zone: tzinfo | None, now_s: float | None = None) -> str:
+    """The wall time, in this zone (None: the server's), in which a day begins too.
+
+    14:02:11 today, 12 May 14:02 this year, 12 May 2025 before.
+    """
+    now = datetime.now(zone) if now_s is None else datetime.fromtimestamp(now_s, zone)
+    at = datetime.fromtimestamp(at_s, zone)
+    if at.date() == now.date():
+        return f"{at:%H:%M:%S}"
+    return f"{at.day} {at:%b %H:%M}" if at.year == now.year else f"{at.day} {at:%b %Y}"
 
 
 def day(at_s: float) -> str:
-    """The day, in this machine's zone, as it reads whenever it is read: 12 May 2025."""
-    at = time.localtime(at_s)
-    return f"{at.tm_mday} {time.strftime('%b', at)} {at.tm_year}"
+    """The day, as it reads for everybody and whenever it is read: 12 May 2025 UTC.
+
+    In UTC, because the chart and the table that say it are made once for all who look, and a report for anybody.
+    """
+    at = datetime.fromtimestamp(at_s, UTC)
+    return f"{at.day} {at:%b %Y} UTC"
 
 
 SHARES = "shares the call of #"
@@ -94,9 +100,9 @@ def counts(row: RunRow) -> str:
     return f"{failed}{row.answered:,} of {row.prompts:,} answered"
 
 
-def facts(row: RunRow) -> str:
-    """All of it in one line."""
-    told = [when(row.opened_at), cut(row.model, 60), row_state(row), counts(row)]
+def facts(row: RunRow, *, zone: tzinfo | None) -> str:
+    """All of it in one line, its time in this zone."""
+    told = [when(row.opened_at, zone=zone), cut(row.model, 60), row_state(row), counts(row)]
     if row.wall_s is not None:
         told.append(f"{duration(row.wall_s)} at max_workers {row.max_workers}")
     return " · ".join(told)

@@ -6,7 +6,7 @@ and models were typed by people: they are escaped.
 
 from __future__ import annotations
 
-from dashboard import door, elements, house, live, pages
+from dashboard import door, elements, house, live, pages, zones
 from dashboard.rows import facts
 from dashboard.safe import cut, markdown_escape
 from fanout.store.rows import RunRow
@@ -34,4 +34,4 @@ def every_s(rows: tuple[RunRow, ...]) -> float | None:
 
 def _link(row: RunRow) -> None:
     name = f"**{markdown_escape(cut(row.name, 60))}** · " if row.name else ""
-    pages.link_to_run(row.run_id, name + markdown_escape(facts(row)))
+    pages.link_to_run(row.run_id, name + markdown_escape(facts(row, zone=zones.here())))

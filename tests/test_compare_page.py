@@ -129,7 +129,9 @@ def test_ten_thousand_prompts_each_are_compared_at_once(engine: Engine, monkeypa
         )
     }
     monkeypatch.setattr(compare_view, "find", runs.get)
-    monkeypatch.setattr(compare_view, "choices", lambda: tuple(choice_of(row_of(run)) for run in runs.values()))
+    monkeypatch.setattr(
+        compare_view, "choices", lambda: tuple(choice_of(row_of(run), zone=None) for run in runs.values())
+    )
     app = compare_page(a="a" * 16, b="b" * 16)
     assert "A answered 9,800 of 10,000 prompts" in read(app)
     assert "The first 2,000 of 10,000 rows." in read(app)

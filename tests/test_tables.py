@@ -1,6 +1,6 @@
-import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -137,11 +137,11 @@ def test_what_went_wrong_is_a_sentence(words: str, sentence: str) -> None:
 
 def test_a_row_names_where_its_answer_was_taken_from() -> None:
     run = make_run(n=3)
-    at_s = time.mktime((2026, 5, 12, 14, 2, 0, 0, 0, -1))
+    at_s = datetime(2026, 5, 12, 14, 2, tzinfo=UTC).timestamp()
     taken = replace(run.calls[0], origin=Origin(run_id="ab12cd34ef567890", call=6, answered_at_s=at_s))
     shared = replace(run.calls[1], origin=Origin(run_id=run.run_id, call=0, answered_at_s=at_s))
     table = Cells().table(replace(run, calls=(taken, shared, run.calls[2])), (0, 1, 2))
-    assert table.column("origin").to_pylist() == ["from run ab12cd34, 12 May 2026", "shares the call of #1", None]
+    assert table.column("origin").to_pylist() == ["from run ab12cd34, 12 May 2026 UTC", "shares the call of #1", None]
     assert "origin" not in Cells().table(run, (0, 1, 2)).column_names, (
         "where nothing was taken, there is no such column"
     )

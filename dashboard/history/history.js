@@ -70,6 +70,7 @@ class Table {
   headOf(column) {
     const head = make("th", `c-${column.key}` + (column.number ? " number" : ""))
     head.scope = "col"
+    if (column.note) head.title = column.note
     if (!column.next) {
       put(head, column.head)
       return head

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import session_history
+from dashboard import session_history, zones
 from dashboard.gantt import assets
 from dashboard.history.words import payload
 from fanout.store.rows import RunRow
@@ -27,7 +27,7 @@ def draw(
     rows: Sequence[RunRow], wanted: Wanted, *, with_owner: bool, found: int, picked: Sequence[RunRow] = ()
 ) -> None:
     """The rows of one page of the list; `picked` are those that are selected where it begins."""
-    data = payload(rows, wanted, with_owner=with_owner, found=found)
+    data = payload(rows, wanted, with_owner=with_owner, found=found, zone=zones.here())
     _table()(
         key=session_history.table_key(),
         data={**data, "home": f"{assets.base()}/", "picked": [row.run_id for row in picked]},

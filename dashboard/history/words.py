@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any, Literal
 
+from dashboard import zones
 from dashboard.figures import why_no_cost
 from dashboard.rows import row_state, title, when
 from dashboard.safe import cut
@@ -39,6 +41,8 @@ class Column:
     is_number: bool = False
     why: Callable[[RunRow], str | None] | None = None
     """Of a cell that holds a dash."""
+    note: str | None = None
+    """Of its head."""
 
     @property
     def first_descending(self) -> bool:
@@ -62,14 +66,16 @@ def tone(row: RunRow) -> Tone | None:
     return None if word in ("Done", "Ended", "Stopped") else "wrong" if word == "Not started" else "caution"
 
 
-def columns(*, with_owner: bool) -> tuple[Column, ...]:
+def columns(*, with_owner: bool, zone: tzinfo | None) -> tuple[Column, ...]:
     """The columns from the left; `with_owner` where people log in."""
-    return tuple(each for each in _COLUMNS if with_owner or each.key != "who")
+    return tuple(each for each in (*_FIRST, _when(zone), *_FURTHER) if with_owner or each.key != "who")
 
 
-def payload(rows: Sequence[RunRow], wanted: Wanted, *, with_owner: bool, found: int) -> dict[str, Any]:
-    """What the table in the browser is drawn from."""
-    shown = columns(with_owner=with_owner)
+def payload(
+    rows: Sequence[RunRow], wanted: Wanted, *, with_owner: bool, found: int, zone: tzinfo | None
+) -> dict[str, Any]:
+    """What the table in the browser is drawn from. `zone`: in which its times are."""
+    shown = columns(with_owner=with_owner, zone=zone)
     return {
         "caption": f"{counted(len(rows), 'run')} of {found:,}",
         "columns": [_head(each, wanted) for each in shown],
@@ -95,6 +101,7 @@ def _head(column: Column, wanted: Wanted) -> dict[str, Any]:
         "key": column.key,
         "head": column.head,
         "number": column.is_number,
+        "note": column.note,
         "next": None if column.sort is None else f"{'-' if descending else ''}{column.sort}",
         "sorted": None if not is_sorted else "descending" if wanted.descending else "ascending",
     }
@@ -114,10 +121,21 @@ def _why_no_cost(row: RunRow) -> str | None:
     return None if row.cost_usd is not None else why_no_cost(row.model)
 
 
-_COLUMNS = (
+def _when(zone: tzinfo | None) -> Column:
+    return Column(
+        key="when",
+        head="When",
+        cell=lambda row: when(row.opened_at, zone=zone),
+        sort="opened_at",
+        note=zones.words(zone),
+    )
+
+
+_FIRST = (
     Column(key="name", head="Name", cell=title, sort="name"),
     Column(key="state", head="State", cell=state_words),
-    Column(key="when", head="When", cell=lambda row: when(row.opened_at), sort="opened_at"),
+)
+_FURTHER = (
     Column(key="who", head="Who", cell=lambda row: cut(row.owner_name, 40), sort="owner_name"),
     Column(key="model", head="Model", cell=lambda row: cut(row.model, 60), sort="model"),
     Column(key="prompts", head="Prompts", cell=lambda row: count(row.prompts), sort="prompts", is_number=True),

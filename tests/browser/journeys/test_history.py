@@ -246,3 +246,21 @@ def test_a_narrow_list_shows_name_state_and_time(browse: Browse) -> None:
     _find(screen, mark, 0)
     screen.says(f"No run is found by “{mark}”.")
     assert screen.overflow_px() == 0
+
+
+def test_times_are_those_of_the_browsers_zone_also_after_a_refresh_of_the_list(browse: Browse) -> None:
+    screen, run_id = browse("/runs", timezone_id="Asia/Tokyo"), "0a1b2c3d4e5f6072"
+    opened, *rest = history(n=2, max_workers=2, run_id=run_id)
+    assert isinstance(opened, RunOpened)
+    text = export_run((replace(opened, opened_at_s=1.7e9), *rest)).encode()  # 14 November 2023, 22:13 UTC
+    screen.press(re.compile("Import"))
+    given = FilePayload(name="mine.jsonl", mimeType="", buffer=text)
+    screen.page.locator("input[type=file]").set_input_files(given)
+    assert screen.shown_run() == run_id
+    screen.go_to("Runs")
+    expect(_rows(screen).first).to_be_visible()
+    _find(screen, run_id, 1)  # the fragment is drawn again by itself, and knows the zone then too
+    expect(_rows(screen).locator("td.c-when")).to_have_text("15 Nov 2023")
+    expect(screen.page.locator("th.c-when")).to_have_attribute("title", "Times are in Asia/Tokyo.")
+    screen.open(f"/compare?a={run_id}")
+    expect(screen.key("compare_a").get_by_role("combobox")).to_have_value(re.compile("15 Nov 2023"))
