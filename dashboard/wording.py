@@ -215,7 +215,7 @@ def _running(run: Run, metrics: Metrics) -> list[str]:
     bound = quota_bound(run, _now_ns(run, metrics))
     left_s = remaining_s(run, _now_ns(run, metrics))
     held = held_words(run)
-    if left_s is not None and not (run.holds and run.holds[-1].held_by == "store"):  # nobody knows how long that takes
+    if left_s is not None:
         if held is not None and bound.pace_s is not None:
             left_s = max(left_s, bound.pace_s)  # what the quota let through lately tells more than what calls take
         going.append(f"about {duration(left_s, digits=2)} to go")

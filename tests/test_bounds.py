@@ -89,6 +89,8 @@ def test_makespan_is_greedy_in_order() -> None:
     assert makespan_s([], 4) == 0.0
     assert makespan_s([1.0], 2, free_s=[5.0]) == 5.0
     assert makespan_s([1.0], 1, free_s=[5.0, 2.0]) == 6.0
+    assert makespan_s([1.0, 1.0, 1.0], 2, ready_s=[4.0, 9.0]) == 10.0
+    assert makespan_s([1.0, 1.0], 1, ready_s=[4.0, 4.5]) == 6.0
 
 
 def test_an_estimate_needs_a_latency() -> None:

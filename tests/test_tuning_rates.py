@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from fanout import events as ev
 from fanout.batch import Batch
 from fanout.clock import NS_PER_S
+from fanout.errors import RateLimited
 from fanout.fold import fold
 from fanout.run import Run
 from fanout.tuning.bounds import Bound, bounds, estimate, remaining_s
 from fanout.tuning.rates import Allowed, allowed, known_rates, least_s
+
+LATER = RateLimited("later", status_code=429)
 
 
 def at(at_s: float) -> int:
@@ -229,7 +232,7 @@ def test_a_quota_never_makes_an_estimate_shorter(
 def test_nothing_starts_before_a_429s_time_whatever_the_rate_would_allow() -> None:
     run = paced([0, 1, 2], known(0, "requests", 60), held(2, "penalty"), waiting=11)
     last = run.calls[2]
-    again = replace(last.attempts[-1], status="failed", ended_ns=2 * NS_PER_S, ready_ns=56 * NS_PER_S)
+    again = replace(last.attempts[-1], status="failed", error=LATER, ended_ns=2 * NS_PER_S, ready_ns=56 * NS_PER_S)
     waits = replace(last, status="backing_off", attempts=(again,))
     run = replace(run, calls=(*run.calls[:2], waits, *run.calls[3:]))
     assert least_s(run, 12, 3 * NS_PER_S) == 53.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from dashboard import wording
 from dashboard.reasons import why_not_answered
 from fanout import events as ev
@@ -42,6 +44,43 @@ def test_running_promises_no_time_while_the_store_holds_it() -> None:
     held: list[ev.Event] = [ev.HoldChanged(at_ns=ms(1100), held_by="store")]
     run = run_of(6, answered(0, 0, 1000), answered(1, 0, 1000), started(2, 1000), started(3, 1000), held)
     assert said(run, 1200) == "2 of 6 answered, 2 in flight, waiting for the store, which could not be written."
+
+
+def _again(call: int, ready_ms: float, by: ev.Held | None) -> list[ev.Event]:
+    """Sent at 100 ms, refused at 150; what holds the next call from then on."""
+    retrying = ev.Retrying(
+        at_ns=ms(150), call=call, attempt=1, error=LIMIT, ready_ns=ms(ready_ms), reason="retry_after"
+    )
+    return [*started(call, 100), retrying, ev.HoldChanged(at_ns=ms(150), held_by=by)]
+
+
+@pytest.mark.parametrize("by", ["penalty", None])
+def test_what_is_left_counts_from_the_end_of_the_wait_after_a_429(by: ev.Held | None) -> None:
+    """Also where all that is left backs off, so that nothing is held."""
+    left = [answered(call, 0, 75) for call in range(5 if by is None else 3)]
+    run = run_of(6, *left, _again(5, 40_150, by))
+    backing_off = "0 in flight, 1 backing off, about 40 s to go"
+    waits = ", waiting after a 429" if by else ""
+    assert said(run, 150).startswith(f"{len(left)} of 6 answered, {backing_off}{waits}.")
+    assert "about 10 s to go" in said(run, 30_150)
+
+
+def test_a_pace_that_is_over_is_no_promise_during_a_hold() -> None:
+    """Its limits are known, and the quota's sentence promises no earlier end than the wait has."""
+    quota: list[ev.Event] = [ev.LimitChanged(at_ns=ms(0), limit="requests", old=None, new=6000, reason="header")]
+    run = run_of(6, quota, *(answered(call, 0, 75) for call in range(3)), _again(5, 40_150, "penalty"))
+    assert "allows the end in 40 s at the earliest; at the present pace 40 s." in said(run, 150)
+
+
+@pytest.mark.parametrize("by", ["requests_per_day", "tokens_per_day", "penalty"])
+def test_running_promises_no_time_while_a_hold_has_no_end_that_the_run_knows(by: ev.Held) -> None:
+    """The 429 is another run's here: none of this run's calls was refused."""
+    quota: list[ev.Event] = [ev.LimitChanged(at_ns=ms(0), limit="requests", old=None, new=6000, reason="header")]
+    held: list[ev.Event] = [ev.HoldChanged(at_ns=ms(150), held_by=by)]
+    sentence = said(run_of(6, quota, *(answered(call, 0, 75) for call in range(3)), held), 90_000)
+    assert "to go" not in sentence
+    assert "pace" not in sentence
+    assert sentence.startswith("3 of 6 answered, 0 in flight, waiting ")
 
 
 def test_running_says_what_is_wrong_first() -> None:

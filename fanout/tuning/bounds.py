@@ -17,13 +17,13 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise, repeat
 from math import sqrt
 from typing import Literal, NamedTuple
 
 from fanout.clock import NS_PER_S, seconds
 from fanout.metrics import wall_ns
-from fanout.run import Attempt, Call, Run, Stretch
+from fanout.run import Attempt, Call, CallStatus, Run, Stretch
 from fanout.tuning import rates
 
 BoundName = Literal["longest_call", "workers", "requests", "tokens", "input_tokens", "output_tokens"]
@@ -32,6 +32,7 @@ MOST_SIMULATED = 1_000
 """Calls that an estimate plays through; the rest counts as mean latency / max_workers each."""
 MOST_SAMPLED = 2_000
 """Calls whose latencies an estimate is made of; of longer runs every n-th is taken."""
+_WAITING: frozenset[CallStatus] = frozenset({"queued", "backing_off"})
 _GOLDEN = (sqrt(5) - 1) / 2
 
 
@@ -89,17 +90,20 @@ def bounds(run: Run, *, now_ns: int | None = None) -> Bounds:
     )
 
 
-def makespan_s(latencies_s: Iterable[float], max_workers: int, *, free_s: Sequence[float] = ()) -> float:
+def makespan_s(
+    latencies_s: Iterable[float], max_workers: int, *, free_s: Sequence[float] = (), ready_s: Iterable[float] = ()
+) -> float:
     """When calls of these latencies, started in this order as workers become free, have all ended.
 
-    `free_s` is when the busy workers become free; the others are free now.
+    `free_s` is when the busy workers become free; the others are free now. `ready_s`: before which each call may not
+    start, in the same order; those that follow may start now.
     """
     lanes = sorted(free_s)[-max_workers:] if len(free_s) > max_workers else [*free_s]
     lanes += [0.0] * (max_workers - len(lanes))
     heapq.heapify(lanes)
     end_s = max(free_s, default=0.0)
-    for latency_s in latencies_s:
-        ends_s = lanes[0] + latency_s
+    for latency_s, may_s in zip(latencies_s, chain(ready_s, repeat(0.0)), strict=False):
+        ends_s = max(lanes[0], may_s) + latency_s
         heapq.heapreplace(lanes, ends_s)
         end_s = max(end_s, ends_s)
     return end_s
@@ -130,20 +134,21 @@ def estimate(
 def remaining_s(run: Run, now_ns: int) -> float | None:
     """The seconds that the run has to go if its calls go on as those answered; None where nobody can tell.
 
-    Nobody can tell before the first answer, in a pause or a stop, and once all that is left has been in flight
-    longer than any call that was answered. Never less than the limits that are known need to let the rest start.
+    Nobody can tell before the first answer, in a pause or a stop, while something without a known end lets nothing
+    start (`rates.blocked_s`), and once all that is left has been in flight longer than any call that was answered.
+    Never less than the limits that are known need to let the rest start, and a call that backs off starts when it is
+    due.
     """
-    if run.state != "running":
+    known, blocked_s = sorted(answered_s(run)), rates.blocked_s(run, now_ns)
+    if run.state != "running" or not known or blocked_s is None:
         return None
-    known = sorted(answered_s(run))
-    if not known:
-        return None
-    waiting = sum(call.status in ("queued", "backing_off") for call in run.calls)
+    ready_s = sorted(max(blocked_s, _due_s(call, now_ns)) for call in run.calls if call.status in _WAITING)
+    waiting = len(ready_s)
     longest_s = [0.0, *accumulate(reversed(known))]
     left = [_left_s(call.attempts[-1], now_ns, known, longest_s) for call in run.calls if call.status == "running"]
     if not waiting and not any(left):
         return None
-    expected_s = _expected(waiting, run.max_workers, known, free_s=left)
+    expected_s = _expected(waiting, run.max_workers, known, free_s=left, ready_s=ready_s)
     starts_s = rates.least_s(run, waiting, now_ns)
     return expected_s if expected_s is None or starts_s is None else at_the_quota(expected_s, starts_s, known)
 
@@ -165,12 +170,15 @@ def at_the_quota(expected_s: float, starts_s: float, latencies_s: Sequence[float
     return max(expected_s, starts_s + sum(latencies_s) / len(latencies_s)) if starts_s else expected_s
 
 
-def _expected(n: int, max_workers: int, known: Sequence[float], *, free_s: Sequence[float]) -> float | None:
+def _expected(
+    n: int, max_workers: int, known: Sequence[float], *, free_s: Sequence[float], ready_s: Sequence[float] = ()
+) -> float | None:
     if not known:
         return None
     played = min(n, MOST_SIMULATED)
     rest_s = (n - played) * (sum(known) / len(known)) / max_workers
-    return rest_s + makespan_s(_sample(known, played), min(max_workers, max(n, len(free_s), 1)), free_s=free_s)
+    workers = min(max_workers, max(n, len(free_s), 1))
+    return rest_s + makespan_s(_sample(known, played), workers, free_s=free_s, ready_s=ready_s[n - played :])
 
 
 def _sample(known: Sequence[float], n: int) -> list[float]:
@@ -178,6 +186,12 @@ def _sample(known: Sequence[float], n: int) -> list[float]:
     spread = [known[int((place + 0.5) * len(known) / n)] for place in range(n)]
     order = sorted(range(n), key=lambda place: (place * _GOLDEN) % 1.0)
     return [spread[place] for place in order]
+
+
+def _due_s(call: Call, now_ns: int) -> float:
+    """Before which a waiting call may not be sent again; 0: it is due."""
+    ready_ns = call.attempts[-1].ready_ns if call.status == "backing_off" else None
+    return max(0, (ready_ns or 0) - now_ns) / NS_PER_S
 
 
 def _left_s(attempt: Attempt, now_ns: int, known: Sequence[float], longest_s: Sequence[float]) -> float:

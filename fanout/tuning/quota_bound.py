@@ -15,7 +15,7 @@ from fanout.events import Held
 from fanout.run import Run
 from fanout.tuning.auto import workers_for
 from fanout.tuning.bounds import answered_s
-from fanout.tuning.rates import QUOTA_HOLDS, Allowed, allowed, least_s
+from fanout.tuning.rates import QUOTA_HOLDS, Allowed, allowed, blocked_s, least_s
 
 PACE_NS = 30 * NS_PER_S
 """The present pace is that of the last half minute ..."""
@@ -47,7 +47,8 @@ class QuotaBound:
     workers_share: float = 0.0
     """Of the wall time, the share in which the next call waited for a worker: 0 to 1."""
     pace_s: float | None
-    """Seconds from now until all are answered, at the pace of the last answers; never sooner than the quota allows."""
+    """Seconds from now until all are answered, at the pace of the last answers; never sooner than the quota allows, and
+    None while something without a known end lets nothing start."""
 
 
 def quota_bound(run: Run, now_ns: int) -> QuotaBound:
@@ -58,7 +59,10 @@ def quota_bound(run: Run, now_ns: int) -> QuotaBound:
     rate = allowed(run)
     latencies_s = answered_s(run)
     waiting = sum(call.status in ("queued", "backing_off") for call in run.calls)
-    earliest_s, pace_s = least_s(run, waiting, now_ns) if waiting else None, _pace_s(run, now_ns)
+    earliest_s = least_s(run, waiting, now_ns) if waiting else None
+    blocked = blocked_s(run, now_ns) if waiting else 0.0
+    # Of a wait whose end is told, the pace is the one before it, and goes on after it.
+    pace_s = None if blocked is None else _pace_s(run, run.holds[-1].at_ns if blocked else now_ns)
     return QuotaBound(
         share=sum(held.values()) / wall_ns if wall_ns else 0.0,
         turns_share=held["turn"] / wall_ns if wall_ns else 0.0,
@@ -71,7 +75,7 @@ def quota_bound(run: Run, now_ns: int) -> QuotaBound:
             else None
         ),
         earliest_s=earliest_s,
-        pace_s=None if pace_s is None else max(pace_s, earliest_s or 0.0),
+        pace_s=None if pace_s is None or blocked is None else max(blocked + pace_s, earliest_s or 0.0),
     )
 
 

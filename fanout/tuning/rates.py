@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from fanout.clock import NS_PER_S
+from fanout.clock import NS_PER_S, nanoseconds
+from fanout.errors import RateLimited
 from fanout.events import Held
 from fanout.run import Call, Run, Stretch
 
@@ -26,6 +27,9 @@ QUOTA_HOLDS: frozenset[Held] = frozenset(
     {"requests", "tokens", "input_tokens", "output_tokens", "requests_per_day", "tokens_per_day", "turn", "penalty"}
 )
 """What holds a call back because of a quota: a limit, another run's turn at it, a 429."""
+
+_WITHOUT_END: frozenset[Held] = frozenset({"requests_per_day", "tokens_per_day", "cap", "paused", "store"})
+"""Holds whose end no pace tells."""
 
 S_PER_MINUTE = 60
 NS_PER_MINUTE = S_PER_MINUTE * NS_PER_S
@@ -130,30 +134,41 @@ def allowed(run: Run) -> Allowed | None:
 
 
 def least_s(run: Run, waiting: int, now_ns: int) -> float | None:
-    """The seconds that the known limits need to let `waiting` calls start from now on; None where none is known.
+    """The seconds that the known limits need to let `waiting` calls start from now on; None where nobody can tell.
 
     While a quota holds the next call, nothing is left of its burst; after a 429 nothing starts before the provider's
     time, and then what it has gained by then.
     """
-    known = allowed(run)
-    if known is None:
+    known, blocked = allowed(run), blocked_s(run, now_ns)
+    if known is None or blocked is None:
         return None
     held = bool(run.holds) and run.holds[-1].held_by in QUOTA_HOLDS
     set_burst = run.batch.burst if known.by == "requests" else None
     burst = 0.0 if held else set_burst or burst_for(known.rate_per_s)
-    return max(blocked_s(run, now_ns), max(0.0, waiting - burst) / known.rate_per_s)
+    return max(blocked, max(0.0, waiting - burst) / known.rate_per_s)
 
 
-def blocked_s(run: Run, now_ns: int) -> float:
-    """The seconds for which a 429 still keeps all of the run's calls back; 0 where none does."""
-    if not run.holds or run.holds[-1].held_by != "penalty":
+def blocked_s(run: Run, now_ns: int) -> float | None:
+    """The seconds for which nothing of the run may start, whatever its pace; 0 where a call may start as it comes.
+
+    After a 429 that is until the provider's time. None where the run knows no end of it: another run's 429, a limit of
+    the day, a cap, a pause, a store that cannot be written.
+    """
+    held = run.holds[-1].held_by if run.holds else None
+    if held in _WITHOUT_END:
+        return None
+    if held != "penalty":
         return 0.0
-    ready_ns = [
-        ready_ns
-        for call in run.calls
-        if call.status == "backing_off" and (ready_ns := call.attempts[-1].ready_ns) is not None
-    ]
-    return max(0, max(ready_ns, default=now_ns) - now_ns) / NS_PER_S
+    until_ns = max((_refused_until_ns(call) for call in run.calls if call.attempts), default=0)
+    return (until_ns - now_ns) / NS_PER_S if until_ns > now_ns else None
+
+
+def _refused_until_ns(call: Call) -> int:
+    """Until when the last 429 of this call keeps all of them back; 0 where none does. Also of one that was given up."""
+    last = call.attempts[-1]
+    if not isinstance(last.error, RateLimited) or last.ended_ns is None:
+        return 0
+    return last.ready_ns or last.ended_ns + nanoseconds(last.error.retry_after_s or 0.0)
 
 
 def burst_for(rate_per_s: float) -> float:
