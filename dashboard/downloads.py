@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard import door, house, session_share
-from dashboard.report import report_html
+from dashboard.report import report_of
 from dashboard.session import Chosen
 from fanout.archive import export_run
 from fanout.errors import FanoutError
@@ -120,9 +120,7 @@ def _kinds(chosen: Chosen, baseline: Watched | None) -> tuple[_Download, ...]:
             label="Report",
             ending="html",
             mime="text/html",
-            write=lambda opened, _: report_html(
-                opened.named(), baseline=None if baseline is None else baseline.snapshot()
-            ),
+            write=lambda opened, _: report_of(opened, baseline=None if baseline is None else baseline.snapshot()),
             help="One file with the chart, the numbers and every answer, that opens anywhere without a server.",
         ),
     )

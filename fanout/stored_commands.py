@@ -227,4 +227,4 @@ def _written(library: Library, opened: Opened, format: Format) -> str:
         report = importlib.import_module("dashboard.report")
     except ImportError:
         raise BadInput("the report needs Fanout's dashboard folder beside fanout: start it from the checkout") from None
-    return str(report.report_html(run))
+    return str(report.report_of(opened))

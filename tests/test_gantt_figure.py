@@ -19,6 +19,13 @@ def bars(figure: go.Figure) -> dict[str, go.Bar]:
     return {trace.name: trace for trace in figure.data if trace.type == "bar"}
 
 
+def notes(figure: go.Figure) -> list[go.layout.Annotation]:
+    """What is written on the chart, but for the lower one's caption, which is always there."""
+    caption, *others = figure.layout.annotations
+    assert caption.text == "in flight, and max_workers (dashed)"
+    return list(others)
+
+
 def of(figure: go.Figure, word: str) -> go.Bar:
     (found,) = (trace for name, trace in bars(figure).items() if name.startswith(word))
     return found
@@ -53,7 +60,7 @@ def test_what_still_runs_ends_now() -> None:
     figure = gantt(run, now_ns=now_ns(2.5))
     running = of(figure, "in flight")
     assert {round(b + x, 9) for b, x in zip(running.base, running.x, strict=True)} <= {2.5}
-    assert [note.text for note in figure.layout.annotations] == ["now"]
+    assert [note.text for note in notes(figure)] == ["now"]
     (line,) = figure.layout.shapes
     assert (line.x0, line.yref) == (2.5, "paper")
 
@@ -105,16 +112,16 @@ def test_in_flight_and_its_limit_lie_on_the_same_time_axis() -> None:
 
 def test_a_second_stretch_is_marked_where_idle_time_was_cut_out() -> None:
     figure = gantt(make_run(n=20, failing=[2, 3], stretches=2, gap_s=600.0))
-    assert [note.text for note in figure.layout.annotations] == ["sent again 10 min later"]
+    assert [note.text for note in notes(figure)] == ["sent again 10 min later"]
 
 
 def test_words_of_stretches_that_are_close_together_do_not_lie_on_each_other_on_a_phone() -> None:
     figure = gantt(make_run(n=64, failing=range(64), stretches=6, gap_s=600.0))
-    notes = figure.layout.annotations
+    words = notes(figure)
     assert len(figure.layout.shapes) == 5, "every one has its line"
-    assert 2 <= len(notes) < 5
+    assert 2 <= len(words) < 5
     ends: dict[int, float] = {}
-    for note in notes:
+    for note in words:
         half_px = len(note.text) * 6 / 2
         at_px = note.x / figure.layout.xaxis.range[1] * 290
         assert at_px - half_px >= ends.get(note.yshift, float("-inf"))
@@ -127,7 +134,7 @@ def test_two_runs_lie_above_each_other_on_one_axis() -> None:
     heights = set(of(figure, "answered").y)
     assert min(heights) == 0.0
     assert len(heights) == 9
-    words = [note.text for note in figure.layout.annotations]
+    words = [note.text for note in notes(figure)]
     assert "1 at a time" in words[0]
     assert "40 calls, 8 at a time" in words[1]
 

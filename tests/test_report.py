@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from dashboard import report
 from dashboard.palette import colour, contrast, theme
-from dashboard.report import report_html
+from dashboard.report import Saved, report_html
 from dashboard.report.parts import GROUP, LONG_CHARACTERS, answers, failures
 from fanout.errors import ServerFailed
 from fanout.run import Run
 from fanout.sandbox.profile import SandboxProfile
-from tests.runs import make_run
+from tests.runs import history, make_run, snapshots
 from tests.test_compare import said, went_on
 from tests.test_gantt_figure import HOSTILE
 
@@ -136,6 +136,36 @@ def test_a_baseline_is_drawn_and_said() -> None:
 def test_every_moment_of_a_run_has_its_report(at_s: float | None) -> None:
     page = Page(report_html(make_run(n=20, at_s=at_s)))
     assert sum(tag == "tr" for tag, _ in page.elements) == 21
+
+
+def test_a_run_that_goes_on_is_reported_with_when_it_was_saved_and_with_what_waits() -> None:
+    told = history(n=6, max_workers=2, retrying=[0])
+    run = next(
+        run for run in snapshots(told, [step / 50 for step in range(500)]) if run.calls[0].status == "backing_off"
+    )
+    at_ns = run.calls[0].attempts[0].ended_ns
+    assert at_ns is not None
+    words = Page(report_html(run, saved=Saved(at_s=1.8e9, now_ns=at_ns))).words
+    assert "Saved 2027-01-15 08:00:00 UTC, while the run went on: what came later is not in here." in words
+    assert re.search(r"Prompts 1 to 6, 2 in flight, \d waiting\b", words)
+    assert "not answered" not in words
+    over = Page(report_html(make_run(n=3, failing=[1]), saved=Saved(at_s=1.8e9, now_ns=0))).words
+    assert "Saved" not in over
+    assert "Prompts 1 to 3, 1 not answered" in over
+
+
+def test_it_says_whose_it_is_and_its_tags_as_text() -> None:
+    about = Saved(at_s=1.8e9, now_ns=0, owner=HOSTILE, tags=("nightly", HOSTILE))
+    page = Page(report_html(make_run(n=3), saved=about))
+    assert "A run of </script><img src=http" in page.words
+    assert f"Tags: nightly, {HOSTILE}." in page.words
+    assert page.tags() <= Page(report_html(make_run(n=3))).tags()
+    assert "Taken in from a file by Anna." in report_html(
+        make_run(n=3), saved=replace(about, owner="Anna", imported=True)
+    )
+    nobody = Page(report_html(make_run(n=3), saved=Saved(at_s=1.8e9, now_ns=0))).words
+    assert "A run of" not in nobody
+    assert "Tags" not in nobody
 
 
 def test_many_answers_are_in_groups_that_open_and_few_are_open() -> None:

@@ -179,6 +179,18 @@ def _layout(part: Part, *, rows: bool, lanes: float, last_s: float, look: Theme)
             "fixedrange": True,
         },
         **({"yaxis3": _strip_axis(upper, 1 / (height - MARGINS_PX), look)} if held else {}),
+        "annotations": [_lower_title(lower, look)],
+    }
+
+
+def _lower_title(lower: float, look: Theme) -> dict[str, Any]:
+    """What is drawn below, in the words of the live chart (figure.js)."""
+    return {
+        "text": "in flight, and max_workers (dashed)",
+        **{"xref": "paper", "x": 0, "xanchor": "left"},
+        **{"yref": "paper", "y": lower, "yanchor": "bottom", "yshift": 3},
+        "showarrow": False,
+        "font": {"size": 11, "color": look.quiet},
     }
 
 

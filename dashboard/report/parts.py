@@ -6,6 +6,7 @@ lists are cut into groups that open one by one, so that ten thousand answers are
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from dashboard.figures import Figure
@@ -17,7 +18,7 @@ from dashboard.units import UNKNOWN, count, counted, duration, money
 from fanout.batch import sendable
 from fanout.clock import seconds
 from fanout.errors import CallFailed
-from fanout.run import Call, Run
+from fanout.run import Call, CallStatus, Run
 
 GROUP = 100
 """Answers that open at once."""
@@ -90,8 +91,10 @@ def answers(run: Run) -> str:
 
 def _group(run: Run, calls: Sequence[Call], *, is_open: bool) -> str:
     first, last = calls[0].index + 1, calls[-1].index + 1
-    unanswered = sum(call.status != "answered" for call in calls)
-    note = f", {unanswered:,} of them not answered" if unanswered else ""
+    counts = Counter(_STANDS.get(call.status, "not answered") for call in calls if call.status != "answered")
+    note = "".join(
+        f", {counts[words]:,} {words}" for words in ("not answered", "in flight", "waiting") if counts[words]
+    )
     name = f"Prompt {first:,}" if first == last else f"Prompts {first:,} to {last:,}"
     heads = _heads(("#", "Status", "Prompt", "Answer", "Latency", "First token", "Attempts", "Tokens", "Cost"))
     body = "".join(_row(run, call) for call in calls)
@@ -99,6 +102,10 @@ def _group(run: Run, calls: Sequence[Call], *, is_open: bool) -> str:
         f"<details{' open' if is_open else ''}><summary>{name}{note}</summary>"
         f'<table class="answers"><thead>{heads}</thead><tbody>{body}</tbody></table></details>'
     )
+
+
+_STANDS: dict[CallStatus, str] = {"running": "in flight", "queued": "waiting", "backing_off": "waiting"}
+"""Of a run that goes on: what may be answered yet."""
 
 
 def _row(run: Run, call: Call) -> str:

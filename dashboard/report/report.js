@@ -41,7 +41,8 @@ function draw() {
 
 // What is on the chart, in the legend's order; a press hides or shows it.
 function entries(data) {
-  const named = data.filter(({ showlegend, legendgroup }) => legendgroup && showlegend !== false)
+  const groups = data.filter(({ showlegend, legendgroup }) => legendgroup && showlegend !== false)
+  const named = groups.filter((one, place) => place === groups.findIndex((other) => other.legendgroup === one.legendgroup))
   return named.sort((one, other) => one.legendrank - other.legendrank).map(({ name, legendgroup: group, marker }) => {
     const entry = button("", () => {
       if (!hidden.delete(group)) hidden.add(group)

@@ -72,6 +72,25 @@ def test_the_chart_follows_the_readers_theme_and_is_light_on_paper(profiles: Pro
     expect(svg).to_have_css("background-color", "rgb(255, 255, 255)")
 
 
+def test_without_scripts_a_sentence_stands_in_place_of_the_chart_and_no_gap(profiles: Profiles, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(report_html(make_run(n=3)), encoding="utf-8")
+    page = profiles("file://", offline=True, java_script_enabled=False).new_page()
+    page.goto(file.as_uri())
+    expect(page.get_by_text("The chart needs JavaScript; everything below does not.")).to_be_visible()
+    height = page.locator("#timeline").bounding_box()
+    assert height is not None
+    assert height["height"] < 120
+
+
+def test_the_lower_chart_has_its_caption_and_the_legend_names_each_look_once(
+    profiles: Profiles, tmp_path: Path
+) -> None:
+    page, _ = _opened(profiles, tmp_path, make_run(n=24, max_workers=4, at_s=4.0), viewport=WIDE)
+    expect(page.locator("#gantt").get_by_text("in flight, and max_workers (dashed)")).to_be_visible()
+    expect(page.locator(".legend").get_by_role("button", name="before the first token")).to_have_count(1)
+
+
 def test_a_strip_says_what_held_the_next_call(profiles: Profiles, shots: Path, tmp_path: Path) -> None:
     page, _ = _opened(profiles, tmp_path, _held(), viewport=WIDE)
     chart = page.locator("#gantt")
