@@ -20,9 +20,11 @@ from fanout.tuning.quota_bound import held_ns
 def cap_sentence(cap: CapState) -> str:
     """Why it paused, that nothing is lost, and what to do where the cap is not the run's own."""
     if cap.of != "run":
-        reached = caps.words(of=cap.of, cap=cap.cap, used=cap.used, allowed=cap.allowed)
-        goes_on = "Nothing is lost: the run goes on by itself on the new day."
-        return f"{reached} {goes_on} {caps.WHAT_TO_DO} Its owner may stop it."
+        reached = caps.words(of=cap.of, cap=cap.cap, used=cap.used, allowed=cap.allowed, expected=cap.expected)
+        never = caps.never_fits(cap.allowed, cap.expected)
+        goes_on = "" if never else ": the run goes on by itself on the new day"
+        advice = caps.what_to_do(allowed=cap.allowed, expected=cap.expected)
+        return f"{reached} Nothing is lost{goes_on}. {advice} Its owner may stop it."
     if cap.cap == "usd":
         used = f"{money(cap.used)} of {money(cap.allowed)} used"
     else:
@@ -84,7 +86,7 @@ def reached_today(user: Today, team: Today) -> str | None:
     for of, today in each:
         found = caps.reached(today.cap, of=of, used=today.used, in_flight=NOTHING, wants=NOTHING)
         if found is not None:
-            return str(caps.refusal(found))
+            return str(caps.refusal(found, is_own=True))
     return None
 
 

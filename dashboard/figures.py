@@ -30,7 +30,7 @@ _PHASES: dict[PhaseName, str] = {
     "concurrency": "waiting for the concurrency limit",
     "turn": "waiting for its turn: another run shares this account",
     "penalty": "waiting after a 429",
-    "cap": "waiting at the run's cap",
+    "cap": "waiting at a cap",
     "paused": "paused",
     "store": "waiting for the store, which could not be written",
     "client": "this machine",
@@ -39,7 +39,7 @@ _PHASES: dict[PhaseName, str] = {
     "in_flight": "in flight",
     "backoff": "backing off",
 }
-"""`turn` and `cap` say what one would ask next: why, and of what."""
+"""`turn` says what one would ask next: why. A cap is the run's own or one of the day: the sentence says which."""
 _SHORT: dict[Held, str] = {
     "workers": "all workers busy",
     "requests": "request quota",
@@ -51,7 +51,7 @@ _SHORT: dict[Held, str] = {
     "concurrency": "concurrency limit",
     "turn": "another run's turn",
     "penalty": "after a 429",
-    "cap": "the run's cap",
+    "cap": "a cap",
     "paused": "paused",
     "store": "the store",
 }

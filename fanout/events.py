@@ -251,7 +251,7 @@ class CapReached:
     allowed: float
     of: CapOf = "run"
     expected: float | None = None
-    """What the next call is expected to use, where the cap is the run's own."""
+    """What the next call is expected to use; None: nobody said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fanout.errors import BadInput
 from fanout.people import LOCAL, Person
-from fanout.quota.caps import Amount, CapIsReached, Caps, DayCap, day_of, ends_s, reached, words
+from fanout.quota.caps import Amount, CapIsReached, Caps, DayCap, day_of, ends_s, reached, what_to_do, words
 from fanout.settings import Settings, read_settings
 from fanout.store.ledger import Ledger
 
@@ -175,9 +175,34 @@ def test_whoever_goes_on_with_a_run_spends_of_its_owners_cap() -> None:
 
 def test_what_is_left_may_be_too_little() -> None:
     said = words(of="user", cap="tokens", used=990, allowed=1000)
-    assert said.startswith("The starter's cap of today is reached: 990 of 1,000 tokens used")
+    assert said.startswith("The owner's cap of today is reached: 990 of 1,000 tokens used")
     assert said.endswith(", and the next call may need more than the rest.")
+    told = words(of="user", cap="tokens", used=990, allowed=1000, expected=75)
+    assert told.endswith("990 of 1,000 tokens used, and the next call is expected to use 75 tokens.")
     assert "$0.004 of $0.01" in words(of="user", cap="usd", used=0.004, allowed=0.01)
+
+
+@pytest.mark.parametrize("used", [0, 59, 60, 400])
+def test_a_call_that_is_larger_than_the_whole_cap_waits_for_no_new_day(used: int) -> None:
+    said = words(of="user", cap="tokens", used=used, allowed=60, expected=75)
+    assert (
+        said
+        == "The next call is expected to use 75 tokens, which is more than the owner's cap of a whole day, 60 tokens."
+    )
+    assert what_to_do(allowed=60, expected=75).startswith("Ask an admin to raise the cap")
+    assert what_to_do(allowed=60, expected=60).startswith("Wait for the new day (00:00 UTC), or ask an admin")
+    in_dollars = words(of="team", cap="usd", used=0, allowed=0.01, expected=0.25)
+    assert (
+        in_dollars == "The next call is expected to use $0.25, which is more than the team's cap of a whole day, $0.01."
+    )
+
+
+def test_a_cap_of_nothing_says_that_nothing_may_be_used() -> None:
+    ledger = Ledger(Caps(each_user=DayCap(usd_a_day=0)), wall_s=lambda: 5.0)
+    with pytest.raises(CapIsReached, match=r"Your cap of a day is \$0.00: nothing may be used. Ask an admin to raise"):
+        ledger.check(ANNA.user_id, ANNA)
+    with pytest.raises(CapIsReached, match=r"The owner's cap of a day is"):
+        ledger.check(ANNA.user_id, BEN)
 
 
 def test_settings_hold_caps_as_a_value() -> None:

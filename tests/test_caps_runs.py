@@ -56,7 +56,7 @@ def each(**cap: float) -> Caps:
     return Caps(each_user=DayCap(**cap))  # type: ignore[arg-type]  # by name
 
 
-def test_a_run_pauses_at_its_starters_cap_and_says_so() -> None:
+def test_a_run_pauses_at_its_owners_cap_and_says_so() -> None:
     with bench(each(usd_a_day=1.0)) as made:
         live = made.start()
         for place in range(2):
@@ -70,6 +70,15 @@ def test_a_run_pauses_at_its_starters_cap_and_says_so() -> None:
         live.cancel()
         assert live.wait(WAIT_S)
         assert [call.status for call in live.snapshot().calls][2:] == ["cancelled", "cancelled"]
+
+
+def test_a_run_whose_next_call_is_larger_than_the_cap_says_by_how_much() -> None:
+    with bench(each(tokens_a_day=3)) as made:
+        run = made.capped(made.start())
+        assert run.cap is not None
+        assert (run.cap.of, run.cap.used, run.cap.allowed) == ("user", 0, 3)
+        assert run.cap.expected is not None
+        assert run.cap.expected > 3
 
 
 def test_what_is_in_flight_ends_and_nothing_further_starts() -> None:

@@ -273,7 +273,7 @@ def test_the_form_says_before_run_is_pressed_that_the_day_s_cap_is_reached(tmp_p
     ledger = house.library()._ledger
     assert ledger is not None
     ledger.move(LOCAL.user_id, in_flight=NOTHING, used=Amount(tokens=21))
-    said = "The starter's cap of today is reached: 21 of 20 tokens used."
+    said = "Your cap of today is reached: 21 of 20 tokens used."
     assert said in read(draw(app))
     assert said in read(press(app, "Run"))
     assert house.engine().runs() == ()

@@ -28,7 +28,7 @@ def why(run: Run, call: int) -> str | None:
     [
         ("workers", "The run was stopped while this call was waiting for a worker."),
         ("requests_per_day", "The run was stopped while this call was waiting for the day's request quota."),
-        ("cap", "The run was stopped while this call was waiting at the run's cap."),
+        ("cap", "The run was stopped while this call was waiting at a cap."),
         ("paused", "The run was stopped while it was paused."),
         ("store", "The run was stopped while this call was waiting for the store, which could not be written."),
     ],

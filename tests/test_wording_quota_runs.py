@@ -244,7 +244,7 @@ def test_a_pause_by_hand_just_continues() -> None:
 def test_a_days_cap_says_whose_it_is_and_that_the_run_goes_on_by_itself() -> None:
     run = replace(capped("usd", 5.02, 5.0), cap=CapState(cap="usd", used=5.02, allowed=5.0, of="user"))
     assert said(run, 1100).startswith(
-        "The starter's cap of today is reached: $5.02 of $5.00 used. Nothing is lost: the run goes on by itself on the "
+        "The owner's cap of today is reached: $5.02 of $5.00 used. Nothing is lost: the run goes on by itself on the "
         "new day. Wait for the new day (00:00 UTC), or ask an admin"
     )
     assert cap_words.go_on_label(run) == "Continue"
@@ -252,6 +252,15 @@ def test_a_days_cap_says_whose_it_is_and_that_the_run_goes_on_by_itself() -> Non
     by_hand = replace(run, holds=(*run.holds, replace(run.holds[-1], held_by="paused")))
     assert not cap_words.waits_for_the_day(by_hand)
     assert not cap_words.waits_for_the_day(capped("usd", 5.02, 5.0, cap_usd=5.0))
+
+
+def test_a_days_cap_that_one_call_exceeds_promises_no_new_day() -> None:
+    cap = CapState(cap="tokens", used=0, allowed=60, of="team", expected=75)
+    assert said(replace(capped("tokens", 0, 60), cap=cap), 1100).startswith(
+        "The next call is expected to use 75 tokens, which is more than the team's cap of a whole day, 60 tokens. "
+        "Nothing is lost. Ask an admin to raise the cap in the settings, which hold from a restart on. Its owner may "
+        "stop it."
+    )
 
 
 def test_what_was_used_today_stands_beside_its_cap() -> None:

@@ -18,9 +18,7 @@ from fanout.people import LOCAL, address_or_domain
 
 MOST_TOKENS = 10**15
 MOST_USD = 1e9
-WHAT_TO_DO = (
-    "Wait for the new day (00:00 UTC), or ask an admin to raise the cap in the settings, which hold from a restart on."
-)
+_ASK = "sk an admin to raise the cap in the settings, which hold from a restart on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +114,8 @@ class Reached:
     used: float
     """By what has ended today."""
     allowed: float
+    expected: float
+    """What the next call is expected to use."""
     is_final: bool
     """Whether it holds for the day: nothing is in flight that may turn out to use less."""
 
@@ -130,7 +130,7 @@ def reached(cap: DayCap, *, of: CapOf, used: Amount, in_flight: Amount, wants: A
         if allowed is None or (ended < allowed and ended + flying + more <= allowed):
             continue
         is_final = ended >= allowed or ended + more > allowed
-        return Reached(of=of, cap=name, used=ended, allowed=allowed, is_final=is_final)
+        return Reached(of=of, cap=name, used=ended, allowed=allowed, expected=more, is_final=is_final)
     return None
 
 
@@ -176,19 +176,46 @@ def ends_s(day: str) -> float:
     return (datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
 
 
-def words(*, of: CapOf, cap: Cap, used: float, allowed: float) -> str:
-    """Which cap is reached, and what was used of what.
+def never_fits(allowed: float, expected: float | None) -> bool:
+    """Whether one call is expected to use more than a whole day's cap, so that no new day lets it start."""
+    return not allowed or (expected is not None and expected > allowed)
+
+
+def words(
+    *, of: CapOf, cap: Cap, used: float, allowed: float, expected: float | None = None, whose: str = "the owner's"
+) -> str:
+    """Which cap holds, and what was used of what; `expected` by the next call. `whose`: how a user's own is called.
 
     >>> words(of="team", cap="usd", used=50.014, allowed=50.0)
     "The team's cap of today is reached: $50.01 of $50.00 used."
+    >>> words(of="user", cap="tokens", used=0, allowed=60, expected=75)
+    "The next call is expected to use 75 tokens, which is more than the owner's cap of a whole day, 60 tokens."
     """
-    whose = "The team's cap of today" if of == "team" else "The starter's cap of today"
-    if cap == "usd":
-        amounts = f"${_cents(used)} of ${_cents(allowed)} used"
+    owner = "the team's" if of == "team" else whose
+    if not allowed:
+        return f"{owner.capitalize()} cap of a day is {_amount(cap, allowed)}: nothing may be used."
+    if expected is not None and expected > allowed:
+        needs, most = _amount(cap, expected), _amount(cap, allowed)
+        return f"The next call is expected to use {needs}, which is more than {owner} cap of a whole day, {most}."
+    before = f"${_cents(used)}" if cap == "usd" else f"{used:,.0f}"
+    if used >= allowed:
+        rest = ""
+    elif expected is None:
+        rest = ", and the next call may need more than the rest"
     else:
-        amounts = f"{used:,.0f} of {allowed:,.0f} tokens used"
-    rest = "" if used >= allowed else ", and the next call may need more than the rest"
-    return f"{whose} is reached: {amounts}{rest}."
+        rest = f", and the next call is expected to use {_amount(cap, expected)}"
+    return f"{owner.capitalize()} cap of today is reached: {before} of {_amount(cap, allowed)} used{rest}."
+
+
+def what_to_do(*, allowed: float, expected: float | None) -> str:
+    """The advice beside `words`; waiting helps only where a new day lets the call start."""
+    if never_fits(allowed, expected):
+        return f"A{_ASK}"
+    return f"Wait for the new day (00:00 UTC), or a{_ASK}"
+
+
+def _amount(cap: Cap, amount: float) -> str:
+    return f"${_cents(amount)}" if cap == "usd" else f"{amount:,.0f} token{'' if round(amount) == 1 else 's'}"
 
 
 def _cents(usd: float) -> str:
@@ -200,6 +227,8 @@ class CapIsReached(BadInput):
     """Somebody has used what they may use today, or the team has. Nothing was sent."""
 
 
-def refusal(found: Reached) -> CapIsReached:
-    """What somebody is told who starts a run then."""
-    return CapIsReached(f"{words(of=found.of, cap=found.cap, used=found.used, allowed=found.allowed)} {WHAT_TO_DO}")
+def refusal(found: Reached, *, is_own: bool) -> CapIsReached:
+    """What somebody is told who starts or goes on with a run then. `is_own`: whether the run is theirs."""
+    whose = "your" if is_own else "the owner's"
+    said = words(of=found.of, cap=found.cap, used=found.used, allowed=found.allowed, whose=whose)
+    return CapIsReached(f"{said} {what_to_do(allowed=found.allowed, expected=None)}")

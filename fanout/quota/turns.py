@@ -217,7 +217,7 @@ class Turns:
         """The cap that holds the next call for good, with nothing in flight that could give something back."""
         day = self._day
         if day is not None and day.is_final and (not self._booked or day.used >= day.allowed):
-            return Spent(cap=day.cap, used=day.used, allowed=day.allowed, of=day.of)
+            return Spent(cap=day.cap, used=day.used, allowed=day.allowed, of=day.of, expected=day.expected)
         return self._own_spent()
 
     def _own_spent(self) -> Spent | None:

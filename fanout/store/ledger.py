@@ -70,7 +70,7 @@ class Ledger:
         """Raise CapIsReached where all is used that they, or the team, may use today."""
         found = self._reached(owner_id, self.cap_of(owner_id, by), wants=NOTHING, counts_in_flight=False)
         if found is not None:
-            raise refusal(found)
+            raise refusal(found, is_own=owner_id == by.user_id)
 
     def of_user(self, person: Person) -> Today:
         """What this person has used."""

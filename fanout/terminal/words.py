@@ -14,7 +14,8 @@ from dataclasses import asdict
 from fanout.events import Held, StopReason
 from fanout.export import json_line, result_json, told_of
 from fanout.metrics import measure
-from fanout.quota.caps import WHAT_TO_DO, words
+from fanout.people import LOCAL
+from fanout.quota.caps import what_to_do, words
 from fanout.run import Call, CallStatus, CapState, Result, Run
 from fanout.tuning.bounds import bounds
 from fanout.tuning.priced import is_unpriced
@@ -79,8 +80,9 @@ def at_cap(run: Run, cap: CapState) -> str:
     """What was used, the cap and what is left; what to do where the cap is not the run's own."""
     left = f"{sum(call.status != 'answered' for call in run.calls):,} of {len(run.calls):,} prompts left."
     if cap.of != "run":
-        reached = words(of=cap.of, cap=cap.cap, used=cap.used, allowed=cap.allowed)
-        return f"Stopped. {reached} {left} {WHAT_TO_DO}"
+        whose = "your" if run.user_id == LOCAL.user_id else "the owner's"
+        reached = words(of=cap.of, cap=cap.cap, used=cap.used, allowed=cap.allowed, expected=cap.expected, whose=whose)
+        return f"Stopped. {reached} {left} {what_to_do(allowed=cap.allowed, expected=cap.expected)}"
     if is_unpriced(run, cap):
         return printable(
             f"Stopped: it may use ${cap.allowed:.4g}, and the price of {run.batch.model} is not known, so nobody can "
