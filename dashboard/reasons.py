@@ -79,8 +79,7 @@ def _why_not(run: Run, call: Call) -> str:
     twin = _sent_for(run, call)
     if twin is not None:
         return f"It shares the call of prompt {twin.index + 1:,}, which has no answer."
-    if run.stop_reason in ("stopped", "interrupted"):
-        ended = "The run was stopped" if run.stop_reason == "stopped" else "The process ended"
+    if (ended := _ENDED.get(run.stop_reason or "")) is not None:
         return f"{ended} while {_at(run, call)}."
     said = _WHY_NOT.get(run.stop_reason or "finished", "The run ended before its turn came")
     if run.stop_error is None:
@@ -89,6 +88,7 @@ def _why_not(run: Run, call: Call) -> str:
     return f"{said}: {(happened if is_advice_for_one else told)(run.stop_error.sentence)}."
 
 
+_ENDED = {"stopped": "The run was stopped", "interrupted": "The process ended", "saved": "The file was saved"}
 _REFUSED = "The run stopped before its turn came, because it would have been refused too"
 _WHY_NOT: Mapping[StopReason, str] = {
     "key_refused": _REFUSED,

@@ -6,6 +6,7 @@ the caller to escape.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 
 from dashboard.safe import cut
@@ -16,7 +17,15 @@ from fanout.store.rows import RunRow
 HELD = "Waiting for the store"
 """What a run does while what comes of it cannot be kept."""
 _GOING = {"opening": "Getting ready", "running": "Running", "paused": "Paused", "stopping": "Stopping"}
-_ENDED = {"interrupted": "Interrupted", "not_ready": "Not started", "stopped": "Stopped"}
+ENDED_WORDS: Mapping[str, str] = {
+    "interrupted": "Interrupted",
+    "saved": "Saved half-way",
+    "not_ready": "Not started",
+    "stopped": "Stopped",
+}
+"""How a run stands that ended otherwise than by its last prompt. `saved`: it is of a file, and went on elsewhere."""
+IMPORTED = "imported"
+"""Beside the name of a run that was taken in from a file."""
 
 
 def when(at_s: float, *, zone: tzinfo | None, now_s: float | None = None) -> str:
@@ -86,7 +95,7 @@ def row_state(row: RunRow) -> str:
         return _GOING.get(row.state, "Running")
     if row.stop_reason == "finished":
         return "Done" if row.answered == row.prompts else "Ended"
-    return _ENDED.get(row.stop_reason or "", "Stopped")
+    return ENDED_WORDS.get(row.stop_reason or "", "Stopped")
 
 
 def title(row: RunRow) -> str:
@@ -103,6 +112,8 @@ def counts(row: RunRow) -> str:
 def facts(row: RunRow, *, zone: tzinfo | None) -> str:
     """All of it in one line, its time in this zone."""
     told = [when(row.opened_at, zone=zone), cut(row.model, 60), row_state(row), counts(row)]
+    if row.imported:
+        told.insert(0, IMPORTED)
     if row.wall_s is not None:
         told.append(f"{duration(row.wall_s)} at max_workers {row.max_workers}")
     return " · ".join(told)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import door, elements, house, session, session_share
+from dashboard.safe import cut
 from fanout.errors import FanoutError
 from fanout.people import Visibility
 from fanout.store.rows import RunRow
@@ -38,6 +39,13 @@ def draw(row: RunRow, *, may_drive: bool, page: str = "") -> None:
         st.code(session_share.form_address(row.run_id, token, page=page), language=None)
 
 
+def seen_by(visibility: Visibility, row: RunRow, *, is_own: bool) -> str:
+    """Who sees it, in words for its owner, or for an admin who may drive it too."""
+    if visibility == "private" and not is_own:
+        return f"Only {cut(row.owner_name, 40)} and admins"
+    return WORDS[visibility]
+
+
 def _choose(row: RunRow) -> None:
     session_share.adopt_visibility(row.run_id, row.visibility)
     st.radio(
@@ -45,7 +53,7 @@ def _choose(row: RunRow) -> None:
         list(WORDS),
         # Also as the default: a browser that draws it before it heard would show the first one, and report it.
         index=list(WORDS).index(row.visibility),
-        format_func=lambda each: WORDS[each],
+        format_func=lambda each: seen_by(each, row, is_own=row.owner_id == door.person().user_id),
         key=session_share.CHOICE,
         on_change=_share,
         args=(row.run_id, row.visibility),

@@ -20,6 +20,7 @@ from dashboard import (
     house,
     live,
     naming,
+    note_words,
     pages,
     results,
     resume_form,
@@ -116,7 +117,7 @@ def _sentences(
         if problem is not None:
             elements.wrong(problem)
     elements.sentence(told.sentence)
-    twice = wording.billed_twice(run)
+    twice = note_words.billed_twice(run)
     if twice is not None:
         elements.quiet(twice)
     for line in went_on(run):
@@ -124,13 +125,9 @@ def _sentences(
     if run.ended and opened.may_drive and may_start(door.person()) and resume_form.unanswered(run):
         plan = resume_form.plan_of(run)
         (elements.wrong if plan.is_wrong else elements.quiet)(plan.words)
-    if not opened.may_drive:
-        elements.quiet(f"This run is {opened.row.owner_name}'s: you can look at it, and duplicate it.")
-    if opened.row.imported:
-        elements.quiet(f"Taken in from a file by {opened.row.owner_name}: what it says was not recorded here.")
-    not_a_models = simulated(run)
-    if not_a_models is not None:
-        elements.quiet(not_a_models)
+    for note in (note_words.whose(opened.row, door.person()), note_words.taken_in(opened.row), simulated(run)):
+        if note is not None:
+            elements.quiet(note)
     if baseline is None or measured is None:
         return
     if measured.ended:

@@ -16,6 +16,7 @@ from dashboard.figures import call_figures, figures, ms, phase, phase_rows
 from dashboard.prospect_words import least_words
 from dashboard.quota_words import bound_sentences, held_words
 from dashboard.reasons import CLOSE, failures, happened, limited_by, told
+from dashboard.rows import ENDED_WORDS
 from dashboard.units import counted, duration, money, number
 from fanout.batch import Batch
 from fanout.clock import nanoseconds, seconds
@@ -155,17 +156,7 @@ def run_state(run: Run) -> str:
         return {"opening": "Getting ready", "running": "Running", "paused": "Paused"}.get(run.state, "Stopping")
     if run.stop_reason == "finished":
         return "Done" if all(call.status == "answered" for call in run.calls) else "Ended"
-    return {"interrupted": "Interrupted", "not_ready": "Not started"}.get(run.stop_reason or "", "Stopped")
-
-
-def billed_twice(run: Run) -> str | None:
-    """The prompts that were in flight when a process ended, and have no answer or were sent again since."""
-    lost = [call.index + 1 for call in run.calls if any(attempt.lost for attempt in call.attempts)]
-    if not lost:
-        return None
-    named = ", ".join(map(str, lost[:12])) + (f" and {len(lost) - 12:,} more" if len(lost) > 12 else "")
-    word = "Prompt" if len(lost) == 1 else "Prompts"
-    return f"{word} {named}: in flight when the process ended, so possibly billed twice."
+    return ENDED_WORDS.get(run.stop_reason or "", "Stopped")
 
 
 def counts_sentence(run: Run, *, now_ns: int | None = None) -> str:
@@ -267,10 +258,13 @@ def _was(count: int) -> str:
 
 
 def _stopped(run: Run, metrics: Metrics) -> list[str]:
-    word = "Interrupted" if run.stop_reason == "interrupted" else "Stopped"
-    after = f"{word} after {duration(metrics.wall_s, digits=2)}: {metrics.answered:,} of {metrics.calls:,} answered"
+    after, words = "Stopped after {}", ("cancelled", "not sent", "not sent again")
+    if run.stop_reason == "interrupted":
+        after = "Interrupted after {}"
+    elif run.stop_reason == "saved":
+        after, words = "The file was saved after {}, while the run went on", ("in flight then", *words[1:])
+    after = f"{after.format(duration(metrics.wall_s, digits=2))}: {metrics.answered:,} of {metrics.calls:,} answered"
     counts = (_of_fate(run, "cancelled"), _of_fate(run, "not_sent"), _not_sent_again(run))
-    words = ("cancelled", "not sent", "not sent again")
     given_up = ", ".join(f"{count:,} {word}" for count, word in zip(counts, words, strict=True) if count)
     return [*failures(run), f"{after}; {given_up}." if given_up else f"{after}."]
 
@@ -324,7 +318,7 @@ def _first_refused(failed: int) -> str:
 
 Say = Callable[[Run, Metrics], list[str]]
 _BY_STATE: dict[str, Say] = {"opening": _opening, "running": _running, "paused": _paused, "stopping": _stopping}
-_BY_REASON: dict[str, Say] = {"finished": _finished, "stopped": _stopped, "interrupted": _stopped}
+_BY_REASON: dict[str, Say] = {"finished": _finished, **dict.fromkeys(("stopped", "interrupted", "saved"), _stopped)}
 
 
 # Its parts

@@ -302,7 +302,7 @@ class Engine:
             if caller is not known:
                 self._runs.callers[live.run_id] = caller
                 self._dispatch.rejoin(changed, admitted, self._clock.now_ns())
-            purpose: ev.Purpose = "resume" if run.stop_reason == "interrupted" else "retry"
+            purpose: ev.Purpose = "resume" if run.stop_reason in ("interrupted", "saved") else "retry"
             self._queue(live, calls, asked=Asked(purpose=purpose, changes=changes, by=by.name))
         return len(calls)
 

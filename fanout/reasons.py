@@ -40,10 +40,11 @@ StopReason = Literal[
     "same_failure",
     "not_ready",
     "interrupted",
+    "saved",
 ]
 """Why a stretch ended: all prompts ended; the user stopped it; a failure that every call would share; nothing but
 faults of the provider in a row; the same refusal of every prompt; the model could not be made ready; the engine was
-closed."""
+closed, or its process ended; it went on when it was saved to the file from which it was taken in."""
 
 LimitReason = Literal["user", "auto", "run", "setting", "header", "learnt"]
 """Who moved a limit: the user; the automatic max_workers; what the run asked for; `fanout.toml`; a response's

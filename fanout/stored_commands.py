@@ -66,9 +66,10 @@ def say_what_may_be_billed_twice(run: Run, *, another_list: bool = False) -> Non
     """
     lost = [call.index + 1 for call in run.calls if call.status != "answered" and any(a.lost for a in call.attempts)]
     if lost:
+        ended = "file was saved" if run.stop_reason == "saved" else "process ended"
         shown = ", ".join(map(str, lost[:20])) + (f" and {len(lost) - 20:,} more" if len(lost) > 20 else "")
         print(
-            f"In flight when the process ended, so possibly billed twice: prompt{'s' * (len(lost) > 1)} {shown}"
+            f"In flight when the {ended}, so possibly billed twice: prompt{'s' * (len(lost) > 1)} {shown}"
             f"{f' of the list of run {run.run_id}' if another_list else ''}.",
             file=sys.stderr,
         )

@@ -13,19 +13,23 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import house, pages, session_history
 from dashboard.history import actions
+from dashboard.rows import facts
 from fanout.archive import export_run
 from fanout.batch import Batch
 from fanout.events import RunOpened
+from fanout.fold import fold
+from fanout.metrics import last_stamp_ns
 from fanout.people import LOCAL, Person
 from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings
 from fanout.store import NoSuchRun
+from fanout.store.interrupted import closing
 from fanout.store.rows import RunRow
-from fanout.store.shelf import Shelf
+from fanout.store.shelf import Shelf, Wanted
 from fanout.store.sql import SqlStore
 from tests.hands import WAIT_S
 from tests.pages import ANNA, BEN, HOSTILE, ComeIn, draw, entrance, go_to, labels, open_page, press, read
-from tests.runs import history
+from tests.runs import history, until
 
 VERA = Person(user_id="vera", name="Vera", role="viewer")
 SLOW = SandboxProfile(hang_rate=1.0)
@@ -262,6 +266,7 @@ def test_a_viewer_looks_and_compares_only(pick: Pick, come_in: ComeIn) -> None:
     come_in(VERA)
     app = pick(_open(), run_id)
     assert {"Delete", "Save", "Duplicate"}.isdisjoint(labels(app))
+    assert "“hers” is Anna's: you can look at it." in read(app)
     assert not app.get("file_uploader")
     assert "Compare with another run" in [link.proto.label for link in app.get("page_link")]
 
@@ -298,6 +303,46 @@ def test_a_run_file_is_taken_in_once_and_opens() -> None:
     draw(app)
     assert house.library().newest(LOCAL, 10)[0].run_id == "elsewhere"
     assert len(house.library().newest(LOCAL, 10)) == 1
+    (row,) = _table(_open())["rows"]
+    assert row["note"] == "imported"
+    assert "imported · " in facts(house.library().newest(LOCAL, 1)[0], zone=None)
+
+
+def test_a_file_of_a_run_that_went_on_says_so_and_of_one_whose_process_ended_that() -> None:
+    told = history(n=6, max_workers=2, run_id="0a1b2c3d4e5f6078")
+    saved = until(told, 1.0)
+    going = fold(saved)
+    flying = [str(call.index + 1) for call in going.calls if call.status == "running"]
+    assert len(flying) == 2
+    run_id = house.library().put_in(LOCAL, export_run(saved))
+    page = read(open_page(run=run_id))
+    assert "The file was saved after " in page
+    assert ", while the run went on: " in page
+    assert "; 2 in flight then, " in page
+    assert f"Prompts {', '.join(flying)}: in flight when the file was saved; whoever saved it may have" in page
+    assert "process ended" not in page
+    (row,) = _table(_open())["rows"]
+    assert (row["cells"][1], row["tone"]) == ("Saved half-way", "caution")
+    assert house.library().list(LOCAL, Wanted(show="interrupted")).count == 1
+    killed = (*saved, *closing(going, at_ns=last_stamp_ns(going)))
+    page = read(open_page(run=house.library().put_in(LOCAL, export_run(killed))))
+    assert "Interrupted after " in page
+    assert "in flight when the process ended, so possibly billed twice." in page
+
+
+def test_an_admin_reads_whose_run_it_is_and_what_may_be_done_with_it(come_in: ComeIn) -> None:
+    run_id = _put("hers", owner=ANNA)
+    _shelf().share(ANNA, run_id, "team")
+    said = {}
+    for person in (ANNA, BEN, VERA, replace(BEN, role="admin")):
+        come_in(person)
+        said[person.user_id, person.role] = read(open_page(run=run_id))
+    assert "This run is" not in said[ANNA.user_id, ANNA.role]
+    assert "This run is Anna's: you can look at it, and duplicate it." in said[BEN.user_id, BEN.role]
+    assert "This run is Anna's: you can look at it." in said[VERA.user_id, VERA.role]
+    assert "This run is Anna's: as an admin you may do with it what its owner may." in said[BEN.user_id, "admin"]
+    come_in(replace(BEN, role="admin"))
+    assert "Only Anna and admins" in next(each for each in open_page(run=run_id).radio if "sees" in each.label).options
 
 
 NO_RUN = (

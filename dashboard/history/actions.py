@@ -60,7 +60,7 @@ def draw(picked: Sequence[RunRow], shown: Sequence[RunRow]) -> None:
         )
     others = [row for row in picked if row not in theirs]
     if others and kept:
-        elements.quiet(not_theirs(others))
+        elements.quiet(not_theirs(others, may_start=may_start(person)))
 
 
 def _one(row: RunRow, tags: set[str], *, is_theirs: bool) -> None:

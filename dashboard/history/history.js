@@ -95,7 +95,7 @@ class Table {
       const cell = make(place ? "td" : "th", `c-${column.key}` + (column.number ? " number" : ""))
       if (!place) {
         cell.scope = "row"
-        cell.append(make("a"))
+        cell.append(make("a"), make("span", "note"))
       }
       row.append(cell)
     })
@@ -170,6 +170,7 @@ function fill(row, told, { columns, home }) {
       put(link, told.cells[place])
       link.href = `${home}?run=${encodeURIComponent(told.id)}`
       link.classList.toggle("unnamed", !told.named)
+      put(cell.lastChild, told.note)
     } else if (column.key === "tags" && told.tags.length) {
       putTags(cell, told.tags)
     } else {

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from dashboard import zones
 from dashboard.figures import why_no_cost
-from dashboard.rows import row_state, title, when
+from dashboard.rows import IMPORTED, row_state, title, when
 from dashboard.safe import cut
 from dashboard.units import UNKNOWN, count, counted, duration, money, number
 from fanout.store.rows import RunRow
@@ -84,6 +84,7 @@ def payload(
                 "id": row.run_id,
                 "title": title(row),
                 "named": bool(row.name),
+                "note": IMPORTED if row.imported else "",
                 "tone": tone(row),
                 "cells": [each.cell(row) for each in shown],
                 "whys": [None if each.why is None else each.why(row) for each in shown],
@@ -192,8 +193,9 @@ def delete_question(rows: Sequence[RunRow]) -> str:
     )
 
 
-def not_theirs(rows: Sequence[RunRow]) -> str:
+def not_theirs(rows: Sequence[RunRow], *, may_start: bool) -> str:
     """Of selected runs that whoever looks may only read."""
     if len(rows) == 1:
-        return f"“{cut(title(rows[0]), 60)}” is {cut(rows[0].owner_name, 40)}'s: you can look at it, and duplicate it."
+        duplicate = ", and duplicate it" if may_start else ""
+        return f"“{cut(title(rows[0]), 60)}” is {cut(rows[0].owner_name, 40)}'s: you can look at it{duplicate}."
     return f"{counted(len(rows), 'run')} of these are others': you can look at them, and compare them."

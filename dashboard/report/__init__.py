@@ -22,11 +22,12 @@ import plotly.graph_objects as go
 
 from dashboard.gantt.component import label
 from dashboard.gantt.figure import CONFIG, gantt, two_runs
+from dashboard.note_words import billed_twice
 from dashboard.report import parts
 from dashboard.rows import simulated
 from dashboard.safe import cut
 from dashboard.units import counted
-from dashboard.wording import billed_twice, figures, run_sentence, speed_up_sentence
+from dashboard.wording import figures, run_sentence, speed_up_sentence
 from fanout.library import Opened
 from fanout.metrics import measure
 from fanout.people import LOCAL

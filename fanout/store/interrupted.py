@@ -1,5 +1,7 @@
 """How a run ends whose process ended without a word: the events that close it, made by whoever finds it. Pure.
 
+So ends in the store a run, too, that went on when it was saved to a file (`saved`).
+
 What was in flight may have been answered and billed: its attempt is marked as lost. What waited was not sent, but for
 what had started after the last commit (`fanout.store.starts`): it counts as in flight, if need be in a stretch that the
 run itself does not know of.
@@ -15,7 +17,9 @@ from fanout.metrics import last_stamp_ns
 from fanout.run import ENDED, Call, Run
 
 
-def closing(run: Run, *, at_ns: int, started: Iterable[ev.Started] = ()) -> tuple[ev.Event, ...]:
+def closing(
+    run: Run, *, at_ns: int, started: Iterable[ev.Started] = (), reason: ev.StopReason = "interrupted"
+) -> tuple[ev.Event, ...]:
     """The events that end this run at `at_ns`, or at its last stamp where that is later; none where it has ended.
 
     `started`: what is known of calls beside the run, in order.
@@ -31,13 +35,15 @@ def closing(run: Run, *, at_ns: int, started: Iterable[ev.Started] = ()) -> tupl
     if goes_on:
         closed += in_it.values()
         cancelled = [_cancelled(call, at_ns, in_it.get(call.index)) for call in run.calls if call.status not in ENDED]
-        closed += _ended(run.stretches[-1].number, cancelled, at_ns)
+        closed += _ended(run.stretches[-1].number, cancelled, at_ns, reason)
     if again or run.state == "opening":
-        closed += _never_committed(run, again, last_ns=at_ns if goes_on else last_ns, at_ns=at_ns)
+        closed += _never_committed(run, again, last_ns=at_ns if goes_on else last_ns, at_ns=at_ns, reason=reason)
     return tuple(closed)
 
 
-def _never_committed(run: Run, starts: Mapping[int, ev.Started], *, last_ns: int, at_ns: int) -> Iterator[ev.Event]:
+def _never_committed(
+    run: Run, starts: Mapping[int, ev.Started], *, last_ns: int, at_ns: int, reason: ev.StopReason
+) -> Iterator[ev.Event]:
     """A stretch that was asked for, maybe, and of which no event says that it began."""
     number = len(run.stretches)
     began_ns = max(last_ns, min((each.at_ns for each in starts.values()), default=at_ns))
@@ -45,7 +51,7 @@ def _never_committed(run: Run, starts: Mapping[int, ev.Started], *, last_ns: int
         yield ev.StretchOpened(at_ns=began_ns, stretch=number)
     # What failed in an earlier stretch, and was not sent again, keeps saying so.
     calls = tuple(sorted(starts)) if number else tuple(call.index for call in run.calls)
-    resumes = bool(number) and run.stretches[-1].reason == "interrupted"
+    resumes = bool(number) and run.stretches[-1].reason in ("interrupted", "saved")
     yield ev.StretchBegan(
         at_ns=began_ns,
         stretch=number,
@@ -56,13 +62,13 @@ def _never_committed(run: Run, starts: Mapping[int, ev.Started], *, last_ns: int
     for each in starts.values():
         yield replace(each, at_ns=max(began_ns, each.at_ns))
     cancelled = [_cancelled(run.calls[call], at_ns, starts.get(call)) for call in calls]
-    yield from _ended(number, cancelled, at_ns)
+    yield from _ended(number, cancelled, at_ns, reason)
 
 
-def _ended(stretch: int, cancelled: Iterable[ev.Cancelled], at_ns: int) -> Iterator[ev.Event]:
-    yield ev.StopAsked(at_ns=at_ns, reason="interrupted")
+def _ended(stretch: int, cancelled: Iterable[ev.Cancelled], at_ns: int, reason: ev.StopReason) -> Iterator[ev.Event]:
+    yield ev.StopAsked(at_ns=at_ns, reason=reason)
     yield from cancelled
-    yield ev.StretchEnded(at_ns=at_ns, stretch=stretch, reason="interrupted")
+    yield ev.StretchEnded(at_ns=at_ns, stretch=stretch, reason=reason)
 
 
 def _unknown(run: Run, started: Iterable[ev.Started]) -> dict[int, ev.Started]:

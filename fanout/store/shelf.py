@@ -271,7 +271,7 @@ def _wanted(wanted: Wanted, person: Person, alive: frozenset[str]) -> list[sa.Co
         asked.append(RUN.c.failed > 0)
     elif wanted.show == "interrupted":
         left = sa.and_(RUN.c.state != "ended", sa.or_(RUN.c.process_id.is_(None), ~driven))
-        asked.append(sa.or_(left, RUN.c.stop_reason == "interrupted"))
+        asked.append(sa.or_(left, RUN.c.stop_reason.in_(("interrupted", "saved"))))
     return asked
 
 

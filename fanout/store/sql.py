@@ -234,10 +234,12 @@ class SqlStore:
     ) -> str:
         """Store a run that was made elsewhere, ended, under its id or another one where that is taken; gives the id.
 
+        A file whose events do not end the run was saved while it went on: whoever finds a dead process closes its run.
+
         That it measures another run's speed-up is believed only of who owns that run: the figure would stand there.
         """
         run = fold(events)
-        ended = (*events, *closing(run, at_ns=last_stamp_ns(run)))
+        ended = (*events, *closing(run, at_ns=last_stamp_ns(run), reason="saved"))
         with self.database.write() as connection:
             opened = events[0]
             if not isinstance(opened, RunOpened):

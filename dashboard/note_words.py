@@ -1,0 +1,60 @@
+"""What stands beside a run's sentence: whose it is, where it comes from, what may be billed twice. Pure.
+
+Comes in: a `Run`, its row, who looks. Goes out: plain text, in which names are others' words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dashboard.safe import cut
+from fanout.people import Person, may_drive, may_start
+from fanout.run import Run
+from fanout.store.rows import RunRow
+
+MOST_NAMED = 12
+"""Prompts that are named by their number."""
+MOST_NAME = 80
+"""Characters of somebody's name."""
+
+
+def whose(row: RunRow, person: Person) -> str | None:
+    """Whose run somebody looks at, and what they may do with it; None where it is their own."""
+    if row.owner_id == person.user_id:
+        return None
+    said = f"This run is {cut(row.owner_name, MOST_NAME)}'s"
+    if may_drive(person, owner_id=row.owner_id):
+        return f"{said}: as an admin you may do with it what its owner may."
+    return f"{said}: you can look at it, and duplicate it." if may_start(person) else f"{said}: you can look at it."
+
+
+def taken_in(row: RunRow) -> str | None:
+    """That it is of a file, of which nobody here knows who wrote it; None where it was recorded here."""
+    if not row.imported:
+        return None
+    return f"Taken in from a file by {cut(row.owner_name, MOST_NAME)}: what it says was not recorded here."
+
+
+def billed_twice(run: Run) -> str | None:
+    """The prompts that were in flight when a process ended, or when a run that went on was saved to a file.
+
+    Those that have no answer, or were sent again since; None where there are none.
+    """
+    of_files = {stretch.number for stretch in run.stretches if stretch.reason == "saved"}
+    lost = [(call.index + 1, attempt.stretch) for call in run.calls for attempt in call.attempts if attempt.lost]
+    ended = dict.fromkeys(number for number, stretch in lost if stretch not in of_files)
+    saved = dict.fromkeys(number for number, stretch in lost if stretch in of_files)
+    said = []
+    if ended:
+        said.append(f"{_prompts(ended)}: in flight when the process ended, so possibly billed twice.")
+    if saved:
+        said.append(
+            f"{_prompts(saved)}: in flight when the file was saved; whoever saved it may have the answers by now."
+        )
+    return " ".join(said) or None
+
+
+def _prompts(numbers: Iterable[int]) -> str:
+    each = list(numbers)
+    more = f" and {len(each) - MOST_NAMED:,} more" if len(each) > MOST_NAMED else ""
+    return f"{'Prompt' if len(each) == 1 else 'Prompts'} {', '.join(map(str, each[:MOST_NAMED]))}{more}"
