@@ -42,6 +42,7 @@ def draw_prompts(found: Comparison) -> None:
             key="compare_show",
             default="all",
             required=True,
+            wrap=True,
         )
         order: Order = st.selectbox(
             "Order", list(ORDERS), format_func=lambda each: ORDERS[each], key="compare_order", width=230

@@ -14,30 +14,36 @@ import streamlit as st
 from dashboard.figures import Figure
 from dashboard.quota_words import Gauge
 from dashboard.safe import as_sentence, html_escape
+from dashboard.units import unbroken
 from dashboard.word_diff import Piece
 
 SENTENCE_CHARACTERS = 40
 """Above it a cell of a table is a sentence."""
 
 
+def _words(text: str) -> str:
+    """Text of anybody's as HTML, with each number beside its unit."""
+    return html_escape(unbroken(text))
+
+
 def sentence(text: str) -> None:
     """What is read first."""
-    st.html(f'<p class="sentence">{html_escape(text)}</p>')
+    st.html(f'<p class="sentence">{_words(text)}</p>')
 
 
 def quiet(text: str, *, width: Literal["stretch", "content"] = "stretch") -> None:
     """A line beside the matter."""
-    st.html(f'<p class="quiet">{html_escape(text)}</p>', width=width)
+    st.html(f'<p class="quiet">{_words(text)}</p>', width=width)
 
 
 def wrong(text: str) -> None:
     """What went wrong, and what to do; readers hear it at once."""
-    st.html(f'<p class="wrong" role="alert">{html_escape(as_sentence(text))}</p>')
+    st.html(f'<p class="wrong" role="alert">{_words(as_sentence(text))}</p>')
 
 
 def caution(text: str) -> None:
     """What somebody should know before they go on."""
-    st.html(f'<p class="caution" role="note">{html_escape(text)}</p>')
+    st.html(f'<p class="caution" role="note">{_words(text)}</p>')
 
 
 def when_the_server_is_lost() -> None:
@@ -52,7 +58,7 @@ def when_the_server_is_lost() -> None:
 
 def heading(text: str) -> None:
     """The name of a part of the page."""
-    st.html(f'<h2 class="heading">{html_escape(text)}</h2>')
+    st.html(f'<h2 class="heading">{_words(text)}</h2>')
 
 
 def named(name: str | None, tags: Iterable[str]) -> None:
@@ -69,7 +75,7 @@ def figures(found: Iterable[Figure]) -> None:
 
 def _figure(figure: Figure) -> str:
     why = "" if figure.why is None else f' title="{html_escape(figure.why)}"'
-    return f"<div{why}><dt>{html_escape(figure.term)}</dt><dd>{html_escape(figure.value)}</dd></div>"
+    return f"<div{why}><dt>{html_escape(figure.term)}</dt><dd>{_words(figure.value)}</dd></div>"
 
 
 def state(word: str, said: str, *, answered: int, failed: int, given_up: int, of: int) -> None:
@@ -79,7 +85,7 @@ def state(word: str, said: str, *, answered: int, failed: int, given_up: int, of
         f'<i class="{name}" style="width:{100 * count / max(of, 1):.1f}%"></i>' for name, count in parts if count
     )
     st.html(
-        f'<div class="state"><b>{html_escape(word)}</b> <span>{html_escape(said)}</span>'
+        f'<div class="state"><b>{html_escape(word)}</b> <span>{_words(said)}</span>'
         f'<div class="bar" role="progressbar" aria-label="Prompts that have ended" '
         f'aria-valuemin="0" aria-valuemax="{of}" aria-valuenow="{answered + failed + given_up}">{bar}</div></div>'
     )
@@ -94,7 +100,7 @@ def _gauge(gauge: Gauge) -> str:
     parts = (("used", gauge.used), ("reserved", gauge.reserved))
     bar = "".join(f'<i class="{name}" style="width:{100 * share:.1f}%"></i>' for name, share in parts if share > 0)
     return (
-        f'<div title="{html_escape(gauge.why)}"><span>{html_escape(gauge.words)}</span>'
+        f'<div title="{html_escape(gauge.why)}"><span>{_words(gauge.words)}</span>'
         f'<div class="bar" aria-hidden="true">{bar}</div></div>'
     )
 
@@ -125,7 +131,7 @@ def _table(heads: Iterable[str], cells: Iterable[Iterable[str]], look: str) -> N
 
 def _cell(head: str, text: str) -> str:
     kind = ' class="long"' if len(text) > SENTENCE_CHARACTERS else ""
-    return f'<td{kind} role="cell" data-head="{html_escape(head)}">{html_escape(text)}</td>'
+    return f'<td{kind} role="cell" data-head="{html_escape(head)}">{_words(text)}</td>'
 
 
 def text_in_pieces(pieces: Iterable[Piece], *, mark: Literal["del", "ins"]) -> None:

@@ -5,7 +5,19 @@ Comes in: a number, or None. Goes out: plain text. Counts of prompts and calls a
 
 from __future__ import annotations
 
+import re
+
 UNKNOWN = "—"
+_UNIT = re.compile(r"(?<=\d) (?=(?:ms|s|min|h|d|%)(?!\w))")
+
+
+def unbroken(text: str) -> str:
+    """`text` with a number and its unit on one line, wherever it is shown.
+
+    >>> unbroken("840 ms of 1 min 4 s")
+    '840\\xa0ms of 1\\xa0min 4\\xa0s'
+    """
+    return _UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def duration(value_s: float | None, *, digits: int = 3) -> str:

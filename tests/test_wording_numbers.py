@@ -9,7 +9,7 @@ import pytest
 from dashboard import wording
 from dashboard.figures import Figure
 from dashboard.reasons import MOST_CHARACTERS, told
-from dashboard.units import UNKNOWN, counted, duration, money, number, percent, tokens
+from dashboard.units import UNKNOWN, counted, duration, money, number, percent, tokens, unbroken
 from fanout.fold import fold
 from fanout.metrics import measure
 from fanout.run import Phase
@@ -92,3 +92,15 @@ def test_a_cost_that_is_not_there_says_why() -> None:
         run = side_by_side((0, 1000), (0, 3000), model=model)
         for shown in (wording.figures(run, measure(run)), wording.call_figures(run, run.calls[0])):
             assert [(each.value, each.why) for each in shown if each.term == "Cost"] == [(UNKNOWN, why)]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("18.1 ms / 24.5 ms", "18.1\xa0ms / 24.5\xa0ms"),
+        ("about 1 min 4 s to go, 41 % of it", "about 1\xa0min 4\xa0s to go, 41\xa0% of it"),
+        ("12 of 40 answered, 5 should, 3 items", "12 of 40 answered, 5 should, 3 items"),
+    ],
+)
+def test_a_number_and_its_unit_stay_on_one_line(text: str, shown: str) -> None:
+    assert unbroken(text) == shown

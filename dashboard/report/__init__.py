@@ -26,7 +26,7 @@ from dashboard.note_words import billed_twice
 from dashboard.report import parts
 from dashboard.rows import simulated
 from dashboard.safe import cut
-from dashboard.units import counted
+from dashboard.units import counted, unbroken
 from dashboard.wording import figures, run_sentence, speed_up_sentence
 from fanout.library import Opened
 from fanout.metrics import measure
@@ -85,7 +85,7 @@ def report_html(run: Run, *, baseline: Run | None = None, saved: Saved | None = 
         title=parts.text(run.batch.name or f"Run {run.run_id}"),
         css=_own("report.css"),
         facts=parts.text(_facts(run)),
-        sentence=parts.text(run_sentence(run, metrics)),
+        sentence=parts.text(unbroken(run_sentence(run, metrics))),
         also="".join(f"<p>{parts.text(line)}</p>" for line in _also(run, baseline, saved)),
         whose=""
         if saved is None

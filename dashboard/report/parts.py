@@ -14,7 +14,7 @@ from dashboard.rows import model, origin
 from dashboard.safe import html_escape
 from dashboard.settings_words import setting_name, settings_of
 from dashboard.tables import WORDS
-from dashboard.units import UNKNOWN, count, counted, duration, money
+from dashboard.units import UNKNOWN, count, counted, duration, money, unbroken
 from fanout.batch import sendable
 from fanout.clock import seconds
 from fanout.errors import CallFailed
@@ -54,7 +54,7 @@ def numbers(figures: Iterable[Figure]) -> str:
 
 def _figure(figure: Figure) -> str:
     why = "" if figure.why is None else f'<span class="why">{text(figure.why)}</span>'
-    return f"<div><dt>{text(figure.term)}</dt><dd>{text(figure.value)}{why}</dd></div>"
+    return f"<div><dt>{text(figure.term)}</dt><dd>{text(unbroken(figure.value))}{why}</dd></div>"
 
 
 def failures(run: Run) -> str:

@@ -115,3 +115,23 @@ def test_hostile_answers_are_compared_as_words(browse: Browse) -> None:
     screen.press_row(0)
     expect(_pair(screen).locator(".pieces").first).to_have_text(HOSTILE)
     _harmless(screen)
+
+
+def test_a_name_of_one_long_word_widens_no_narrow_page_and_every_choice_is_seen_whole(browse: Browse) -> None:
+    screen, runs = browse(viewport=NARROW), []
+    for letter in ("x", "y"):
+        screen.open("/")
+        screen.more()
+        screen.page.get_by_label("Name of the run").fill(190 * letter)
+        screen.type_prompts("Reply: one", "Reply: two")
+        runs.append(screen.run())
+        screen.state("Done")
+    screen.open(f"/compare?a={runs[0]}&b={runs[1]}")
+    choice = screen.page.get_by_role("radio", name=re.compile("Not both answered"))
+    choice.scroll_into_view_if_needed()
+    expect(choice).to_be_in_viewport(ratio=1)
+    box = choice.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= NARROW["width"]
+    assert screen.overflow_px() == 0
+    screen.shoot("compare-long-name")
