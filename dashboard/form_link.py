@@ -13,7 +13,9 @@ from typing import Any
 
 from fanout.batch import Batch
 from fanout.errors import BadInput
+from fanout.names import visible
 from fanout.sandbox.profile import SandboxProfile
+from fanout.store.shelf import MOST_NAME
 
 FORM = "form"
 NEW = "new"
@@ -33,7 +35,7 @@ def query_of(
         if value == was or (name == "sandbox" and batch.model != "sandbox"):
             continue
         text = _written(name, value)
-        if len(text) > most:
+        if len(text) > (MOST_NAME if name == "name" else most):  # one of before there was a bound
             left.append(name)
         else:
             query[name] = text
@@ -85,6 +87,12 @@ def _text(_: str, text: str) -> str | None:
     return text or None
 
 
+def _name(_: str, text: str) -> str | None:
+    if len(text) > MOST_NAME:
+        raise BadInput(f"a run's name may have {MOST_NAME} characters, this one has {len(text)}")
+    return visible(text)
+
+
 def _whole(name: str, text: str) -> int | None:
     try:
         return int(text) if text else None
@@ -110,6 +118,7 @@ def _profile(_: str, text: str) -> SandboxProfile | None:
 
 
 _READERS: Mapping[str, Callable[[str, str], Any]] = {
+    "name": _name,
     "max_workers": _whole,
     "temperature": _number,
     "max_output_tokens": _whole,

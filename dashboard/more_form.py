@@ -14,6 +14,7 @@ import streamlit as st
 
 from dashboard import door, house, session
 from dashboard.sharing import WORDS
+from fanout.store.shelf import MOST_NAME
 
 
 def draw_more() -> None:
@@ -23,7 +24,7 @@ def draw_more() -> None:
     _limits(_weight)
     _caps()
     _answers_there()
-    st.text_input("Name of the run", key="run_name", persist_state="session")
+    st.text_input("Name of the run", key="run_name", max_chars=MOST_NAME, persist_state="session")
     if chooses_who_sees():
         st.selectbox(
             "Who sees the run",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from fanout.errors import BadInput
+from fanout.names import visible
 from fanout.sandbox.profile import SandboxProfile
 
 MOST_WORKERS = 512
@@ -78,7 +79,7 @@ class Batch:
         object.__setattr__(self, "prompts", _prompts(self.prompts))
         object.__setattr__(self, "model", _model(self.model))
         object.__setattr__(self, "instructions", _text("instructions", self.instructions))
-        object.__setattr__(self, "name", _text("name", self.name))
+        object.__setattr__(self, "name", visible(_text("name", self.name)))
         check_max_workers(self.max_workers)
         if self.temperature is not None:
             _number("temperature", self.temperature, low=0.0, high=2.0)

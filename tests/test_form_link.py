@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from dashboard.form_link import FORM, MOST_CHARACTERS, NEW, SETTINGS, named, query_of, read
 from fanout.batch import Batch
 from fanout.errors import BadInput
+from fanout.names import visible
 from fanout.sandbox.profile import SandboxProfile
 
 RUN = "ab12cd34ef567890"
-WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60).filter(str.strip)
+WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60).filter(visible)
 SETTING: dict[str, Any] = {
     "model": st.just("sandbox"),
     "max_workers": st.integers(1, 512),
@@ -87,11 +88,19 @@ def test_what_is_too_long_for_an_address_stays_behind_and_is_named() -> None:
         ("auto_workers", "", "auto_workers must be True or False"),
         ("sandbox", "e3", "this is not a sandbox profile"),
         ("cap_usd", "-1", "cap_usd must be"),
+        ("name", "x" * 201, "a run's name may have 200 characters, this one has 201"),
     ],
 )
 def test_a_wrong_link_says_which_setting(setting: str, text: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         read({FORM: NEW, setting: text}, None)
+
+
+def test_a_name_that_nobody_sees_is_none_and_one_that_is_too_long_stays_behind() -> None:
+    assert read({FORM: NEW, "name": "\u200b"}, None).name is None
+    assert read({FORM: NEW, "name": "x" * 200}, None).name == "x" * 200
+    batch = Batch(prompts=["-"], name="x" * 201, sandbox=SandboxProfile())
+    assert query_of(batch, base=None, run_id=None)[1] == ("name",)
 
 
 def test_a_link_to_another_model_leaves_the_sandbox_of_its_run_behind() -> None:

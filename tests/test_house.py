@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 RANKS = (
     ("errors", "clock", "reasons"),
-    ("people",),
+    ("people", "names"),
     ("sandbox.profile",),
     ("prompts", "samples", "batch"),
     ("events",),
@@ -46,6 +46,7 @@ RANKS = (
 
 PURE = (
     "people",
+    "names",
     "schedule",
     "quota",
     "retry",

@@ -9,12 +9,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from fanout.batch import Batch
 from fanout.errors import BadInput, NotAllowed
+from fanout.names import sort_key, visible
 from fanout.people import Person, Visibility, may_drive, may_read
 from fanout.store.database import Database, now_s
 from fanout.store.living import living
@@ -63,9 +65,10 @@ class Shelf:
             alive = living(connection)
             condition = sa.and_(_visible(person), *_wanted(wanted, person, alive))
             count = connection.execute(sa.select(sa.func.count()).select_from(RUN).where(condition)).scalar_one()
+            if wanted.sort in _NAMES:
+                rows = _by_name(connection, condition, wanted, alive)
+                return Found(rows=_with_tags(connection, rows), count=count)
             column: sa.ColumnElement[Any] = RUN.c[wanted.sort]
-            if wanted.sort in ("name", "model", "owner_name"):
-                column = sa.func.lower(column)
             order = column.desc().nulls_last() if wanted.descending else column.asc().nulls_last()
             found = connection.execute(
                 sa.select(RUN)
@@ -133,7 +136,7 @@ class Shelf:
 
     def rename(self, person: Person, run_id: str, name: str) -> None:
         """Call it by another name; empty takes the name off."""
-        name = plain(name).strip()
+        name = (visible(plain(name)) or "").strip()
         if len(name) > MOST_NAME:
             raise BadInput(f"a run's name may have {MOST_NAME} characters, this one has {len(name)}")
         self._change(person, run_id, "renamed", {"name": name or None}, words=name)
@@ -279,6 +282,7 @@ def _row(found: Any, alive: frozenset[str]) -> RunRow:
     values = {name: found[name] for name in _ROW_COLUMNS}
     if values["state"] != "ended" and values["process_id"] not in alive:
         values["state"] = "interrupted"
+    values["name"] = visible(values["name"])
     return RunRow(**values, imported=found["settings_key"].startswith(IMPORTED))
 
 
@@ -290,6 +294,29 @@ def _with_tags(connection: sa.Connection, rows: list[RunRow]) -> tuple[RunRow, .
     ):
         tags.setdefault(run_id, []).append(tag)
     return tuple(replace(row, tags=tuple(tags[row.run_id])) if row.run_id in tags else row for row in rows)
+
+
+_NAMES: frozenset[Sort] = frozenset({"name", "model", "owner_name"})
+"""What is sorted as people sort names, which the two databases would do differently, or not at all."""
+
+
+def _by_name(
+    connection: sa.Connection, condition: sa.ColumnElement[bool], wanted: Wanted, alive: frozenset[str]
+) -> list[RunRow]:
+    """The page of rows, sorted here: what has no name last, and the newest first of those alike."""
+    asked = sa.select(RUN.c.run_id, RUN.c[wanted.sort]).where(condition)
+    found = connection.execute(asked.order_by(RUN.c.opened_at.desc(), RUN.c.run_id))
+    named = [(run_id, visible(name)) for run_id, name in found]
+    known = sorted(
+        ((run_id, sort_key(name)) for run_id, name in named if name is not None),
+        key=itemgetter(1),
+        reverse=wanted.descending,
+    )
+    ids = [*(run_id for run_id, _ in known), *(run_id for run_id, name in named if name is None)]
+    page = ids[wanted.offset : wanted.offset + wanted.limit]
+    rows = connection.execute(sa.select(RUN).where(RUN.c.run_id.in_(page))).mappings()
+    by_id = {row.run_id: row for row in (_row(each, alive) for each in rows)}
+    return [by_id[run_id] for run_id in page]
 
 
 _TEXTS = sa.func.coalesce(RUN.c.name, "") + "\n" + RUN.c.model + "\n" + RUN.c.owner_name + "\n" + RUN.c.run_id
