@@ -13,10 +13,11 @@ import streamlit as st
 
 from dashboard.figures import Figure
 from dashboard.quota_words import Gauge
-from dashboard.safe import as_sentence, html_escape
+from dashboard.safe import as_sentence, cut, html_escape
 from dashboard.units import unbroken
 from dashboard.word_diff import Piece
 
+TITLE_CHARACTERS = 80
 SENTENCE_CHARACTERS = 40
 """Above it a cell of a table is a sentence."""
 
@@ -59,6 +60,11 @@ def when_the_server_is_lost() -> None:
 def heading(text: str) -> None:
     """The name of a part of the page."""
     st.html(f'<h2 class="heading">{_words(text)}</h2>')
+
+
+def tab_title(title: str) -> None:
+    """What the browser's tab is called. Names are others' words: it is shown as text."""
+    st.set_page_config(page_title=f"{cut(title, TITLE_CHARACTERS)} · Fanout")
 
 
 def named(name: str | None, tags: Iterable[str]) -> None:

@@ -22,6 +22,7 @@ is_in = door.is_in()
 with_audit = not is_in or (door.has_login() and door.person().role == "admin")  # a login leads back to any page of ours
 page = st.navigation(pages.all_pages(with_audit=with_audit), position="top" if is_in else "hidden")
 door.person(page.url_path)
+elements.tab_title(page.title)  # whoever is turned away reads no more than the product's name
 door.draw_who()
 try:
     page.run()

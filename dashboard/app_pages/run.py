@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard import elements, found, pages, session_address
+from dashboard import elements, found, pages, rows, session_address
 from dashboard.compose import draw_form
 from dashboard.watch import watch
 
@@ -15,5 +15,6 @@ elif opened is None:
     elements.quiet("It may have been deleted, its link withdrawn, or it was never there: you cannot be told which.")
     pages.link_to_form("To the form and the runs")
 else:
+    elements.tab_title(rows.title(opened.row) if opened.row.name else f"Run {rows.title(opened.row)}")
     watch(opened)
 session_address.page_drawn()

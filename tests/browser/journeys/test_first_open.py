@@ -39,3 +39,26 @@ def test_a_newcomer_watches_forty_prompts_after_one_command_and_one_key(
         expect(screen.sentence).to_have_text(re.compile(r"^40 prompts in \d"))
         screen.rows(40)
         screen.shoot("done", tall=1900)
+
+
+def test_a_tab_is_called_by_its_page_and_by_its_run(browse: Callable[..., Screen]) -> None:
+    screen = browse()
+    expect(screen.page).to_have_title("Run · Fanout")
+    screen.more()
+    screen.page.get_by_label("Name of the run").fill("<b>summary</b> *eval* :tada:")
+    screen.type_prompts("Reply: a")
+    run_id = screen.run()
+    expect(screen.page).to_have_title("<b>summary</b> *eval* :tada: · Fanout")
+    screen.state("Done")
+    screen.edit_again()
+    expect(screen.page).to_have_title("Run · Fanout")
+    screen.more()
+    screen.page.get_by_label("Name of the run").fill("")
+    screen.prompts.press("End")
+    nameless = screen.run()
+    expect(screen.page).to_have_title(f"Run {nameless[:8]} · Fanout")
+    for page in ("Runs", "Compare", "Quota", "Sandbox"):
+        screen.go_to(page)
+        expect(screen.page).to_have_title(f"{page} · Fanout")
+    screen.open(f"/?run={run_id}")
+    expect(screen.page).to_have_title("<b>summary</b> *eval* :tada: · Fanout")
