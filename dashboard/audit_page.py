@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from dashboard import door, elements, house, session_history, zones
+from dashboard import door, elements, house, pages, session_history, zones
 from dashboard.rows import when
 from dashboard.safe import cut
 from dashboard.units import UNKNOWN, counted
@@ -63,10 +63,16 @@ def _told() -> Told:
     return told
 
 
-def _cells(told: Told) -> Iterator[tuple[str, ...]]:
-    zone = zones.here()
+def _cells(told: Told) -> Iterator[tuple[str | elements.Link, ...]]:
+    """Runs that are there still are links."""
+    zone, shelf, person = zones.here(), house.library().shelf, door.person()
+    named = {line.run_id for line in told.lines if line.run_id}
+    there = frozenset() if shelf is None else shelf.seen(person, named)
     for line in told.lines:
-        yield when(line.at, zone=zone), cut(line.user_name, 80), line.action, line.run_id or UNKNOWN, _words(line)
+        run: str | elements.Link = line.run_id or UNKNOWN
+        if line.run_id in there:
+            run = elements.Link(line.run_id, pages.address_of_run(line.run_id))
+        yield when(line.at, zone=zone), cut(line.user_name, 80), line.action, run, _words(line)
 
 
 def _words(line: Line) -> str:

@@ -7,6 +7,7 @@ no caller passes markup. Their look is in look.css.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import streamlit as st
@@ -111,7 +112,15 @@ def _gauge(gauge: Gauge) -> str:
     )
 
 
-def table(heads: Iterable[str], cells: Iterable[Iterable[str]]) -> None:
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A cell that leads to another page of ours."""
+
+    text: str
+    address: str
+
+
+def table(heads: Iterable[str], cells: Iterable[Iterable[str | Link]]) -> None:
     """A table of words, in which only sentences break into lines; where the page is narrower, it scrolls in itself.
 
     On a narrow page each row is a list of its cells by their heads (look.css).
@@ -124,7 +133,7 @@ def numbers(heads: Iterable[str], cells: Iterable[Iterable[str]]) -> None:
     _table(heads, cells, "words numbers")
 
 
-def _table(heads: Iterable[str], cells: Iterable[Iterable[str]], look: str) -> None:
+def _table(heads: Iterable[str], cells: Iterable[Iterable[str | Link]], look: str) -> None:
     named = tuple(heads)
     head = "".join(f'<th scope="col" role="columnheader">{html_escape(each)}</th>' for each in named)
     body = "".join(f'<tr role="row">{"".join(map(_cell, named, row))}</tr>' for row in cells)
@@ -135,9 +144,13 @@ def _table(heads: Iterable[str], cells: Iterable[Iterable[str]], look: str) -> N
     )
 
 
-def _cell(head: str, text: str) -> str:
+def _cell(head: str, cell: str | Link) -> str:
+    text = cell.text if isinstance(cell, Link) else cell
     kind = ' class="long"' if len(text) > SENTENCE_CHARACTERS else ""
-    return f'<td{kind} role="cell" data-head="{html_escape(head)}">{_words(text)}</td>'
+    inner = _words(text)
+    if isinstance(cell, Link):
+        inner = f'<a href="{html_escape(cell.address)}" target="_self">{inner}</a>'
+    return f'<td{kind} role="cell" data-head="{html_escape(head)}">{inner}</td>'
 
 
 def text_in_pieces(pieces: Iterable[Piece], *, mark: Literal["del", "ins"]) -> None:

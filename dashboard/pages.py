@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlencode
 
 import streamlit as st
+
+from dashboard.gantt import assets
 
 FOLDER = Path(__file__).parent / "app_pages"
 
@@ -43,6 +46,11 @@ def all_pages(*, with_audit: bool) -> list[st.Page]:
     """In the order of the navigation. `with_audit`: for whoever may read it, and for nobody else."""
     told = [audit_page()] if with_audit else []
     return [run_page(), sandbox_page(), runs_page(), compare_page(), quota_page(), *told]
+
+
+def address_of_run(run_id: str) -> str:
+    """Where a run is, as a path on this server."""
+    return f"{assets.base()}/?{urlencode({'run': run_id})}"
 
 
 def link_to_run(run_id: str, label: str) -> None:

@@ -46,6 +46,9 @@ def door(*, https: bool = False, **policy: Any) -> Door:
 async def _answer(request: Request) -> Response:
     if request.url.path.endswith("/oauth2callback"):
         answer: Response = RedirectResponse("/", status_code=302)
+        if "error" in request.query_params:
+            starlette_auth_routes._clear_auth_cookie(answer, request)
+            return answer
         answer.set_cookie(USER_COOKIE_NAME, "fresh")
         return answer
     return PlainTextResponse("of a run")
@@ -156,6 +159,27 @@ def test_a_browser_keeps_its_cookie_and_another_ones_link_is_not_its_own() -> No
     ben.get("/")
     guarded.links.keep(anna.cookies[BROWSER], Asked.of("", {"run": "annas"}))
     assert ben.get("/oauth2callback").headers["location"] == "/"
+
+
+def test_a_login_that_was_denied_is_remembered_until_the_next_one_and_leads_to_the_same_page() -> None:
+    guarded = door()
+    browser = client(guarded)
+    browser.get("/")
+    name = browser.cookies[BROWSER]
+    guarded.links.keep(name, Asked.of("runs", {}))
+    assert browser.get("/oauth2callback?error=access_denied").headers["location"] == "/runs"
+    assert name in guarded.missed
+    assert "another" not in guarded.missed
+    browser.get("/oauth2callback")
+    assert name not in guarded.missed
+
+
+def test_who_is_in_and_comes_back_to_an_old_callback_has_missed_nothing() -> None:
+    guarded = door()
+    browser = client(guarded, **{USER_COOKIE_NAME: cookie(ANNA)})
+    browser.get("/")
+    browser.get("/oauth2callback?error=access_denied")
+    assert browser.cookies[BROWSER] not in guarded.missed
 
 
 # Attempts

@@ -399,7 +399,14 @@ def test_admins_of_a_team_read_who_did_what(come_in: ComeIn) -> None:
     assert "renamed" in said
     assert "&lt;img" in said
     assert "<img" not in said
-    app.text_input(key="audit_words").set_value("deleted")
+    link = f'<a href="/?run={run_id}" target="_self">{run_id}</a>'
+    assert link in said
+    assert "Times are in the server's zone, " in read(app)
+    house.library().delete(BOSS, run_id)
+    gone = next(each.proto.body for each in draw(app).get("html") if "<table" in each.proto.body)
+    assert f">{run_id}</td>" in gone
+    assert "<a " not in gone
+    app.text_input(key="audit_words").set_value("imported")
     assert "Nothing is found." in read(draw(app))
 
 

@@ -7,7 +7,7 @@ of its own that it does not promise: Streamlit's version is pinned, and a test h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from streamlit.web.server.starlette import starlette_websocket
@@ -18,3 +18,10 @@ def claims_of(cookies: Mapping[str, str], *, origin: str) -> Mapping[str, Any]:
     """The claims that this origin's login signed; empty where there are none, or none that can be trusted."""
     signed = starlette_websocket._get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
     return starlette_websocket._parse_decoded_user_cookie(signed, origin) if signed else {}
+
+
+def sets_login(set_cookies: Iterable[str]) -> bool:
+    """Whether an answer's `Set-Cookie` headers hold a login, and do not only take an old one away."""
+    return any(
+        header.startswith(f"{USER_COOKIE_NAME}=") and "max-age=0" not in header.lower() for header in set_cookies
+    )

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from dashboard.door.cookie import claims_of
+from dashboard.door.cookie import claims_of, sets_login
 from dashboard.door.rules import Admitted, Login
 from dashboard.door.state import PAGE, Door
 
@@ -75,6 +75,8 @@ class Gate:
                 headers = MutableHeaders(scope=message)
                 if path == CALLBACK:
                     self._lead_back(headers, asks.cookies.get(BROWSER))
+                    if not isinstance(self._door.judge(claims), Admitted):  # else an old address was come back to
+                        self._note(asks.cookies.get(BROWSER), is_in=sets_login(headers.getlist("set-cookie")))
                 if scope["method"] == "GET" and PAGE.fullmatch(path.strip("/")) and BROWSER not in asks.cookies:
                     headers.append("set-cookie", self._browser_cookie())
                 if login.https:
@@ -93,6 +95,11 @@ class Gate:
         asked = None if browser is None else self._door.links.take(browser)
         if asked is not None and "location" in headers:
             headers["location"] = self._base + asked.path()
+
+    def _note(self, browser: str | None, *, is_in: bool) -> None:
+        """Streamlit leads back whoever was denied without a word: the page says it."""
+        if browser is not None:
+            (self._door.missed.discard if is_in else self._door.missed.add)(browser)
 
     def _browser_cookie(self) -> str:
         return f"{BROWSER}={secrets.token_urlsafe(24)}; Path={self._base or '/'}; HttpOnly; SameSite=Lax"

@@ -103,8 +103,12 @@ def _draw_login(found: Turned, login: Login, asked: Asked) -> None:
         elements.quiet(f"Here the login would not hold. Open {elsewhere} instead.")
         st.link_button("Open it", elsewhere, type="primary")
         return
-    if asked.query:
-        elements.quiet("Afterwards you are led to the run that you asked for.")
+    if st.context.cookies.get(BROWSER) in door().missed:
+        elements.caution(
+            "The login was not completed: it was denied at your provider, or broke off. You can log in again."
+        )
+    if asked.words is not None:
+        elements.quiet(f"Afterwards you are led to the {asked.words} that you asked for.")
     with st.container(horizontal=True):
         for place, provider in enumerate(login.providers):
             st.button(
@@ -126,6 +130,7 @@ def _log_in(provider: str, asked: Asked) -> None:
     """Remember the link, then go to the provider: Streamlit leads back to its first page only."""
     browser = st.context.cookies.get(BROWSER)
     if browser:
+        door().missed.discard(browser)
         door().links.keep(browser, asked)
     st.login(provider)
 

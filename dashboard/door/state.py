@@ -52,6 +52,13 @@ class Asked:
         kept = tuple((key, query[key]) for key in QUERY_KEYS if key in query and _shape(key).fullmatch(query[key]))
         return cls(page=page if PAGE.fullmatch(page) else "", query=kept)
 
+    @property
+    def words(self) -> str | None:
+        """What was asked for, as people call it; None for the first page, which everybody is led to."""
+        if any(key == "run" for key, _ in self.query):
+            return "run"
+        return "page" if self.page or self.query else None
+
     def path(self) -> str:
         """The address below the base path, with its slash."""
         return f"/{self.page}" + (f"?{urlencode(self.query)}" if self.query else "")
@@ -124,6 +131,33 @@ class Links:
         return asked if self._now_s() - began_s < ASKED_FOR_S else None
 
 
+class Missed:
+    """The browsers whose last login was not completed: it was denied at the provider, or failed on the way back."""
+
+    def __init__(self, now_s: Now) -> None:
+        self._now_s = now_s
+        self._lock = threading.Lock()  # protects the dict from script threads and the server's loop
+        self._at_s: OrderedDict[str, float] = OrderedDict()
+
+    def add(self, browser: str) -> None:
+        """This one came back without a login."""
+        with self._lock:
+            self._at_s[browser] = self._now_s()
+            self._at_s.move_to_end(browser)
+            while len(self._at_s) > MOST:
+                self._at_s.popitem(last=False)
+
+    def discard(self, browser: str) -> None:
+        """It tries again, or came in."""
+        with self._lock:
+            self._at_s.pop(browser, None)
+
+    def __contains__(self, browser: object) -> bool:
+        with self._lock:
+            at_s = self._at_s.get(browser, float("-inf")) if isinstance(browser, str) else float("-inf")
+        return self._now_s() - at_s < ASKED_FOR_S
+
+
 class Leaving:
     """The sockets of tabs in which "Log out" was pressed, by the keys of their handshakes."""
 
@@ -188,6 +222,7 @@ class Door:
         self.now_s = now_s
         self.ended = Ended(now_s)
         self.links = Links(now_s)
+        self.missed = Missed(now_s)
         self.leaving = Leaving()
         self.attempts = Attempts(now_s)
 

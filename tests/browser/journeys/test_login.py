@@ -56,6 +56,23 @@ def test_two_people_come_in_a_foreign_domain_does_not_and_the_link_survives(
     anna.counts("2 of 2 answered")
 
 
+def test_a_login_that_is_denied_says_so_and_leads_to_the_same_page_after_all(
+    team: Served, somebody: NewSomebody
+) -> None:
+    annas = somebody(team)
+    anna = annas.opens("/runs")
+    anna.says("led to the page that you asked for")
+    anna.press("Log in")
+    anna.press(re.compile("Deny", re.IGNORECASE))
+    anna.page.wait_for_url(f"{team.url}/runs")
+    anna.says("The login was not completed: it was denied at your provider, or broke off.")
+    anna.says("led to the page that you asked for")
+    anna.shoot("login-denied")
+    annas.logs_in("anna", anna)
+    anna.page.wait_for_url(f"{team.url}/runs")
+    expect(anna.page.get_by_text("The login was not completed")).to_have_count(0)
+
+
 def test_logging_out_ends_every_tab_of_that_login_and_nobody_elses(
     team: Served, somebody: NewSomebody, provider: Provider
 ) -> None:
@@ -162,6 +179,11 @@ def test_an_admin_reads_who_did_what_and_a_member_is_told_of_no_such_page(team: 
     expect(boss.page.locator("table.words tbody tr")).to_contain_text("started")
     found = {"audit": serious(boss)}
     boss.shoot("audit")
+    boss.page.locator("table.words").get_by_role("link", name=run).click()
+    assert boss.shown_run() == run
+    boss.says("This run is Anna Example's: as an admin you may do with it what its owner may.")
+    boss.page.go_back()
+    expect(boss.page.locator("table.words tbody tr")).to_have_count(1)
     boss.go_to("Runs")
     boss.search_field.fill("audited run")
     expect(boss.page.locator("table.history td.c-who")).to_have_text(["Anna Example"])
