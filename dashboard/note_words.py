@@ -1,4 +1,6 @@
-"""What stands beside a run's sentence: whose it is, where it comes from, what may be billed twice. Pure.
+"""What stands beside a run's sentence: whose it is, where it comes from, what may be billed twice, what sends the rest.
+
+Pure.
 
 Comes in: a `Run`, its row, who looks. Goes out: plain text, in which names are others' words.
 """
@@ -52,6 +54,25 @@ def billed_twice(run: Run) -> str | None:
             f"{_prompts(saved)}: in flight when the file was saved; whoever saved it may have the answers by now."
         )
     return " ".join(said) or None
+
+
+def rest_label(run: Run) -> str:
+    """Of the button that sends what has no answer: it sends again only what was sent before."""
+    rest = sum(call.status != "answered" for call in run.calls)
+    if (name := rest_button(run)) != _UNSENT:
+        return f"{name} {rest:,} unanswered"
+    return f"Send the {rest:,} that {'was' if rest == 1 else 'were'} not sent"
+
+
+def rest_button(run: Run) -> str:
+    """That button as a sentence beside it calls it."""
+    if run.stop_reason in ("interrupted", "saved"):
+        return "Resume"
+    was_sent = any(call.attempts for call in run.calls if call.status != "answered")
+    return "Retry" if was_sent else _UNSENT
+
+
+_UNSENT = "This button"
 
 
 def _prompts(numbers: Iterable[int]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import door, elements, house, inputs, session, session_resume, starting, wording
+from dashboard import door, elements, house, inputs, note_words, session, session_resume, starting, wording
 from dashboard.expect import Expected
 from dashboard.expect import expected as expected_of
 from dashboard.more_form import draw_to_go_on
@@ -68,7 +68,7 @@ def unanswered(run: Run) -> int:
 
 def verb(run: Run) -> str:
     """What its button says."""
-    return "Resume" if run.stop_reason == "interrupted" else "Retry"
+    return note_words.rest_button(run)
 
 
 def draw(opened: Opened, run: Run) -> None:
@@ -89,8 +89,9 @@ def draw(opened: Opened, run: Run) -> None:
         st.button(label, key="retry_confirm", type="primary", disabled=off, on_click=confirm, args=(opened,))
         st.button("Not now", key="not_now", on_click=session.forget_pending)
         return
-    label = f"{verb(run)} {unanswered(run):,} unanswered"
-    st.button(label, key="retry_failed", type="primary", disabled=off, on_click=press, args=(opened,))
+    st.button(
+        note_words.rest_label(run), key="retry_failed", type="primary", disabled=off, on_click=press, args=(opened,)
+    )
 
 
 def plan_of(run: Run) -> Plan:
