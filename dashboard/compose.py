@@ -23,6 +23,7 @@ from dashboard import (
     live,
     session,
     session_address,
+    session_kept,
     session_link,
     session_sandbox,
     session_share,
@@ -248,7 +249,7 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
             type="primary",
             shortcut="Ctrl+Enter",
             width="stretch",
-            key=f"run_press_{session_address.presses()}",
+            key=f"run_press_{session_address.presses()}_{session_kept.name()}",  # no page of an earlier server has it
         )
     wrong = st.container()  # under the button that was pressed
     if waits:

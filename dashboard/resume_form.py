@@ -14,7 +14,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import door, elements, house, inputs, session, session_resume, starting, wording
+from dashboard import door, elements, house, inputs, session, session_kept, session_resume, starting, wording
 from dashboard.expect import Expected
 from dashboard.expect import expected as expected_of
 from dashboard.more_form import draw_to_go_on
@@ -84,13 +84,22 @@ def draw(opened: Opened, run: Run) -> None:
             (elements.caution if plan.is_wrong else elements.quiet)(plan.words)
             elements.quiet(STAYS)
     question, off = _question(run), not plan.may_press
+    ours = session_kept.name()  # in the keys: a page that an earlier server drew showed other settings
     if question is not None and session.asked(question):
         label = f"Send {counted(question.calls, 'call')}"
-        st.button(label, key="retry_confirm", type="primary", disabled=off, on_click=confirm, args=(opened,))
+        st.button(label, key=f"retry_confirm_{ours}", type="primary", disabled=off, on_click=confirm, args=(opened,))
         st.button("Not now", key="not_now", on_click=session.forget_pending)
         return
     label = f"{verb(run)} {unanswered(run):,} unanswered"
-    st.button(label, key="retry_failed", type="primary", disabled=off, on_click=press, args=(opened,))
+    st.button(label, key=f"retry_failed_{ours}", type="primary", disabled=off, on_click=press, args=(opened,))
+
+
+def wanted(run: Run) -> Batch | None:
+    """The settings that stand in the fields; None where no run can go on under them."""
+    try:
+        return _asked(run).batch
+    except BadInput:
+        return None
 
 
 def plan_of(run: Run) -> Plan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import door, elements, form_filling, house, resume_form, session, session_address, sharing
+from dashboard import door, elements, form_filling, house, kept_settings, resume_form, session, session_address, sharing
 from dashboard.cap_words import go_on_label, waits_for_the_day
 from dashboard.live import Told
 from dashboard.quota_words import auto_words
@@ -52,8 +52,10 @@ def _drive(opened: Opened, run: Run) -> None:
             elements.quiet("Driven by another process")
             st.button("Ask it to stop", key="strip_stop", on_click=_ask_to_stop, args=(opened.row.run_id,))
     elif resume_form.unanswered(run):
+        kept_settings.take(run, moves_slider=opened.live is None)
         _workers_of_next(opened, run)
         resume_form.draw(opened, run)
+        kept_settings.keep(run, resume_form.wanted(run))
 
 
 def _workers(live_run: LiveRun, run: Run) -> None:

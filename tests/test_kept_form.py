@@ -135,4 +135,4 @@ def test_a_form_that_somebody_has_begun_to_fill_is_theirs() -> None:
 
 
 def _is_ours(element: Any) -> bool:
-    return "kept_form" in element.proto.component_name
+    return "fanout_kept" in element.proto.component_name

@@ -16,6 +16,7 @@ from fanout.quota.limits import Limits
 from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings
 from tests.hands import HandCaller, WatchedStore
+from tests.pages import button_of
 
 MAIN = str(Path(__file__).parent.parent / "dashboard" / "main.py")
 STAY = {"prompts_source", "prompts_mode", "instructions", "temperature", "max_output_tokens"}
@@ -69,7 +70,7 @@ def _open(live: LiveRun) -> AppTest:
 
 
 def _press(app: AppTest) -> AppTest:
-    app.button(key="retry_failed").click()
+    button_of(app, "retry_failed").click()
     return _run(app)
 
 
@@ -142,14 +143,14 @@ def test_a_number_that_is_missing_says_so_and_sends_nothing(stopped: Stopped, ca
     _pressed_too_late(app, live)
     app.number_input(key="resume_timeout_s").set_value(7)
     assert "sends nothing" not in _said(_run(app))
-    assert not app.button(key="retry_failed").disabled
+    assert not button_of(app, "retry_failed").disabled
 
 
 def _pressed_too_late(app: AppTest, live: LiveRun) -> None:
     """The button is off; a press that was on its way when it went off sends nothing."""
-    assert app.button(key="retry_failed").disabled
+    assert button_of(app, "retry_failed").disabled
     before = live.snapshot()
-    app.button(key="retry_failed").proto.disabled = False
+    button_of(app, "retry_failed").proto.disabled = False
     _press(app)
     assert live.snapshot() == before
 
@@ -260,7 +261,7 @@ def test_many_calls_that_cost_money_are_asked_about_twice_before_a_run_goes_on(
     assert "This sends 501 calls to openai:x and costs about $5.01. Send them?" in _said(app)
     resume_form.press(house.library().find(LOCAL, many.run_id))  # the same click, delivered once more
     assert many.snapshot() == before
-    app.button(key="retry_confirm").click()
+    button_of(app, "retry_confirm").click()
     _run(app)
     assert caller.taken(3)[2].prompt == "bad"
     assert not many.ended
@@ -272,7 +273,7 @@ def test_a_question_about_many_calls_can_be_taken_back(many: LiveRun) -> None:
     app.button(key="not_now").click()
     _run(app)
     assert "Send them?" not in _said(app)
-    assert app.button(key="retry_failed").label == "Retry 501 unanswered"
+    assert button_of(app, "retry_failed").label == "Retry 501 unanswered"
     assert many.snapshot() == before
 
 
@@ -281,7 +282,7 @@ def test_under_other_settings_it_is_another_question(many: LiveRun, caller: Hand
     _press(app)
     app.number_input(key="resume_timeout_s").set_value(5)
     _run(app)
-    assert app.button(key="retry_failed").label == "Retry 501 unanswered"
+    assert button_of(app, "retry_failed").label == "Retry 501 unanswered"
     resume_form.confirm(house.library().find(LOCAL, many.run_id))  # a press that was on its way meanwhile
     assert many.snapshot() == before
     app.selectbox(key="resume_model").set_value("sandbox")

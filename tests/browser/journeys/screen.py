@@ -100,7 +100,9 @@ class Screen:
 
     def type_prompts(self, *prompts: str, between: str = "\n") -> None:
         """Replace the text by these prompts and leave the field; not while the tab hands back what was there before."""
-        self.page.wait_for_function("() => window.fanoutForm?.asked && !document.querySelector('.stMain').inert")
+        self.page.wait_for_function(
+            "() => window.fanoutKept?.slots['fanout-form']?.session && !document.querySelector('.stMain').inert"
+        )
         self.prompts.fill(between.join(prompts))
         self.prompts.blur()
 

@@ -10,7 +10,7 @@ from fanout.sandbox.profile import SandboxProfile
 from tests.browser.journeys.screen import Screen
 
 Browse = Callable[..., Screen]
-SAID = "The form is as you left it before the page was loaded again."
+SAID = "The form is as you left it."
 
 
 def _keeps(screen: Screen, what: str) -> None:
@@ -32,7 +32,7 @@ def test_what_was_typed_and_set_is_there_after_a_reload(
     screen.says(SAID)
     expect(screen.prompts).to_have_value("kept one\nkept two\nnot left yet")
     expect(screen.key("max_workers").get_by_role("slider")).to_have_value("12")
-    screen.says("3 calls, 3 quota slots, all at once.")
+    screen.says("3 calls, 3 quota slots, all at once")
     screen.shoot("kept-form")
 
     beside = new_tab(screen, "/")

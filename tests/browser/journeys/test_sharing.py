@@ -59,7 +59,7 @@ def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
     anna.shoot("who-sees", tall=1500)
     anna.page.wait_for_function("() => JSON.parse(sessionStorage.getItem('fanout-form') ?? '{}').seen_by === 'private'")
     anna.page.reload()
-    anna.says("The form is as you left it before the page was loaded again.")
+    anna.says("The form is as you left it.")
     anna.more()
     expect(anna.key("run_visibility").get_by_role("combobox")).to_have_value("Only me and admins")
     run = anna.run()
