@@ -26,6 +26,8 @@ from fanout.store.database import StoreLost
 FIRST_S = 0.1
 """Until the first answer is on the page: it shows within 300 ms of its arrival."""
 LIST_S = 2.0
+STILL_S = 5.0
+"""How long a run that stands still may stand on a page after it went on elsewhere, was withdrawn or deleted."""
 TICK_NS = 200_000_000
 """Numbers of a run in which nothing happened are made again after this long: its clock goes on."""
 RUNS_KEPT = 20
