@@ -319,6 +319,8 @@ def _link(batch: Batch) -> None:
 
 def _plan(batch: Batch, expected: Expected, *, waits: bool) -> None:
     elements.quiet(wording.plan_sentence(batch, expected))
+    if batch.name:  # it stands in the closed half of the form, and holds for the next run too
+        elements.quiet(f"It will be named “{batch.name}”.")
     for line in cautions(batch, expected.quota):
         elements.caution(line)
     today = house.library().today(door.person())
