@@ -92,8 +92,15 @@ function watchConnection() {
   }).observe(app, { attributes: true, attributeFilter: ["data-test-connection-state"] })
 }
 
+// Run may be pressed in the same breath: the form is not drawn again, and this is the last that is seen of it.
+function leaves(event) {
+  const isLeft = event.type === "change" || (event.key === "Enter" && (event.ctrlKey || event.metaKey))
+  if (isLeft && event.target.matches?.(TYPED)) keepWhatIsTyped()
+}
+
 if (!kept.listens) {
   kept.listens = true
+  for (const type of ["change", "keydown"]) document.addEventListener(type, leaves, true)
   window.addEventListener("pagehide", keepWhatIsTyped)
   for (const type of ["input", "change", "click"]) document.addEventListener(type, touch, true)
   watchConnection()

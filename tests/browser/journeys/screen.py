@@ -186,6 +186,10 @@ class Screen:
         self.run_button.click()
         return self.shown_run()
 
+    def press_run_by_keys(self) -> None:
+        """Ctrl+Enter in the text of the prompts."""
+        self.prompts.press("Control+Enter")
+
     # A run
 
     def shown_run(self) -> str:

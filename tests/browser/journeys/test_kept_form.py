@@ -92,3 +92,20 @@ def test_a_form_that_a_run_fills_is_that_run_s(browse: Browse, profile: Callable
     expect(screen.alert).to_contain_text("The link was not followed")
     screen.quiet()
     expect(screen.page.get_by_text(SAID)).to_have_count(0)
+
+
+def test_what_was_typed_right_before_run_is_what_the_form_holds_later(
+    browse: Browse, profile: Callable[..., SandboxProfile]
+) -> None:
+    screen = browse()
+    screen.set_sandbox(profile())
+    screen.quiet()
+    for typed, press in (("by the button", screen.run_button.click), ("by the keys", screen.press_run_by_keys)):
+        screen.type_prompts("before")
+        _keeps(screen, "form.text === 'before'")
+        screen.prompts.fill(f"Reply: {typed}")
+        press()
+        screen.shown_run()
+        screen.open("/")
+        screen.says(SAID)
+        expect(screen.prompts).to_have_value(f"Reply: {typed}")
