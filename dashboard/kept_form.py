@@ -7,7 +7,6 @@ tab hands back may be anything; it is read like a link, and taken only for the p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -61,15 +60,8 @@ def keep(*, ceiling: int) -> None:
 
 def read(handed: object, *, who: str) -> Kept:
     """What a tab handed back. Raises BadInput where it is none, or somebody else's."""
-    try:
-        form = json.loads(handed) if isinstance(handed, str) else None
-    except (ValueError, RecursionError):
-        form = None
-    if not isinstance(form, dict) or form.get("who") != who:
-        raise BadInput("no form of this person's")
-    settings, text, prompts = form.get("settings"), form.get("text"), form.get("prompts")
-    if not (isinstance(settings, dict) and all(isinstance(value, str) for value in settings.values())):
-        raise BadInput("no settings")
+    form = kept_in_tab.parsed(handed, who=who)
+    settings, text, prompts = form["settings"], form.get("text"), form.get("prompts")
     if not (text is None or isinstance(text, str)) or form.get("mode") not in get_args(Mode):
         raise BadInput("no text")
     is_list = isinstance(prompts, list) and all(isinstance(prompt, str) for prompt in prompts)

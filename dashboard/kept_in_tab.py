@@ -7,6 +7,7 @@ Comes in: what is to be kept, as JSON. Goes out: what the tab has kept, which ma
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import session_kept
+from fanout.errors import BadInput
 
 if TYPE_CHECKING:
     from streamlit.components.v2.types import ComponentRenderer
@@ -36,6 +38,20 @@ def keep(name: str, form: Mapping[str, Any] | None, *, asks: bool, about: str | 
     told = form if form is None or about is None else {**form, "about": about}
     data = {"name": f"fanout-{name}", "session": session_kept.name(), "about": about, "asks": asks, "form": told}
     _component()(key=f"kept_{name}_now", data=data, height="content", on_kept_change=_heard, on_back_change=_heard)
+
+
+def parsed(handed: object, *, who: str) -> Mapping[str, Any]:
+    """What a tab handed back, with its settings as in a link. Raises BadInput where it is none, or somebody else's."""
+    try:
+        form = json.loads(handed) if isinstance(handed, str) else None
+    except (ValueError, RecursionError):
+        form = None
+    if not isinstance(form, dict) or form.get("who") != who:
+        raise BadInput("nothing of this person's")
+    settings = form.get("settings")
+    if not (isinstance(settings, dict) and all(isinstance(value, str) for value in settings.values())):
+        raise BadInput("no settings")
+    return form
 
 
 def _heard() -> None:

@@ -6,9 +6,6 @@ fields as they were. What a tab hands back is read like a link.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-
 from dashboard import door, form_link, kept_in_tab, session, session_resume
 from fanout.batch import Batch
 from fanout.errors import BadInput
@@ -52,13 +49,4 @@ def keep(run: Run, wanted: Batch | None) -> None:
 
 def read(handed: object, base: Batch, *, who: str) -> Batch:
     """The batch that a tab handed back. Raises BadInput where it is none, or somebody else's."""
-    try:
-        form = json.loads(handed) if isinstance(handed, str) else None
-    except (ValueError, RecursionError):
-        form = None
-    if not isinstance(form, Mapping) or form.get("who") != who:
-        raise BadInput("no settings of this person's")
-    settings = form.get("settings")
-    if not (isinstance(settings, dict) and all(isinstance(value, str) for value in settings.values())):
-        raise BadInput("no settings")
-    return form_link.read(settings, base)
+    return form_link.read(kept_in_tab.parsed(handed, who=who)["settings"], base)
