@@ -15,7 +15,7 @@ from fanout import events as ev
 from fanout import terminal
 from fanout.batch import Batch
 from fanout.clock import VirtualClock
-from fanout.errors import CallFailed, Rejected, ServerFailed
+from fanout.errors import BadAnswer, CallFailed, Rejected, ServerFailed
 from fanout.fold import fold
 from fanout.live import LiveRun, Record
 from fanout.quota.view import AccountView
@@ -159,6 +159,11 @@ def test_a_cap_below_what_one_call_may_need_says_so(capsys: pytest.CaptureFixtur
             ServerFailed("The provider answered 500: it failed inside. Send it again.", status_code=500),
             "Stopped, because the provider answers with nothing but faults: "
             "The provider answered 500: it failed inside. Resume once the provider is well again.",
+        ),
+        (
+            "provider_down",
+            BadAnswer("Is that the right base URL?"),
+            "faults: Is that the right base URL? Resume once the provider is well again.",
         ),
     ],
 )

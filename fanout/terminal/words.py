@@ -183,7 +183,9 @@ def summary(run: Run) -> str:
 def _stopped(sentence: str, reason: StopReason | None) -> str:
     """The failure that ended the run, and that it did."""
     if reason == "provider_down":  # "send it again" is advice for one call
-        sentence = f"{sentence.partition('. ')[0].rstrip('.')}. Resume once the provider is well again."
+        happened = sentence.partition(". ")[0]
+        end = "" if happened.endswith((".", "?", "!")) else "."
+        sentence = f"{happened}{end} Resume once the provider is well again."
     return f"{_STOPPED.get(reason or 'stopped', '')}{sentence}"
 
 
