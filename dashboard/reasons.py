@@ -18,6 +18,7 @@ from fanout.errors import (
     Broken,
     CallFailed,
     ConnectionFailed,
+    EmptyAnswer,
     Overloaded,
     RateLimited,
     Rejected,
@@ -45,6 +46,7 @@ _OF_CLASS: dict[type[CallFailed], str] = {
     ServerFailed: "the provider failed inside",
     Truncated: "the answer broke off",
     BadAnswer: "the provider sent something that is not an answer",
+    EmptyAnswer: "the provider sent an empty answer",
     Rejected: "the provider refuses the prompt or the settings",
     Broken: "the call broke on our side or in your function",
 }
