@@ -36,7 +36,7 @@ from fanout.providers.failures import (
     withheld_answer,
 )
 from fanout.providers.headers import NOTHING, Headers, report
-from fanout.providers.keys import sent_with
+from fanout.providers.keys import masked, sent_with
 from fanout.providers.prices import Prices, counted
 from fanout.providers.ready import ReadyModel
 from fanout.providers.transport import Wire, wire
@@ -154,7 +154,7 @@ class Asker:
         usage = response.usage
         known = counted(usage)
         return Answer(
-            text=text,
+            text=masked(text, self._secrets(seen)),
             input_tokens=usage.input_tokens if known else None,
             output_tokens=usage.output_tokens if known else None,
             cost_usd=self._prices.cost_usd(response) if known and self.ready.priced else None,
