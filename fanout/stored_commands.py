@@ -26,6 +26,7 @@ from fanout.settings import name_sandbox, read_settings
 from fanout.store import NoSuchRun
 from fanout.store.rows import RunRow
 from fanout.store.shelf import Shelf, Wanted
+from fanout.streams import printing, put, results_out
 from fanout.wiring import store_url
 
 Format = Literal["csv", "jsonl", "trace", "html", "run"]
@@ -82,10 +83,12 @@ def list_runs(
     """List the stored runs, the newest first."""
     from fanout.terminal import printable
 
+    out = results_out()
     with open_library(reads=True) as library:
         found = library.list(LOCAL, Wanted(words=" ".join(words or ()), limit=limit))
-    for row in found.rows:
-        print(json_line(row_json(row)) if as_json else printable(_row_line(row)))
+    with printing(out):
+        for row in found.rows:
+            print(json_line(row_json(row)) if as_json else printable(_row_line(row)), file=out)
     if found.count > len(found.rows):
         print(f"{len(found.rows):,} of {found.count:,} runs: --limit shows more", file=sys.stderr)
     elif not found.rows:
@@ -99,8 +102,9 @@ def show(
     """Print a stored run: its results, in input order, and its summary."""
     from fanout.terminal import print_run
 
+    out = results_out()
     with open_library(reads=True) as library:
-        print_run(find(library, run).named(), as_json=as_json, out=sys.stdout)
+        print_run(find(library, run).named(), as_json=as_json, out=out)
 
 
 def stop(run: Annotated[str, typer.Argument(help="A run's id, or its beginning.")]) -> None:
@@ -135,14 +139,16 @@ def export(
     ] = "jsonl",
 ) -> None:
     """Write a stored run to a file."""
+    out = results_out() if file == "-" else None
     with open_library(reads=True) as library:
         text = _written(library, find(library, run), format)
-    if file == "-":
-        sys.stdout.write(text)
+    if out is not None:
+        with printing(out):
+            out.buffer.write(text.encode())  # a file's bytes, whatever letters the terminal has
         return
     try:
-        with open(file, "w", encoding="utf-8-sig" if format == "csv" else "utf-8", newline="") as out:
-            out.write(text)
+        with open(file, "w", encoding="utf-8-sig" if format == "csv" else "utf-8", newline="") as written:
+            written.write(text)
     except OSError as exc:
         raise BadInput(f"{file} cannot be written: {exc.strerror or exc}") from exc
 
@@ -153,8 +159,9 @@ def import_file(file: Annotated[Path, typer.Argument(help="A file that `export -
         content = file.read_bytes()
     except OSError as exc:
         raise BadInput(f"{file} cannot be read: {exc.strerror or exc}") from exc
+    out = results_out()
     with open_library() as library:
-        print(library.put_in(LOCAL, content))
+        put(library.put_in(LOCAL, content), out)
 
 
 def backup(file: Annotated[Path, typer.Argument(help="The file to write; it must not be there yet.")]) -> None:

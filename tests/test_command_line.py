@@ -195,7 +195,7 @@ def test_an_interrupt_tells_every_prompt_once_and_is_exit_code_130(
     process.stderr.close()
 
 
-def test_a_reader_that_leaves_ends_the_run_quietly() -> None:
+def test_a_reader_that_leaves_ends_the_run_without_a_traceback() -> None:
     line = " ".join([*COMMAND, "run", "-", "--max-workers", "1"])
     done = subprocess.run(
         ["bash", "-c", f"yes 'Reply: alpha' | head -200 | {line} | head -1; echo ${{PIPESTATUS[2]}}"],
@@ -207,7 +207,7 @@ def test_a_reader_that_leaves_ends_the_run_quietly() -> None:
     )
     answer, code = done.stdout.splitlines()
     assert answer.endswith("alpha")
-    assert code == "1"
+    assert code == "3"
     assert "Traceback" not in done.stderr
 
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 RANKS = (
     ("errors", "clock", "reasons"),
+    ("streams",),
     ("people",),
     ("sandbox.profile",),
     ("prompts", "samples", "batch"),
@@ -38,7 +39,9 @@ RANKS = (
     ("wiring",),
     ("library",),
     ("terminal",),
+    ("driving",),
     ("stored_commands",),
+    ("commands",),
     ("__init__",),
     ("__main__",),
 )
