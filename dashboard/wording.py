@@ -17,6 +17,7 @@ from dashboard.prospect_words import least_words
 from dashboard.quota_words import bound_sentences, held_words
 from dashboard.reasons import CLOSE, failures, full_stop, happened, limited_by, told
 from dashboard.units import counted, duration, money, number
+from fanout import billed
 from fanout.batch import Batch
 from fanout.clock import nanoseconds, seconds
 from fanout.metrics import Metrics, backs_off, speed_up
@@ -159,13 +160,18 @@ def run_state(run: Run) -> str:
 
 
 def billed_twice(run: Run) -> str | None:
-    """The prompts that were in flight when a process ended, and have no answer or were sent again since."""
-    lost = [call.index + 1 for call in run.calls if any(attempt.lost for attempt in call.attempts)]
-    if not lost:
-        return None
-    named = ", ".join(map(str, lost[:12])) + (f" and {len(lost) - 12:,} more" if len(lost) > 12 else "")
-    word = "Prompt" if len(lost) == 1 else "Prompts"
-    return f"{word} {named}: in flight when the process ended, so possibly billed twice."
+    """The prompts that were sent and not waited for, and have no answer or were sent again since."""
+    why = {
+        "in flight when the process ended, so possibly billed twice.": billed.lost(run),
+        "hung up after being sent, so possibly billed, and twice once sent again.": billed.hung_up(run),
+    }
+    return " ".join(f"{_numbered(calls)}: {words}" for words, calls in why.items() if calls) or None
+
+
+def _numbered(calls: Sequence[int]) -> str:
+    named = ", ".join(str(call + 1) for call in calls[:12])
+    more = f" and {len(calls) - 12:,} more" if len(calls) > 12 else ""
+    return f"{'Prompt' if len(calls) == 1 else 'Prompts'} {named}{more}"
 
 
 def counts_sentence(run: Run, *, now_ns: int | None = None) -> str:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from fanout import billed
 from fanout.archive import export_run
 from fanout.errors import BadInput
 from fanout.export import chrome_trace, json_line, results_csv, results_jsonl
@@ -61,18 +62,18 @@ def find(library: Library, name: str) -> Opened:
 
 
 def say_what_may_be_billed_twice(run: Run, *, another_list: bool = False) -> None:
-    """Name the calls that were in flight when the run's process ended: they may have been answered, and billed.
+    """Name the calls that were sent and not waited for, and are sent again now: they may have been billed.
 
     `another_list`: what is sent now has numbers of its own.
     """
-    lost = [call.index + 1 for call in run.calls if call.status != "answered" and any(a.lost for a in call.attempts)]
-    if lost:
-        shown = ", ".join(map(str, lost[:20])) + (f" and {len(lost) - 20:,} more" if len(lost) > 20 else "")
-        print(
-            f"In flight when the process ended, so possibly billed twice: prompt{'s' * (len(lost) > 1)} {shown}"
-            f"{f' of the list of run {run.run_id}' if another_list else ''}.",
-            file=sys.stderr,
-        )
+    whose = f" of the list of run {run.run_id}" if another_list else ""
+    why = {"In flight when the process ended": billed.lost(run), "Hung up after being sent": billed.hung_up(run)}
+    for words, calls in why.items():
+        again = [call + 1 for call in calls if run.calls[call].status != "answered"]
+        if again:
+            shown = ", ".join(map(str, again[:20])) + (f" and {len(again) - 20:,} more" if len(again) > 20 else "")
+            prompts = "prompt" if len(again) == 1 else "prompts"
+            print(f"{words}, so possibly billed twice: {prompts} {shown}{whose}.", file=sys.stderr)
 
 
 def list_runs(

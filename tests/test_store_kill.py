@@ -204,7 +204,13 @@ def test_a_second_signal_hangs_up(tmp_path: Path, provider: Counted) -> None:
         os.kill(command.pid, signal.SIGTERM)
         assert warm.wait(command) == 130, command.said()
         run = stored(url, only_run(url))
+        sent = sorted(int(prompt.split()[1]) + 1 for prompt in provider.taken())
+        provider.latency_s = 0.01  # type: ignore[misc]
+        again = warm.start("resume", run.run_id)
+        assert warm.wait(again) == 0, again.said()
     assert {call.status for call in run.calls} == {"cancelled"}
+    named = ", ".join(map(str, sent))
+    assert again.said().splitlines()[0] == f"Hung up after being sent, so possibly billed twice: prompts {named}."
 
 
 def test_a_wait_for_a_lost_store_ends_with_the_next_signal(tmp_path: Path, provider: Counted) -> None:
