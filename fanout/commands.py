@@ -21,6 +21,8 @@ from fanout import stored_commands
 from fanout.batch import Batch
 from fanout.driving import follow_to_end, in_order, opened, with_last_words
 from fanout.errors import BadInput
+from fanout.library import Opened
+from fanout.live import LiveRun
 from fanout.people import LOCAL
 from fanout.prompts import PromptList, read_file
 from fanout.sandbox.profile import SandboxProfile
@@ -150,22 +152,36 @@ def resume(
     name_sandbox(settings)
     with in_order(opened(settings)) as library:
         found = stored_commands.find(library, run)
-        run_id = found.row.run_id
-        if file is not None and found.row.goes_on:
-            raise BadInput("this run still goes on in another process: stop it first, or its prompts are sent twice")
-        stored_commands.say_what_may_be_billed_twice(found.run.snapshot(), another_list=file is not None)
-        if file is None:
-            followed = follow_to_end(
-                library, lambda: library.resume(LOCAL, run_id, changes=changes), order=results.value, as_json=as_json
-            )
+        before = found.run.snapshot()
+        if file is not None:
+            batch = replace(found.named().batch.changed(changes), prompts=_other_list(file, column, found).prompts)
+            with stored_commands.nobody_else_sends(library, batch, carry_from=before.run_id):
+                stored_commands.say_what_may_be_billed_twice(before, another_list=True)
+                followed = follow_to_end(
+                    library,
+                    lambda: library.start(batch, carry_from=before.run_id),
+                    order=results.value,
+                    as_json=as_json,
+                )
         else:
-            prompts = _read(file, column)
-            print(f"{prompts.sentence}. Another list is a run of its own: {run_id} stays as it is.", file=sys.stderr)
-            batch = replace(found.named().batch.changed(changes), prompts=prompts.prompts)
-            followed = follow_to_end(
-                library, lambda: library.start(batch, carry_from=run_id), order=results.value, as_json=as_json
-            )
+
+            def start() -> LiveRun:
+                live = library.resume(LOCAL, before.run_id, changes=changes)
+                stored_commands.say_what_is_sent(before, changes)  # only now: another process may have it
+                return live
+
+            followed = follow_to_end(library, start, order=results.value, as_json=as_json)
     raise typer.Exit(with_last_words(followed))
+
+
+def _other_list(file: str, column: str | None, found: Opened) -> PromptList:
+    """The list to send with the answers of a run. Raises BadInput while that run goes on."""
+    if found.row.goes_on:
+        raise BadInput("this run still goes on in another process: stop it first, or its prompts are sent twice")
+    prompts = _read(file, column)
+    stays = f"{found.row.run_id} stays as it is."
+    print(f"{prompts.sentence}. Another list is a run of its own: {stays}", file=sys.stderr)
+    return prompts
 
 
 _STORED: Mapping[str, Callable[..., None]] = {

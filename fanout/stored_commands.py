@@ -7,9 +7,10 @@ commands may read the store's file: they are the local admin.
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ import typer
 
 from fanout import billed
 from fanout.archive import export_run
+from fanout.batch import Batch
 from fanout.errors import BadInput
 from fanout.export import chrome_trace, json_line, results_csv, results_jsonl
 from fanout.library import Library, Opened
@@ -25,7 +27,8 @@ from fanout.people import LOCAL
 from fanout.run import Run
 from fanout.settings import name_sandbox, read_settings
 from fanout.store import NoSuchRun
-from fanout.store.rows import RunRow
+from fanout.store.alone import alone
+from fanout.store.rows import RunRow, settings_key
 from fanout.store.shelf import Shelf, Wanted
 from fanout.streams import printing, put, results_out
 from fanout.wiring import store_url
@@ -33,6 +36,12 @@ from fanout.wiring import store_url
 Format = Literal["csv", "jsonl", "trace", "html", "run"]
 
 _MOST_LISTED = 10_000
+_OPTIONS = {
+    "timeout_s": "timeout",
+    "requests_per_minute": "rpm",
+    "tokens_per_minute": "tpm",
+}
+"""What the settings of a batch are called on the command line, where that differs."""
 
 
 @contextmanager
@@ -74,6 +83,37 @@ def say_what_may_be_billed_twice(run: Run, *, another_list: bool = False) -> Non
             shown = ", ".join(map(str, again[:20])) + (f" and {len(again) - 20:,} more" if len(again) > 20 else "")
             prompts = "prompt" if len(again) == 1 else "prompts"
             print(f"{words}, so possibly billed twice: {prompts} {shown}{whose}.", file=sys.stderr)
+
+
+def say_what_is_sent(run: Run, changes: Mapping[str, object]) -> None:
+    """Before a run goes on: what may be billed twice, or that nothing is left to send."""
+    if any(call.status != "answered" for call in run.calls):
+        say_what_may_be_billed_twice(run)
+        return
+    from fanout.terminal import printable
+
+    options = ["--" + _OPTIONS.get(name, name).replace("_", "-") for name in changes]
+    ignored = f", and {' and '.join(options)} change{'s' * (len(options) == 1)} nothing" if options else ""
+    model = f" --model {changes.get('model', run.batch.model)}"
+    print(
+        f"Every prompt of this run is answered: nothing is left to send{ignored}. "
+        f"The list is sent again by: python -m fanout run FILE{printable(model)}",
+        file=sys.stderr,
+    )
+
+
+@contextmanager
+def nobody_else_sends(library: Library, batch: Batch, *, carry_from: str) -> Iterator[None]:
+    """Within it, this list is sent by this process alone, with the answers of that run. Raises BadInput otherwise."""
+    words = json.dumps([carry_from, settings_key(batch), batch.prompts])
+    with alone(shelf_of(library).database, words) as is_free:
+        if not is_free:
+            raise BadInput(
+                f"another process is sending this list with the answers of run {carry_from}: wait for its end "
+                "(`python -m fanout runs` lists it), or what both send is paid for twice. "
+                "`python -m fanout run FILE` sends all of the list, whatever others do"
+            )
+        yield
 
 
 def list_runs(
