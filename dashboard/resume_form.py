@@ -26,6 +26,7 @@ from fanout.errors import BadInput, FanoutError
 from fanout.library import Opened
 from fanout.run import Run
 from fanout.stretch import workers_wanted
+from fanout.tuning.priced import has_unpriced
 
 STAYS = (
     "The answers that are there stay. Instructions, temperature and max output tokens are as they were: "
@@ -112,7 +113,10 @@ def plan_of(run: Run) -> Plan:
     why = session_resume.refusal((run.run_id, asked))
     if why is not None:
         return _refused(run, why)
-    said = [f"{verb(run)} sends {wording.plan_sentence(asked.batch, expected)}", *cautions(asked.batch, expected.quota)]
+    said = [
+        f"{verb(run)} sends {wording.plan_sentence(asked.batch, expected)}",
+        *cautions(asked.batch, expected.quota, has_unpriced=has_unpriced(run, asked.batch.model)),
+    ]
     moved = moved_on(run.batch, asked.batch)
     if moved is not None:
         said.append(f"From here on: {moved}.")

@@ -105,6 +105,12 @@ def run(
     settings = read_settings()
     name_sandbox(settings)
     with in_order(opened(settings, quota_file=quota_file, stores=store)) as library:
+        if not library.engine.quota_for(batch).is_priced:
+            print(
+                f"The price of {model} is not known here: one call goes first, and the run stops after it unless its "
+                "answer has a price. --cap-tokens caps it in tokens.",
+                file=sys.stderr,
+            )
         followed = follow_to_end(library, lambda: library.start(batch), order=results.value, as_json=as_json)
     raise typer.Exit(with_last_words(followed))
 
@@ -153,8 +159,11 @@ def resume(
     with in_order(opened(settings)) as library:
         found = stored_commands.find(library, run)
         before = found.run.snapshot()
+        batch = found.named().batch.changed(changes)
+        if file is not None or any(call.status != "answered" for call in before.calls):
+            stored_commands.check_dollars(before, batch)
         if file is not None:
-            batch = replace(found.named().batch.changed(changes), prompts=_other_list(file, column, found).prompts)
+            batch = replace(batch, prompts=_other_list(file, column, found).prompts)
             with stored_commands.nobody_else_sends(library, batch, carry_from=before.run_id):
                 stored_commands.say_what_may_be_billed_twice(before, another_list=True)
                 followed = follow_to_end(

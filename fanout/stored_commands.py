@@ -31,6 +31,7 @@ from fanout.store.alone import alone
 from fanout.store.rows import RunRow, settings_key
 from fanout.store.shelf import Shelf, Wanted
 from fanout.streams import printing, put, results_out
+from fanout.tuning.priced import has_unpriced
 from fanout.wiring import store_url
 
 Format = Literal["csv", "jsonl", "trace", "html", "run"]
@@ -100,6 +101,15 @@ def say_what_is_sent(run: Run, changes: Mapping[str, object]) -> None:
         f"The list is sent again by: python -m fanout run FILE{printable(model)}",
         file=sys.stderr,
     )
+
+
+def check_dollars(run: Run, batch: Batch) -> None:
+    """Raise BadInput where the run has shown that nobody can count the cap in dollars of `batch`: nothing is sent."""
+    if batch.cap_usd is not None and has_unpriced(run, batch.model):
+        raise BadInput(
+            f"the price of {batch.model} is not known, so nobody can count its cap of ${batch.cap_usd:.4g}: "
+            "take it off with --no-cap-usd; --cap-tokens caps the run in tokens"
+        )
 
 
 @contextmanager

@@ -92,20 +92,33 @@ def test_a_run_stops_at_its_cap_with_exit_code_1_and_says_what_is_left() -> None
     assert objects(again.stdout)[-1]["summary"]["answered"] > summary["answered"]
 
 
-def test_a_cap_in_dollars_is_taken_off_where_the_price_is_not_known(tmp_path: Path) -> None:
+def test_a_cap_in_dollars_that_nobody_can_count_costs_one_call_and_is_taken_off(tmp_path: Path) -> None:
     provider = Counted()
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url, "FANOUT_DATA_DIR": str(tmp_path)}
     try:
         prompts = "".join(f"prompt {number}\n" for number in range(12))
-        asked = ("run", "-", "--model", "openai-chat:counted", "--max-workers", "2", "--cap-usd", "0.5")
+        asked = ("run", "-", "--model", "openai-chat:counted", "--max-workers", "8", "--cap-usd", "0.5")
         done = fanout(*asked, stdin=prompts, **environment)
         assert done.returncode == 1
-        said, advice = done.stderr.splitlines()[-2:]
+        assert sum(provider.prompts.values()) == 1
+        before, *_, said, advice = done.stderr.splitlines()[1:]
+        assert before == (
+            "The price of openai-chat:counted is not known here: one call goes first, and the run stops after it "
+            "unless its answer has a price. --cap-tokens caps it in tokens."
+        )
         assert "the price of openai-chat:counted is not known, so nobody can count what it uses" in said
         arguments = advice.partition("python -m fanout ")[2].split()
+        assert arguments[-1] == "--no-cap-usd"
+        capped = fanout(*arguments[:-1], "--cap-usd", "2", **environment)
+        assert (capped.returncode, capped.stdout) == (2, "")
+        assert capped.stderr == (
+            "fanout: the price of openai-chat:counted is not known, so nobody can count its cap of $2: "
+            "take it off with --no-cap-usd; --cap-tokens caps the run in tokens\n"
+        )
         both = fanout(*arguments, "--cap-usd", "2", **environment)
         assert (both.returncode, both.stdout) == (2, "")
         assert "--cap-usd sets a cap and --no-cap-usd takes it off" in both.stderr
+        assert sum(provider.prompts.values()) == 1
         again = fanout(*arguments, "--cap-tokens", "100000", "--json", **environment)
         assert again.returncode == 0, again.stderr
         assert objects(again.stdout)[-1]["summary"]["answered"] == 12

@@ -43,7 +43,8 @@ def stopped(caller: HandCaller) -> Iterator[Stopped]:
     def make(**settings: object) -> LiveRun:
         prompts = ["good", "bad", "worse"]
         live = engine.start(Batch(**{"prompts": prompts, "retries": 0, **settings}))  # type: ignore[arg-type]
-        for sending in caller.taken(3):
+        for place in range(3):  # a cap in dollars lets the first one show its price before the others go
+            sending = caller.taken(place + 1)[place]
             if sending.prompt == "good":
                 sending.answer("kept", cost_usd=0.01)
             else:
@@ -133,6 +134,16 @@ def test_a_run_goes_on_under_the_settings_that_stand_there_and_says_so(stopped: 
     assert live.max_workers == 1
     assert f"Sent again with {moved}" in _said(_run(app))
     assert live.snapshot().calls[0].output == "kept"
+
+
+def test_a_cap_in_dollars_says_what_it_does_where_the_runs_own_answers_have_no_price(stopped: Stopped) -> None:
+    live = stopped(max_workers=1)
+    app = _open(live)
+    app.number_input(key="resume_cap_usd").set_value(1.0)
+    assert "one call goes first, and the run pauses after it and asks, unless its answer has a price" in _said(
+        _run(app)
+    )
+    assert "pauses before its next call" not in _said(app)
 
 
 def test_a_number_that_is_missing_says_so_and_sends_nothing(stopped: Stopped, caller: HandCaller) -> None:
