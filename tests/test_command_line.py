@@ -175,7 +175,7 @@ def test_a_missing_key_is_said_before_anything_is_sent() -> None:
 
 
 @pytest.mark.parametrize("stores", [(), ("--no-store",)])
-@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_tells_every_prompt_once_and_is_exit_code_130(
     which: signal.Signals, stores: tuple[str, ...]
 ) -> None:
@@ -206,6 +206,63 @@ def test_an_interrupt_tells_every_prompt_once_and_is_exit_code_130(
     process.stdout.close()
     assert process.stderr is not None
     process.stderr.close()
+
+
+SLOW_IMPORT = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            print("importing", flush=True)
+            time.sleep(30)
+sys.meta_path.insert(0, Slow())
+import runpy
+sys.argv = ["fanout", "runs"]
+runpy.run_module("fanout", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_an_interrupt_while_modules_are_imported_is_exit_code_130_without_a_traceback() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_IMPORT], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert process.stderr.read() == ""
+    process.stdout.close()
+    process.stderr.close()
+
+
+def test_nothing_is_imported_before_an_interrupt_is_taken_care_of() -> None:
+    code = "import sys; before = set(sys.modules); import fanout.__main__; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    ours = [name for name in eval(done.stdout) if name.startswith("fanout")]
+    assert ours == ["fanout", "fanout.__main__"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a terminal that is closed sends it")
+def test_nohup_keeps_its_word(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        ["nohup", *COMMAND, "run", "-", "--json", "--max-workers", "4"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("Reply: alpha\n" * 40)
+    process.stdin.close()
+    process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    *_, last = objects(process.stdout.read())
+    assert process.wait(30) == 0
+    assert last["summary"]["answered"] == 40
+    process.stdout.close()
 
 
 def test_a_reader_that_leaves_ends_the_run_without_a_traceback() -> None:

@@ -136,6 +136,9 @@ def test_every_promised_name_is_there() -> None:
     import fanout
 
     assert [name for name in fanout.__all__ if not hasattr(fanout, name)] == []
+    assert set(fanout.__all__) == set(fanout._FROM) <= set(dir(fanout))
+    with pytest.raises(AttributeError, match="no attribute 'engines'"):
+        fanout.engines  # type: ignore[attr-defined]  # noqa: B018  # that is the point
 
 
 def test_every_file_says_its_purpose_and_can_be_read_in_a_sitting() -> None:

@@ -6,6 +6,7 @@ run that pauses at its cap is stopped, because nobody is here to ask. What the l
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -16,12 +17,14 @@ from typing import Literal, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fanout.clock import seconds
 from fanout.live import LiveRun
 from fanout.run import ENDED, Call, CallStatus, Run
 from fanout.streams import OutputLost, printing, put
 from fanout.terminal.words import (
     at_cap,
     held_words,
+    long_wait,
     not_stored,
     printable,
     sends_the_rest,
@@ -52,6 +55,9 @@ ALL_ANSWERED, SOME_FAILED, NOT_PRINTED, INTERRUPTED = 0, 1, 3, 130
 
 LOOK_EVERY_S = 0.05
 """How often the run is looked at: a pause at a cap wakes nobody who waits for results."""
+
+LONG_WAIT_S = 30.0
+"""A wait for a limit that takes longer is worth a line, where there is no bar."""
 
 KEPT_WITHIN_S = 10.0
 """How long a process that is to end waits for the store to take what it holds."""
@@ -121,7 +127,7 @@ def print_run(run: Run, *, as_json: bool, out: TextIO) -> None:
     with printing(out):
         for call in run.calls:
             if call.status in ENDED:
-                print(told(call, as_json=as_json), file=out)
+                print(told(call, as_json=as_json, run_id=run.run_id), file=out)
     _print_summary(run, as_json=as_json, out=out)
 
 
@@ -219,22 +225,37 @@ class _Lines:
         """
         until_s = None if within_s is None else time.monotonic() + within_s
         version = -1
+        quiet_s = time.monotonic()
         while True:
             ended = self._live.wait(LOOK_EVERY_S)
             _raise_if_asked_to_end()
             run = self._live.snapshot()
             if run.version != version:
-                version = run.version
+                version, quiet_s = run.version, time.monotonic()
                 self._show(run)
                 self._print(self._due(run, ended=ended))
             elif _is_at_cap(run):
                 self._live.cancel()
+            elif time.monotonic() - quiet_s >= LONG_WAIT_S and self._say_that_it_waits(run):
+                quiet_s = math.inf  # once
             if ended:
                 return True
             if until_s is not None and time.monotonic() >= until_s:
                 return False
             if not waits_for_store and self._live.record.now().ended:
                 return False
+
+    def _say_that_it_waits(self, run: Run) -> bool:
+        """Where no bar says so: that a limit holds the run, and nothing is in flight; whether there was such a wait."""
+        if not self._progress.disable or not held_words(run) or any(call.status == "running" for call in run.calls):
+            return False
+        account = self._live.quota()
+        until_ns = None if account is None else account.blocked_until_ns
+        again_ns = [call.attempts[-1].ready_ns for call in run.calls if call.status == "backing_off"]
+        until_ns = min((each for each in again_ns if each is not None), default=None) if until_ns is None else until_ns
+        left_s = None if until_ns is None else seconds(max(0, until_ns - self._live.now_ns()))
+        print(long_wait(run, left_s=left_s), file=sys.stderr, flush=True)
+        return True
 
     def print_from_memory(self) -> None:
         """Print also what the store did not take: nobody but this process has it."""
@@ -287,7 +308,10 @@ class _Lines:
         for call in self._live.record.now().calls:
             is_kept = is_stored and kept[call.index].status == "answered"
             if call.status == "answered" and call.index not in self._written and not is_kept:
-                print(told(call, as_json=self._as_json), file=sys.stderr)
+                print(self._line(call), file=sys.stderr)
+
+    def _line(self, call: Call) -> str:
+        return told(call, as_json=self._as_json, run_id=self._live.run_id)
 
     def _lose(self, lost: OutputLost) -> None:
         self.lost = lost
@@ -301,7 +325,7 @@ class _Lines:
             if self.lost is not None:
                 continue
             try:
-                put(told(call, as_json=self._as_json), self._out)
+                put(self._line(call), self._out)
             except OutputLost as lost:
                 self._lose(lost)
                 if not self._held_back:
