@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -24,6 +25,12 @@ from tests.test_store_kill import only_run, stored
 ROOT = Path(__file__).parent.parent
 FULL = Path("/dev/full")
 """Every write fails as on a full disk."""
+OF_TERMINAL = """
+import fcntl, runpy, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+runpy.run_module("fanout", run_name="__main__")
+"""
+"""The command with standard input as its terminal, which tells it when it is closed."""
 SNOW = "snow ☃, é, 😀"
 
 
@@ -91,6 +98,35 @@ def test_a_reader_that_leaves_lets_what_is_in_flight_end_and_be_stored(tmp_path:
     assert "in flight, 10 s to end. Ctrl+C hangs up." in stopping
     assert shown == f"What is stored is shown by: python -m fanout show {run.run_id}"
     assert rest == f"What is missing is sent by: python -m fanout resume {run.run_id}"
+
+
+def test_a_terminal_that_is_closed_lets_what_is_in_flight_end_and_be_stored(tmp_path: Path, provider: Counted) -> None:
+    """SIGHUP comes, and what is printed from then on, the bar too, has nowhere to go."""
+    provider.latency_s = 0.4  # type: ignore[misc]  # of this server alone
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("".join(f"prompt {number}\n" for number in range(40)))
+    given = {"FANOUT_DATA_DIR": str(tmp_path / "store"), "OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": KEY}
+    ours, theirs = pty.openpty()
+    command = ["run", str(prompts), "--model", "openai-chat:counted", "--max-workers", "4"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", OF_TERMINAL, *command],
+        cwd=ROOT,
+        env={**os.environ, **given, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"answered" not in shown:
+        shown += os.read(ours, 4096)
+    os.close(ours)
+    assert process.wait(60) == 3
+    run = stored(url_of(tmp_path / "store"), only_run(url_of(tmp_path / "store")))
+    assert run.stop_reason == "interrupted"
+    assert answered(run) == sum(provider.taken().values()) >= 4
+    assert {call.fate for call in run.calls} == {"answered", "not_sent"}
 
 
 @pytest.mark.parametrize("as_json", [(), ("--json",)])
