@@ -156,6 +156,7 @@ def test_threads_for_calls_are_made_in_one_place() -> None:
         "fanout.pool",
         "fanout.providers.loop",
         "fanout.sandbox.process",
+        "fanout.store.trouble",
         "fanout.store.writer",
         "fanout.timer",
     }

@@ -301,7 +301,7 @@ class SqlStore:
             self._each_beat()
         journals = [each for each in self._writer.living_journals() if each.dirty and not each.fenced]
         heard = None
-        with self.database.write() as connection:
+        with self.database.write(waits=True) as connection:
             say_alive(connection, self.process)
             lost = []
             for journal in journals:
