@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from dashboard import compare_words, elements, pages, session_compare, zones
+from dashboard import compare_words, elements, live, pages, session_compare, zones
 from dashboard.compare_prompts import draw_left_over, draw_pair, draw_prompts
 from dashboard.found import NOT_KNOWN, Choice, choice_of, choices, find
 from dashboard.gantt.component import show
@@ -40,7 +40,7 @@ def draw_compare() -> None:
         elements.sentence("There is nothing to compare yet: it takes two runs.")
         pages.link_to_form("Start one")
         return
-    runs = {side: None if run_id is None else find(run_id) for side, run_id in (("a", named.a), ("b", named.b))}
+    runs = _runs(named)
     _choose(there, [run for run in runs.values() if run is not None])
     missing = [side for side, run_id in (("a", named.a), ("b", named.b)) if run_id is not None and runs[side] is None]
     a, b = runs["a"], runs["b"]
@@ -56,6 +56,24 @@ def draw_compare() -> None:
             pages.link_to_form("Start another")
     else:
         _compared(compared(a, b))
+    seen = _versions(runs)
+    live.poll(lambda: _look_again(named, seen), every_s=live.STILL_S, key="compare")
+
+
+def _runs(named: session_compare.Chosen) -> dict[str, Run | None]:
+    """The two runs of the address, by their side; None for one that is not named, or not known to whoever looks."""
+    return {side: None if run_id is None else find(run_id) for side, run_id in (("a", named.a), ("b", named.b))}
+
+
+def _versions(runs: dict[str, Run | None]) -> tuple[int | None, ...]:
+    return tuple(None if run is None else run.version for run in runs.values())
+
+
+def _look_again(named: session_compare.Chosen, seen: tuple[int | None, ...]) -> float:
+    """One that went on, was withdrawn or deleted meanwhile: the page is drawn anew, without what is not theirs."""
+    if _versions(_runs(named)) != seen:
+        st.rerun()
+    return live.STILL_S
 
 
 class _Kept:

@@ -23,6 +23,7 @@ from dashboard import (
     live,
     session,
     session_address,
+    session_kept,
     session_link,
     session_sandbox,
     session_share,
@@ -248,7 +249,7 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
             type="primary",
             shortcut="Ctrl+Enter",
             width="stretch",
-            key=f"run_press_{session_address.presses()}",
+            key=f"run_press_{session_address.presses()}_{session_kept.name()}",  # no page of an earlier server has it
         )
     wrong = st.container()  # under the button that was pressed
     if waits:
@@ -318,6 +319,8 @@ def _link(batch: Batch) -> None:
 
 def _plan(batch: Batch, expected: Expected, *, waits: bool) -> None:
     elements.quiet(wording.plan_sentence(batch, expected))
+    if batch.name:  # it stands in the closed half of the form, and holds for the next run too
+        elements.quiet(f"It will be named “{batch.name}”.")
     for line in cautions(batch, expected.quota):
         elements.caution(line)
     today = house.library().today(door.person())

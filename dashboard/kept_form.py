@@ -1,4 +1,4 @@
-"""The form outlives a reload: the tab keeps it in its own storage and hands it to the session that begins then.
+"""The form outlives a reload, and its server: the tab keeps it and hands it to the session that begins then.
 
 Comes in: the form's settings and prompts. Goes out: what the tab keeps, and, once a session, the form as it was. What a
 tab hands back may be anything; it is read like a link, and taken only for the person whose form it was. A list beyond
@@ -7,30 +7,21 @@ tab hands back may be anything; it is read like a link, and taken only for the p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
-import streamlit as st
-
-from dashboard import door, form_link, found, inputs, session, session_kept, session_link, session_share
+from dashboard import door, form_link, found, inputs, kept_in_tab, session, session_kept, session_link, session_share
 from dashboard.session_link import Came, Said
 from fanout.batch import Batch
 from fanout.errors import BadInput, FanoutError
 from fanout.people import Visibility
 from fanout.prompts import Mode
 
-if TYPE_CHECKING:
-    from streamlit.components.v2.types import ComponentRenderer
-
 MOST_CHARACTERS = 500_000
 """Of the prompts: a tab keeps about ten times as much, and they travel with each change of the form."""
-ASKED = "kept_form"
-"""The key of what asks the tab; it stands where nothing is to be seen of it."""
+NAME = "form"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,36 +45,23 @@ class Kept:
 
 
 def take() -> None:
-    """Before the form is drawn: a new session's form as the tab kept it. What cannot be read changes nothing.
-
-    It is what the component gives back, and no callback: one that comes before the page was drawn whole finds nothing.
-    """
-    asks = not (session_kept.is_filled() or session_kept.is_touched())
-    data = {"session": session_kept.name(), "asks": asks}
-    handed = _component()(key=ASKED, data=data, height="content", on_kept_change=_heard)
-    if asks and handed.kept is not None:
+    """Before the form is drawn: a new session's form as the tab kept it. What cannot be read changes nothing."""
+    handed = kept_in_tab.handed_back(NAME, asks=not (session_kept.is_filled() or session_kept.is_touched()))
+    if handed is not None:
         with suppress(BadInput):
-            _fill(read(handed.kept, who=door.person().user_id))
+            _fill(read(handed, who=door.person().user_id))
         session_kept.fill()  # also by what could not be read: the tab waits for that
 
 
 def keep(*, ceiling: int) -> None:
     """After it was drawn: have the tab keep it as it is now."""
-    data = {"session": session_kept.name(), "asks": not session_kept.is_filled(), "form": _form(ceiling)}
-    _component()(key=f"{ASKED}_now", data=data, height="content", on_kept_change=_heard)
+    kept_in_tab.keep(NAME, _form(ceiling), asks=not session_kept.is_filled())
 
 
-def read(kept: object, *, who: str) -> Kept:
+def read(handed: object, *, who: str) -> Kept:
     """What a tab handed back. Raises BadInput where it is none, or somebody else's."""
-    try:
-        form = json.loads(kept) if isinstance(kept, str) else None
-    except (ValueError, RecursionError):
-        form = None
-    if not isinstance(form, dict) or form.get("who") != who:
-        raise BadInput("no form of this person's")
-    settings, text, prompts = form.get("settings"), form.get("text"), form.get("prompts")
-    if not (isinstance(settings, dict) and all(isinstance(value, str) for value in settings.values())):
-        raise BadInput("no settings")
+    form = kept_in_tab.parsed(handed, who=who)
+    settings, text, prompts = form["settings"], form.get("text"), form.get("prompts")
     if not (text is None or isinstance(text, str)) or form.get("mode") not in get_args(Mode):
         raise BadInput("no text")
     is_list = isinstance(prompts, list) and all(isinstance(prompt, str) for prompt in prompts)
@@ -136,7 +114,7 @@ def _fill(kept: Kept) -> None:
     session_share.let_see(kept.seen_by)
     if kept.came_from is not None:
         _come_from(kept.came_from, link=kept.link, carries=kept.carries)
-    said = "The form is as you left it before the page was loaded again"
+    said = "The form is as you left it"
     if kept.text is not None:
         session.put_in_editors(session.listed(), text=kept.text, mode=kept.mode)
     elif kept.prompts is not None:
@@ -160,14 +138,3 @@ def _come_from(run_id: str, *, link: str | None, carries: bool) -> None:
         opened = found.opened(run_id)
         if opened is not None:
             session_link.keep(Came(run_id=run_id, batch=opened.run.snapshot().batch), carries=carries)
-
-
-def _heard() -> None:
-    """It must be named for Streamlit to hand on what the tab gives."""
-
-
-@cache
-def _component() -> ComponentRenderer:
-    return st.components.v2.component(
-        "fanout_kept_form", js=Path(__file__).with_suffix(".js").read_text(), isolate_styles=False
-    )

@@ -26,6 +26,8 @@ from fanout.store.database import StoreLost
 FIRST_S = 0.1
 """Until the first answer is on the page: it shows within 300 ms of its arrival."""
 LIST_S = 2.0
+STILL_S = 5.0
+"""How long a run that stands still may stand on a page after it went on elsewhere, was withdrawn or deleted."""
 TICK_NS = 200_000_000
 """Numbers of a run in which nothing happened are made again after this long: its clock goes on."""
 RUNS_KEPT = 20
@@ -63,7 +65,11 @@ def poll(draw: Callable[[], float | None], *, every_s: float | None, key: str) -
     # Streamlit names a fragment by its function's name and its place, not by the key. Without this, a refresh that one
     # page asked for would be run as the next page's own, in the middle of drawing it, and half of that would be lost.
     drawn.__qualname__ = f"{poll.__qualname__}.{key}"
-    st.fragment(drawn, run_every=every_s, key=key)()
+    # A refresh that is asked for while the page is drawn may take this part's place in the page out of what the browser
+    # gets of that drawing; the browser then moves up what stands behind it, and the refresh is put over that. Within a
+    # container nothing stands behind it.
+    with st.container():
+        st.fragment(drawn, run_every=every_s, key=key)()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

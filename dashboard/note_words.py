@@ -7,9 +7,10 @@ Comes in: a `Run`, its row, who looks. Goes out: plain text, in which names are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from dashboard.safe import cut
+from fanout import billed
 from fanout.people import Person, may_drive, may_start
 from fanout.run import Run
 from fanout.store.rows import RunRow
@@ -38,22 +39,21 @@ def taken_in(row: RunRow) -> str | None:
 
 
 def billed_twice(run: Run) -> str | None:
-    """The prompts that were in flight when a process ended, or when a run that went on was saved to a file.
+    """The prompts that were sent and not waited for, and have no answer or were sent again since.
 
-    Those that have no answer, or were sent again since; None where there are none.
+    Of a run that went on when it was saved to a file, whoever saved it goes on.
     """
     of_files = {stretch.number for stretch in run.stretches if stretch.reason == "saved"}
-    lost = [(call.index + 1, attempt.stretch) for call in run.calls for attempt in call.attempts if attempt.lost]
-    ended = dict.fromkeys(number for number, stretch in lost if stretch not in of_files)
-    saved = dict.fromkeys(number for number, stretch in lost if stretch in of_files)
-    said = []
-    if ended:
-        said.append(f"{_prompts(ended)}: in flight when the process ended, so possibly billed twice.")
-    if saved:
-        said.append(
-            f"{_prompts(saved)}: in flight when the file was saved; whoever saved it may have the answers by now."
-        )
-    return " ".join(said) or None
+    lost = billed.lost(run)
+    saved = tuple(call for call in lost if any(a.lost and a.stretch in of_files for a in run.calls[call].attempts))
+    why = {
+        "in flight when the process ended, so possibly billed twice.": tuple(
+            call for call in lost if call not in saved
+        ),
+        "in flight when the file was saved; whoever saved it may have the answers by now.": saved,
+        "hung up after being sent, so possibly billed, and twice once sent again.": billed.hung_up(run),
+    }
+    return " ".join(f"{_prompts(calls)}: {words}" for words, calls in why.items() if calls) or None
 
 
 def rest_label(run: Run) -> str:
@@ -75,7 +75,7 @@ def rest_button(run: Run) -> str:
 _UNSENT = "This button"
 
 
-def _prompts(numbers: Iterable[int]) -> str:
-    each = list(numbers)
-    more = f" and {len(each) - MOST_NAMED:,} more" if len(each) > MOST_NAMED else ""
-    return f"{'Prompt' if len(each) == 1 else 'Prompts'} {', '.join(map(str, each[:MOST_NAMED]))}{more}"
+def _prompts(calls: Sequence[int]) -> str:
+    named = ", ".join(str(call + 1) for call in calls[:MOST_NAMED])
+    more = f" and {len(calls) - MOST_NAMED:,} more" if len(calls) > MOST_NAMED else ""
+    return f"{'Prompt' if len(calls) == 1 else 'Prompts'} {named}{more}"

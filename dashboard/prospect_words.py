@@ -24,9 +24,12 @@ def least_words(quota: Prospect) -> str | None:
     return f"at least {duration(quota.starts_s, digits=2)} by the quota of {limit_name(quota.by)}"
 
 
-def cautions(batch: Batch, quota: Prospect) -> list[str]:
-    """What to know before it is sent: a day's limit that does not hold all of it, a cap that nobody can count."""
-    unpriced = unpriced_words(batch, quota)
+def cautions(batch: Batch, quota: Prospect, *, has_unpriced: bool = False) -> list[str]:
+    """What to know before it is sent: a day's limit that does not hold all of it, a cap that nobody can count.
+
+    `has_unpriced`: of a run that goes on, whether an answer that its model gave has no price.
+    """
+    unpriced = unpriced_words(batch, quota, has_unpriced=has_unpriced)
     return [*day_lines(quota), *([] if unpriced is None else [unpriced])]
 
 
@@ -38,15 +41,15 @@ def day_lines(quota: Prospect) -> list[str]:
     return said
 
 
-def unpriced_words(batch: Batch, quota: Prospect) -> str | None:
+def unpriced_words(batch: Batch, quota: Prospect, *, has_unpriced: bool = False) -> str | None:
     """That the cap in dollars cannot be kept; None where there is none, or it can."""
-    if batch.cap_usd is None or quota.is_priced:
+    if batch.cap_usd is None or (quota.is_priced and not has_unpriced):
         return None
     instead = "A cap in tokens is counted." if batch.cap_tokens is None else "Its cap in tokens is counted."
-    return (
-        f"The price of {batch.model} is not known here, so nobody can count dollars: the run pauses at its first "
-        f"answers and asks. {instead}"
-    )
+    then = "one call goes first, and the run pauses after it and asks, unless its answer has a price."
+    if has_unpriced:
+        then = "the run pauses before its next call and asks, unless it was told to go on without the cap."
+    return f"The price of {batch.model} is not known here, so nobody can count dollars: {then} {instead}"
 
 
 def spent_words(spent: SpentDay, *, at_ns: int) -> str:

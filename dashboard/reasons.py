@@ -18,6 +18,7 @@ from fanout.errors import (
     Broken,
     CallFailed,
     ConnectionFailed,
+    EmptyAnswer,
     Overloaded,
     RateLimited,
     Rejected,
@@ -45,12 +46,14 @@ _OF_CLASS: dict[type[CallFailed], str] = {
     ServerFailed: "the provider failed inside",
     Truncated: "the answer broke off",
     BadAnswer: "the provider sent something that is not an answer",
+    EmptyAnswer: "the provider sent an empty answer",
     Rejected: "the provider refuses the prompt or the settings",
     Broken: "the call broke on our side or in your function",
 }
 """What failures of one class have in common, where their own sentences differ."""
 _ADVICE = ". Send it again"
 """For one call; of a run's, the page has a button beside its sentence."""
+_ENDS = (".", "?", "!")
 _OPENERS = frozenset({"The", "No", "Nothing", "This", "A", "An", "It"})
 
 
@@ -61,7 +64,7 @@ def failures(run: Run) -> list[str]:
         if call.status == "failed" and call.error is not None:
             causes.setdefault((type(call.error), call.error.status_code), []).append(call.error)
     ordered = sorted(causes.values(), key=len, reverse=True)
-    said = [f"{_how_many(errors, run)} failed: {_cause(errors)}." for errors in ordered[:MOST_CAUSES]]
+    said = [f"{_how_many(errors, run)} failed: {full_stop(_cause(errors))}" for errors in ordered[:MOST_CAUSES]]
     others = sum(len(errors) for errors in ordered[MOST_CAUSES:])
     return [*said, f"{others:,} failed for other reasons."] if others else said
 
@@ -85,7 +88,7 @@ def _why_not(run: Run, call: Call) -> str:
     if run.stop_error is None:
         return f"{said}."
     is_advice_for_one = run.stop_reason == "provider_down"
-    return f"{said}: {(happened if is_advice_for_one else told)(run.stop_error.sentence)}."
+    return full_stop(f"{said}: {(happened if is_advice_for_one else told)(run.stop_error.sentence)}")
 
 
 _ENDED = {"stopped": "The run was stopped", "interrupted": "The process ended", "saved": "The file was saved"}
@@ -127,6 +130,11 @@ def told(sentence: str) -> str:
     if line.split(" ", 1)[0] in _OPENERS:
         line = line[0].lower() + line[1:]
     return line.rstrip(".") or "no reason given"
+
+
+def full_stop(words: str) -> str:
+    """A sentence of ours with its full stop; one that ends in somebody's question mark has its end."""
+    return words if words.endswith(_ENDS) else f"{words}."
 
 
 def happened(sentence: str) -> str:

@@ -14,7 +14,18 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import door, elements, house, inputs, note_words, session, session_resume, starting, wording
+from dashboard import (
+    door,
+    elements,
+    house,
+    inputs,
+    note_words,
+    session,
+    session_kept,
+    session_resume,
+    starting,
+    wording,
+)
 from dashboard.expect import Expected
 from dashboard.expect import expected as expected_of
 from dashboard.more_form import draw_to_go_on
@@ -26,6 +37,7 @@ from fanout.errors import BadInput, FanoutError
 from fanout.library import Opened
 from fanout.run import Run
 from fanout.stretch import workers_wanted
+from fanout.tuning.priced import has_unpriced
 
 STAYS = (
     "The answers that are there stay. Instructions, temperature and max output tokens are as they were: "
@@ -84,14 +96,22 @@ def draw(opened: Opened, run: Run) -> None:
             (elements.caution if plan.is_wrong else elements.quiet)(plan.words)
             elements.quiet(STAYS)
     question, off = _question(run), not plan.may_press
+    ours = session_kept.name()  # in the keys: a page that an earlier server drew showed other settings
     if question is not None and session.asked(question):
         label = f"Send {counted(question.calls, 'call')}"
-        st.button(label, key="retry_confirm", type="primary", disabled=off, on_click=confirm, args=(opened,))
+        st.button(label, key=f"retry_confirm_{ours}", type="primary", disabled=off, on_click=confirm, args=(opened,))
         st.button("Not now", key="not_now", on_click=session.forget_pending)
         return
-    st.button(
-        note_words.rest_label(run), key="retry_failed", type="primary", disabled=off, on_click=press, args=(opened,)
-    )
+    label = note_words.rest_label(run)
+    st.button(label, key=f"retry_failed_{ours}", type="primary", disabled=off, on_click=press, args=(opened,))
+
+
+def wanted(run: Run) -> Batch | None:
+    """The settings that stand in the fields; None where no run can go on under them."""
+    try:
+        return _asked(run).batch
+    except BadInput:
+        return None
 
 
 def plan_of(run: Run) -> Plan:
@@ -104,7 +124,10 @@ def plan_of(run: Run) -> Plan:
     why = session_resume.refusal((run.run_id, asked))
     if why is not None:
         return _refused(run, why)
-    said = [f"{verb(run)} sends {wording.plan_sentence(asked.batch, expected)}", *cautions(asked.batch, expected.quota)]
+    said = [
+        f"{verb(run)} sends {wording.plan_sentence(asked.batch, expected)}",
+        *cautions(asked.batch, expected.quota, has_unpriced=has_unpriced(run, asked.batch.model)),
+    ]
     moved = moved_on(run.batch, asked.batch)
     if moved is not None:
         said.append(f"From here on: {moved}.")

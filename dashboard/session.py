@@ -339,6 +339,11 @@ def adopt(slider: str, run_id: str, value: int) -> int:
     return cast(int, st.session_state[slider])
 
 
+def slide(slider: str, value: int) -> None:
+    """Have this slider stand here when it is drawn."""
+    st.session_state[slider] = value
+
+
 def slid(slider: str) -> int | None:
     """Where this slider stands; None where it is not drawn."""
     return cast("int | None", st.session_state.get(slider))

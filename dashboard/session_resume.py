@@ -33,6 +33,31 @@ def adopt(run_id: str, batch: Batch) -> None:
         session.fill_settings(batch, under=UNDER)
 
 
+def asks(run_id: str) -> bool:
+    """Whether this session takes what the tab kept of this run: not once it did, or somebody changed the fields."""
+    return bool(st.session_state.get("_resume_answered") != run_id)
+
+
+def answered(run_id: str) -> None:
+    """What the tab kept of this run is past."""
+    st.session_state["_resume_answered"] = run_id
+
+
+def note(run_id: str, wanted: Batch) -> None:
+    """This stands in the fields now. Where it is not what stood there at first, somebody has changed them."""
+    first = cast("tuple[str, Batch] | None", st.session_state.get("_resume_first"))
+    if first is None or first[0] != run_id:
+        st.session_state["_resume_first"] = (run_id, wanted)
+    elif first[1] != wanted:
+        answered(run_id)
+
+
+def fill(run_id: str, own: Batch, wanted: Batch) -> None:
+    """The fields as in `wanted`, of a run whose own settings are `own`. Before they are drawn."""
+    adopt(run_id, own)
+    session.fill_settings(wanted, under=UNDER)
+
+
 def form(run_id: str, batch: Batch) -> Mapping[str, Any]:
     """The values of the fields, by the form's keys; the run's own where they were not drawn."""
     adopt(run_id, batch)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import door, elements, form_filling, house, resume_form, session, session_address, sharing
+from dashboard import door, elements, form_filling, house, kept_settings, resume_form, session, session_address, sharing
 from dashboard.cap_words import go_on_label, waits_for_the_day
 from dashboard.live import Told
 from dashboard.quota_words import auto_words
@@ -39,6 +39,8 @@ def draw(opened: Opened, run: Run, told: Told) -> None:
         if may_start(door.person()):
             label = "Edit and run again" if opened.may_drive else "Duplicate"
             st.button(label, key="edit_again", on_click=_edit_again, args=(opened.row, run))
+            # The navigation's own "Run" is the page one is on: pressed there, it leaves the run where it is.
+            st.button("New run", key="new_run", on_click=session_address.show_form, help="The form, as you left it.")
         sharing.draw(opened.row, may_drive=opened.may_drive)
 
 
@@ -52,8 +54,10 @@ def _drive(opened: Opened, run: Run) -> None:
             elements.quiet("Driven by another process")
             st.button("Ask it to stop", key="strip_stop", on_click=_ask_to_stop, args=(opened.row.run_id,))
     elif resume_form.unanswered(run):
+        kept_settings.take(run, moves_slider=opened.live is None)
         _workers_of_next(opened, run)
         resume_form.draw(opened, run)
+        kept_settings.keep(run, resume_form.wanted(run))
 
 
 def _workers(live_run: LiveRun, run: Run) -> None:

@@ -54,8 +54,6 @@ from fanout.run import Run
 
 ROWS_UP_TO = 100
 """Up to this many calls the chart opens with a row a prompt, above with a lane a worker."""
-STILL_S = 5.0
-"""How long a run that stands still may stand on a page after it went on elsewhere, was withdrawn or deleted."""
 A_ROW, A_LANE = "A row a prompt", "A lane a worker"
 
 
@@ -76,7 +74,7 @@ def _period(run: Run, baseline: Run | None) -> float:
     periods = [live.period_s(run), None if baseline is None else live.period_s(baseline)]
     if session.awaits_change(run.version) or not session_address.is_heard():
         periods.append(live.FIRST_S)
-    return min((period for period in periods if period is not None), default=STILL_S)
+    return min((period for period in periods if period is not None), default=live.STILL_S)
 
 
 def _draw(run_id: str) -> float:

@@ -15,7 +15,7 @@ from dashboard.cap_words import caps_words, held_by_cap, paused_words
 from dashboard.figures import call_figures, figures, ms, phase, phase_rows
 from dashboard.prospect_words import least_words
 from dashboard.quota_words import bound_sentences, held_words
-from dashboard.reasons import CLOSE, failures, happened, limited_by, told
+from dashboard.reasons import CLOSE, failures, full_stop, happened, limited_by, told
 from dashboard.rows import ENDED_WORDS
 from dashboard.units import counted, duration, money, number
 from fanout.batch import Batch
@@ -273,10 +273,13 @@ def _refused(run: Run, metrics: Metrics) -> list[str]:
     """Stopped by a failure that every further call would share."""
     why = "" if run.stop_error is None else f": {told(run.stop_error.sentence)}"
     if run.stop_reason == "not_ready":
-        return [f"The model could not be made ready{why}.", *(_left_unsent(run) or [_not_sent(metrics.calls)])]
+        return [
+            full_stop(f"The model could not be made ready{why}"),
+            *(_left_unsent(run) or [_not_sent(metrics.calls)]),
+        ]
     if run.stop_reason == "provider_down" and run.stop_error is not None:
         why = f": {happened(run.stop_error.sentence)}"
-    said = [f"{_refused_at(run, metrics)}{why}."]
+    said = [full_stop(f"{_refused_at(run, metrics)}{why}")]
     if metrics.answered:
         said.append(f"{metrics.answered:,} of {metrics.calls:,} prompts answered.")
     if cut := _of_fate(run, "cancelled"):

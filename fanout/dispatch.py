@@ -50,6 +50,8 @@ class Admitted:
     account: Account
     limits: Limits
     purse: Purse | None
+    is_priced: bool = True
+    """Whether a cap in dollars, where it has one, can be counted as far as lists of prices know."""
 
 
 class Dispatch:
@@ -85,7 +87,8 @@ class Dispatch:
         """
         limits = self._allowed(batch)
         purse = None if self._ledger is None else self._ledger.purse(owner_id or by.user_id, by)
-        return Admitted(account=self._account_for(batch), limits=limits, purse=purse)
+        is_priced = batch.cap_usd is None or _is_priced(batch.model)
+        return Admitted(account=self._account_for(batch), limits=limits, purse=purse, is_priced=is_priced)
 
     def _allowed(self, batch: Batch) -> Limits:
         """What the settings allow of its model. Raises BadInput where it asks for more."""
@@ -106,7 +109,9 @@ class Dispatch:
     def join(self, run_id: str, batch: Batch, admitted: Admitted, at_ns: int) -> None:
         """The run takes its turns at its account's gate from now on."""
         gate = self._gates.at(admitted.account, admitted.limits, at_ns)
-        self._turns[run_id] = Turns(batch, run_id=run_id, gate=gate, at_ns=at_ns, purse=admitted.purse)
+        self._turns[run_id] = Turns(
+            batch, run_id=run_id, gate=gate, at_ns=at_ns, purse=admitted.purse, is_priced=admitted.is_priced
+        )
         gate.lease(run_id, nanoseconds(batch.timeout_s))
 
     def rejoin(self, run: Run, admitted: Admitted, at_ns: int) -> None:
@@ -117,7 +122,7 @@ class Dispatch:
             self._turns[run.run_id].move_weight(min(run.weight, admitted.limits.max_weight), at_ns)
         for call in run.calls:
             if call.status == "answered" and call.origin is None:
-                self._turns[run.run_id].remember(call.prompt, call.usage, call.cost_usd)
+                self._turns[run.run_id].remember(call.prompt, call.usage, call.cost_usd, model=call.model)
 
     def move_weight(self, run_id: str, weight: int, at_ns: int) -> WeightChanged | None:
         """The run's share is `weight` from now on; None where it was so before. Raises BadInput, nothing moved."""

@@ -147,9 +147,18 @@ class Truncated(CallFailed):
 
 
 class BadAnswer(CallFailed):
-    """The provider answered something that is not an answer (not JSON, a missing field, nothing at all)."""
+    """The provider answered something that is not an answer (not JSON, a missing field, too large, nothing at all).
 
-    kind = "transient"
+    A fault of the provider's, and not sent again by itself: what was answered may have been billed, and as a rule comes
+    again as it came.
+    """
+
+    kind: ClassVar[FailureKind] = "transient"
+
+
+class EmptyAnswer(BadAnswer):
+    """An answer in good order without a word in it, and not for want of output tokens."""
+
     retryable = True
 
 
@@ -198,6 +207,7 @@ FAILURES: Mapping[str, type[CallFailed]] = {
         Overloaded,
         Truncated,
         BadAnswer,
+        EmptyAnswer,
         Rejected,
         QuotaExhausted,
         KeyRefused,

@@ -213,7 +213,11 @@ def _sentence(wrong: Any) -> str:
     ours = wrong.get("ctx", {}).get("error")
     if isinstance(ours, BadInput):
         return f"{place}: {ours}"
-    return f"{place}: {wrong['msg']}, got {wrong['input']!r}"
+    if wrong["type"] == "extra_forbidden":
+        return f"{place}: there is no such setting"
+    # An address may hold a password, also one that was written in the wrong form or place.
+    got = "" if field == "database_url" or "://" in repr(wrong["input"]) else f", got {wrong['input']!r}"
+    return f"{place}: {wrong['msg']}{got}"
 
 
 def name_sandbox(settings: Settings) -> None:

@@ -7,16 +7,19 @@ commands may read the store's file: they are the local admin.
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from fanout import billed
 from fanout.archive import export_run
+from fanout.batch import Batch
 from fanout.errors import BadInput
 from fanout.export import chrome_trace, json_line, results_csv, results_jsonl
 from fanout.library import Library, Opened
@@ -24,13 +27,22 @@ from fanout.people import LOCAL
 from fanout.run import Run
 from fanout.settings import name_sandbox, read_settings
 from fanout.store import NoSuchRun
-from fanout.store.rows import RunRow
+from fanout.store.alone import alone
+from fanout.store.rows import RunRow, settings_key
 from fanout.store.shelf import Shelf, Wanted
+from fanout.streams import printing, put, results_out
+from fanout.tuning.priced import has_unpriced
 from fanout.wiring import store_url
 
 Format = Literal["csv", "jsonl", "trace", "html", "run"]
 
 _MOST_LISTED = 10_000
+_OPTIONS = {
+    "timeout_s": "timeout",
+    "requests_per_minute": "rpm",
+    "tokens_per_minute": "tpm",
+}
+"""What the settings of a batch are called on the command line, where that differs."""
 
 
 @contextmanager
@@ -60,19 +72,59 @@ def find(library: Library, name: str) -> Opened:
 
 
 def say_what_may_be_billed_twice(run: Run, *, another_list: bool = False) -> None:
-    """Name the calls that were in flight when the run's process ended: they may have been answered, and billed.
+    """Name the calls that were sent and not waited for, and are sent again now: they may have been billed.
 
     `another_list`: what is sent now has numbers of its own.
     """
-    lost = [call.index + 1 for call in run.calls if call.status != "answered" and any(a.lost for a in call.attempts)]
-    if lost:
-        ended = "file was saved" if run.stop_reason == "saved" else "process ended"
-        shown = ", ".join(map(str, lost[:20])) + (f" and {len(lost) - 20:,} more" if len(lost) > 20 else "")
-        print(
-            f"In flight when the {ended}, so possibly billed twice: prompt{'s' * (len(lost) > 1)} {shown}"
-            f"{f' of the list of run {run.run_id}' if another_list else ''}.",
-            file=sys.stderr,
+    whose = f" of the list of run {run.run_id}" if another_list else ""
+    ended = "file was saved" if run.stop_reason == "saved" else "process ended"
+    why = {f"In flight when the {ended}": billed.lost(run), "Hung up after being sent": billed.hung_up(run)}
+    for words, calls in why.items():
+        again = [call + 1 for call in calls if run.calls[call].status != "answered"]
+        if again:
+            shown = ", ".join(map(str, again[:20])) + (f" and {len(again) - 20:,} more" if len(again) > 20 else "")
+            prompts = "prompt" if len(again) == 1 else "prompts"
+            print(f"{words}, so possibly billed twice: {prompts} {shown}{whose}.", file=sys.stderr)
+
+
+def say_what_is_sent(run: Run, changes: Mapping[str, object]) -> None:
+    """Before a run goes on: what may be billed twice, or that nothing is left to send."""
+    if any(call.status != "answered" for call in run.calls):
+        say_what_may_be_billed_twice(run)
+        return
+    from fanout.terminal import printable
+
+    options = ["--" + _OPTIONS.get(name, name).replace("_", "-") for name in changes]
+    ignored = f", and {' and '.join(options)} change{'s' * (len(options) == 1)} nothing" if options else ""
+    model = f" --model {changes.get('model', run.batch.model)}"
+    print(
+        f"Every prompt of this run is answered: nothing is left to send{ignored}. "
+        f"The list is sent again by: python -m fanout run FILE{printable(model)}",
+        file=sys.stderr,
+    )
+
+
+def check_dollars(run: Run, batch: Batch) -> None:
+    """Raise BadInput where the run has shown that nobody can count the cap in dollars of `batch`: nothing is sent."""
+    if batch.cap_usd is not None and has_unpriced(run, batch.model):
+        raise BadInput(
+            f"the price of {batch.model} is not known, so nobody can count its cap of ${batch.cap_usd:.4g}: "
+            "take it off with --no-cap-usd; --cap-tokens caps the run in tokens"
         )
+
+
+@contextmanager
+def nobody_else_sends(library: Library, batch: Batch, *, carry_from: str) -> Iterator[None]:
+    """Within it, this list is sent by this process alone, with the answers of that run. Raises BadInput otherwise."""
+    words = json.dumps([carry_from, settings_key(batch), batch.prompts])
+    with alone(shelf_of(library).database, words) as is_free:
+        if not is_free:
+            raise BadInput(
+                f"another process is sending this list with the answers of run {carry_from}: wait for its end "
+                "(`python -m fanout runs` lists it), or what both send is paid for twice. "
+                "`python -m fanout run FILE` sends all of the list, whatever others do"
+            )
+        yield
 
 
 def list_runs(
@@ -83,10 +135,12 @@ def list_runs(
     """List the stored runs, the newest first."""
     from fanout.terminal import printable
 
+    out = results_out()
     with open_library(reads=True) as library:
         found = library.list(LOCAL, Wanted(words=" ".join(words or ()), limit=limit))
-    for row in found.rows:
-        print(json_line(row_json(row)) if as_json else printable(_row_line(row)))
+    with printing(out):
+        for row in found.rows:
+            print(json_line(row_json(row)) if as_json else printable(_row_line(row)), file=out)
     if found.count > len(found.rows):
         print(f"{len(found.rows):,} of {found.count:,} runs: --limit shows more", file=sys.stderr)
     elif not found.rows:
@@ -100,8 +154,9 @@ def show(
     """Print a stored run: its results, in input order, and its summary."""
     from fanout.terminal import print_run
 
+    out = results_out()
     with open_library(reads=True) as library:
-        print_run(find(library, run).named(), as_json=as_json, out=sys.stdout)
+        print_run(find(library, run).named(), as_json=as_json, out=out)
 
 
 def stop(run: Annotated[str, typer.Argument(help="A run's id, or its beginning.")]) -> None:
@@ -136,14 +191,16 @@ def export(
     ] = "jsonl",
 ) -> None:
     """Write a stored run to a file."""
+    out = results_out() if file == "-" else None
     with open_library(reads=True) as library:
         text = _written(library, find(library, run), format)
-    if file == "-":
-        sys.stdout.write(text)
+    if out is not None:
+        with printing(out):
+            out.buffer.write(text.encode())  # a file's bytes, whatever letters the terminal has
         return
     try:
-        with open(file, "w", encoding="utf-8-sig" if format == "csv" else "utf-8", newline="") as out:
-            out.write(text)
+        with open(file, "w", encoding="utf-8-sig" if format == "csv" else "utf-8", newline="") as written:
+            written.write(text)
     except OSError as exc:
         raise BadInput(f"{file} cannot be written: {exc.strerror or exc}") from exc
 
@@ -154,8 +211,9 @@ def import_file(file: Annotated[Path, typer.Argument(help="A file that `export -
         content = file.read_bytes()
     except OSError as exc:
         raise BadInput(f"{file} cannot be read: {exc.strerror or exc}") from exc
+    out = results_out()
     with open_library() as library:
-        print(library.put_in(LOCAL, content))
+        put(library.put_in(LOCAL, content), out)
 
 
 def backup(file: Annotated[Path, typer.Argument(help="The file to write; it must not be there yet.")]) -> None:

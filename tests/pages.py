@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
 
 from dashboard import door, house
 from fanout import Batch, Engine
@@ -52,6 +53,12 @@ def read(app: AppTest) -> str:
     """Every sentence that we write on the page, without its markup."""
     html = " ".join(element.proto.body for element in app.get("html"))
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.replace("&#x27;", "'")))
+
+
+def button_of(app: AppTest, key: str) -> Button:
+    """The button whose key begins so: the rest is the session's."""
+    (found,) = (button for button in app.button if str(button.key).startswith(f"{key}_"))
+    return found
 
 
 def labels(app: AppTest) -> list[str]:

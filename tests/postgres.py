@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -56,6 +59,23 @@ class Postgres:
     def stop(self) -> None:
         """Stop it at once: every connection is lost, as when its machine dies."""
         self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Meanwhile none of its processes does anything: connections stay open, also new ones, and say nothing."""
+        server = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        stopped = [server]
+        try:
+            os.kill(server, signal.SIGSTOP)  # first: it makes no further process
+            for child in map(int, Path(f"/proc/{server}/task/{server}/children").read_text().split()):
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGSTOP)
+                    stopped.append(child)
+            yield
+        finally:
+            for process in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
 
     def fresh(self) -> str:
         """The URL of a new database."""

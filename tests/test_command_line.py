@@ -92,20 +92,33 @@ def test_a_run_stops_at_its_cap_with_exit_code_1_and_says_what_is_left() -> None
     assert objects(again.stdout)[-1]["summary"]["answered"] > summary["answered"]
 
 
-def test_a_cap_in_dollars_is_taken_off_where_the_price_is_not_known(tmp_path: Path) -> None:
+def test_a_cap_in_dollars_that_nobody_can_count_costs_one_call_and_is_taken_off(tmp_path: Path) -> None:
     provider = Counted()
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url, "FANOUT_DATA_DIR": str(tmp_path)}
     try:
         prompts = "".join(f"prompt {number}\n" for number in range(12))
-        asked = ("run", "-", "--model", "openai-chat:counted", "--max-workers", "2", "--cap-usd", "0.5")
+        asked = ("run", "-", "--model", "openai-chat:counted", "--max-workers", "8", "--cap-usd", "0.5")
         done = fanout(*asked, stdin=prompts, **environment)
         assert done.returncode == 1
-        said, advice = done.stderr.splitlines()[-2:]
+        assert sum(provider.prompts.values()) == 1
+        before, *_, said, advice = done.stderr.splitlines()[1:]
+        assert before == (
+            "The price of openai-chat:counted is not known here: one call goes first, and the run stops after it "
+            "unless its answer has a price. --cap-tokens caps it in tokens."
+        )
         assert "the price of openai-chat:counted is not known, so nobody can count what it uses" in said
         arguments = advice.partition("python -m fanout ")[2].split()
+        assert arguments[-1] == "--no-cap-usd"
+        capped = fanout(*arguments[:-1], "--cap-usd", "2", **environment)
+        assert (capped.returncode, capped.stdout) == (2, "")
+        assert capped.stderr == (
+            "fanout: the price of openai-chat:counted is not known, so nobody can count its cap of $2: "
+            "take it off with --no-cap-usd; --cap-tokens caps the run in tokens\n"
+        )
         both = fanout(*arguments, "--cap-usd", "2", **environment)
         assert (both.returncode, both.stdout) == (2, "")
         assert "--cap-usd sets a cap and --no-cap-usd takes it off" in both.stderr
+        assert sum(provider.prompts.values()) == 1
         again = fanout(*arguments, "--cap-tokens", "100000", "--json", **environment)
         assert again.returncode == 0, again.stderr
         assert objects(again.stdout)[-1]["summary"]["answered"] == 12
@@ -162,7 +175,7 @@ def test_a_missing_key_is_said_before_anything_is_sent() -> None:
 
 
 @pytest.mark.parametrize("stores", [(), ("--no-store",)])
-@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_tells_every_prompt_once_and_is_exit_code_130(
     which: signal.Signals, stores: tuple[str, ...]
 ) -> None:
@@ -195,7 +208,64 @@ def test_an_interrupt_tells_every_prompt_once_and_is_exit_code_130(
     process.stderr.close()
 
 
-def test_a_reader_that_leaves_ends_the_run_quietly() -> None:
+SLOW_IMPORT = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            print("importing", flush=True)
+            time.sleep(30)
+sys.meta_path.insert(0, Slow())
+import runpy
+sys.argv = ["fanout", "runs"]
+runpy.run_module("fanout", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_an_interrupt_while_modules_are_imported_is_exit_code_130_without_a_traceback() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_IMPORT], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert process.stderr.read() == ""
+    process.stdout.close()
+    process.stderr.close()
+
+
+def test_nothing_is_imported_before_an_interrupt_is_taken_care_of() -> None:
+    code = "import sys; before = set(sys.modules); import fanout.__main__; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    ours = [name for name in eval(done.stdout) if name.startswith("fanout")]
+    assert ours == ["fanout", "fanout.__main__"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a terminal that is closed sends it")
+def test_nohup_keeps_its_word(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        ["nohup", *COMMAND, "run", "-", "--json", "--max-workers", "4"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("Reply: alpha\n" * 40)
+    process.stdin.close()
+    process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    *_, last = objects(process.stdout.read())
+    assert process.wait(30) == 0
+    assert last["summary"]["answered"] == 40
+    process.stdout.close()
+
+
+def test_a_reader_that_leaves_ends_the_run_without_a_traceback() -> None:
     line = " ".join([*COMMAND, "run", "-", "--max-workers", "1"])
     done = subprocess.run(
         ["bash", "-c", f"yes 'Reply: alpha' | head -200 | {line} | head -1; echo ${{PIPESTATUS[2]}}"],
@@ -207,7 +277,7 @@ def test_a_reader_that_leaves_ends_the_run_quietly() -> None:
     )
     answer, code = done.stdout.splitlines()
     assert answer.endswith("alpha")
-    assert code == "1"
+    assert code == "3"
     assert "Traceback" not in done.stderr
 
 

@@ -295,3 +295,10 @@ def test_who_came_by_a_link_compares_by_it_also_after_a_reload(come_in: ComeIn) 
     assert (app.query_params["a"], app.query_params["link_a"]) == (run_id, token)
     assert "link_b" not in app.query_params
     assert app.selectbox(key="compare_a").value == run_id
+
+
+def test_a_name_that_stands_in_the_closed_half_of_the_form_is_said_beside_run() -> None:
+    app = open_page()
+    assert "It will be named" not in read(app)
+    app.text_input(key="run_name").set_value("weekly *eval*")
+    assert "It will be named “weekly *eval*”." in read(draw(app))

@@ -90,6 +90,14 @@ def test_a_run_that_begins_shared_by_link_has_one(library: Library) -> None:
         library.find(BEN, live.run_id)
 
 
+def test_an_id_that_a_file_brings_is_kept_by_whoever_sees_all_runs_and_tells_nobody_else_what_there_is(
+    library: Library,
+) -> None:
+    assert put(library, "hers", owner=replace(ANNA, role="admin"), seed=1) == "run-of-1"
+    for seed in (1, 2):  # one of a run that he may not see, and one that never was
+        assert put(library, "his", owner=BEN, seed=seed) not in ("run-of-1", "run-of-2")
+
+
 def test_what_a_deleted_run_spent_and_who_did_what_is_not_taken_over_by_a_file_of_its_id(library: Library) -> None:
     run_id = put(library, "hers", seed=1)
     shelf_of(library).rename(ANNA, run_id, "still hers")
@@ -109,12 +117,12 @@ def test_a_run_is_handed_on_under_the_name_it_has_now(library: Library) -> None:
 def test_words_are_found_in_any_case_of_any_letters(library: Library) -> None:
     put(library, "ÜBERSETZUNG der Texte", seed=1)
     put(library, "100% of it", seed=2)
-    put(library, None, seed=3)
+    nameless = put(library, None, seed=3)
     assert found(library, "übersetzung TEXTE") == ["ÜBERSETZUNG der Texte"]
     assert found(library, "Übersetzung nothing") == []
     assert found(library, "100%") == ["100% of it"]
     assert found(library, "%") == ["100% of it"]
-    assert found(library, "run-of-3") == [None]
+    assert found(library, nameless) == [None]
     assert len(found(library, "anna SANDBOX")) == 3
 
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 RANKS = (
     ("errors", "clock", "reasons"),
+    ("streams",),
     ("people", "names"),
     ("sandbox.profile",),
     ("prompts", "samples", "batch"),
@@ -20,7 +21,7 @@ RANKS = (
     ("quota", "retry"),
     ("schedule",),
     ("run",),
-    ("draft",),
+    ("draft", "billed"),
     ("fold",),
     ("metrics",),
     ("store", "export", "spans", "tuning", "compare"),
@@ -38,7 +39,9 @@ RANKS = (
     ("wiring",),
     ("library",),
     ("terminal",),
+    ("driving",),
     ("stored_commands",),
+    ("commands",),
     ("__init__",),
     ("__main__",),
 )
@@ -51,6 +54,7 @@ PURE = (
     "quota",
     "retry",
     "run",
+    "billed",
     "fold",
     "metrics",
     "events",
@@ -133,6 +137,9 @@ def test_every_promised_name_is_there() -> None:
     import fanout
 
     assert [name for name in fanout.__all__ if not hasattr(fanout, name)] == []
+    assert set(fanout.__all__) == set(fanout._FROM) <= set(dir(fanout))
+    with pytest.raises(AttributeError, match="no attribute 'engines'"):
+        fanout.engines  # type: ignore[attr-defined]  # noqa: B018  # that is the point
 
 
 def test_every_file_says_its_purpose_and_can_be_read_in_a_sitting() -> None:
@@ -150,6 +157,7 @@ def test_threads_for_calls_are_made_in_one_place() -> None:
         "fanout.pool",
         "fanout.providers.loop",
         "fanout.sandbox.process",
+        "fanout.store.trouble",
         "fanout.store.writer",
         "fanout.timer",
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dashboard import form_link, house, kept_form
+from dashboard import form_link, house, kept_form, kept_settings
 from fanout.batch import Batch
 from fanout.errors import BadInput
 from fanout.settings import Settings
@@ -116,6 +116,17 @@ def test_the_page_gives_the_tab_what_stands_in_the_form() -> None:
     assert (form["text"], form["prompts"]) == (None, ["one", "two"])
 
 
+def test_settings_to_go_on_with_come_back_as_they_were_and_of_nobody_else() -> None:
+    base = Batch(prompts=("a", "b"), model="openai:small", cap_tokens=5)
+    wanted = base.changed({"max_workers": 3, "cap_tokens": None, "timeout_s": 90.0})
+    settings, _ = form_link.query_of(wanted, base=base, run_id="r")
+    handed = json.dumps({"who": "anna", "settings": settings, "about": "r"})
+    assert kept_settings.read(handed, base, who="anna") == wanted
+    for wrong in (handed.replace("anna", "ben"), handed.replace('"3"', '"0"'), handed.replace('"3"', "3"), "[]", None):
+        with pytest.raises(BadInput):
+            kept_settings.read(wrong, base, who="anna")
+
+
 def test_a_list_that_is_too_long_is_not_kept() -> None:
     app = open_page()
     app.text_area(key="prompts_text").set_value("x" * (kept_form.MOST_CHARACTERS + 1))
@@ -135,4 +146,4 @@ def test_a_form_that_somebody_has_begun_to_fill_is_theirs() -> None:
 
 
 def _is_ours(element: Any) -> bool:
-    return "kept_form" in element.proto.component_name
+    return "fanout_kept" in element.proto.component_name

@@ -17,6 +17,7 @@ from fanout.errors import (
     BadAnswer,
     CallFailed,
     ConnectionFailed,
+    EmptyAnswer,
     KeyRefused,
     ModelUnknown,
     Overloaded,
@@ -27,7 +28,8 @@ from fanout.errors import (
     TimedOut,
     Truncated,
 )
-from fanout.providers.failures import Circumstances, failure_of, redacted, words_of
+from fanout.providers.failures import Circumstances, failure_of, words_of
+from fanout.providers.keys import redacted
 from tests.hostile import (
     END,
     EVENTS_HEAD,
@@ -124,18 +126,30 @@ ANSWERED = [
 ]
 PLAIN = [
     *ANSWERED,
-    Fault("a web page", [http(200, HTML, content_type="text/html")], BadAnswer, "a web page instead of an answer"),
-    Fault("bad JSON", [http(200, b'{"id": ')], BadAnswer, "not an answer"),
-    Fault("no body", [http(200, b"")], BadAnswer, "not an answer"),
-    Fault("204", [http(204, b"")], BadAnswer, "not an answer"),
+    Fault(
+        "a web page",
+        [http(200, HTML, content_type="text/html")],
+        BadAnswer,
+        "200 with a web page that is not an answer",
+    ),
+    Fault("bad JSON", [http(200, b'{"id": ')], BadAnswer, "200 with application/json that is not an answer"),
+    Fault("no body", [http(200, b"")], BadAnswer, "200 with an empty body, which is not an answer"),
+    Fault("204", [http(204, b"")], BadAnswer, "answered 204 with an empty body"),
     Fault("a list", [http(200, b"[]")], BadAnswer, "not an answer"),
     Fault("an object", [http(200, b"{}")], BadAnswer, "not an answer"),
     Fault("no choice", [http(200, b'{"id":"x","choices":[]}')], BadAnswer, "not an answer"),
-    Fault("text", [http(200, b"yes", content_type="text/plain")], BadAnswer, "not an answer"),
+    Fault(
+        "text",
+        [http(200, b"yes", content_type="text/plain")],
+        BadAnswer,
+        "text/plain that is not an answer, beginning: 'yes'",
+    ),
+    Fault("nested", [http(200, b"[" * 100_000)], BadAnswer, "beginning: '[[["),
+    Fault("no type", [http(200, b"yes", content_type="")], BadAnswer, "a body of no named type that is not an answer"),
     Fault("corrupt gzip", [http(200, b"nonsense", content_encoding="gzip")], BadAnswer, "not an answer"),
     Fault("garbage", [b"\x00\x01 nonsense\r\n\r\n", Close()], BadAnswer, "not an answer"),
-    Fault("empty text", chat(""), BadAnswer, "an empty answer"),
-    Fault("no text", chat(None), BadAnswer, "an empty answer"),  # type: ignore[arg-type]
+    Fault("empty text", chat(""), EmptyAnswer, "an empty answer"),
+    Fault("no text", chat(None), EmptyAnswer, "an empty answer"),  # type: ignore[arg-type]
     Fault("cut off", chat("", finish="length"), BadAnswer, "Raise max output tokens"),
     Fault("refusal", chat("", refusal="I won't"), Rejected, "withheld the answer", words="I won't"),
     Fault("filtered", chat("", finish="content_filter"), Rejected, "withheld the answer"),
@@ -168,9 +182,20 @@ STREAMED = [
         429,
         "slow",
     ),
-    Fault("not streamed, not an answer", [http(200, b'{"choices": []}')], BadAnswer, "not an answer"),
+    Fault("not streamed, not an answer", [http(200, b'{"choices": []}')], BadAnswer, "beginning: '{\"choices\": []}'."),
+    Fault("not streamed, not JSON", [http(200, b'{"choices": ')], BadAnswer, "200 with application/json that is not"),
+    Fault("not streamed, nested", [http(200, b'{"a":' * 100_000)], BadAnswer, "200 with application/json that is not"),
+    Fault("text", [http(200, b"yes", content_type="text/plain")], BadAnswer, "text/plain that is not an answer"),
+    Fault(
+        "not what it says",
+        [http(200, b'{"answer": "yes"}', content_type="text/event-stream")],
+        BadAnswer,
+        'text/event-stream that is not an answer, beginning: \'{"answer": "yes"}\'',
+    ),
+    Fault("nothing", [http(200, b"", content_type="text/plain")], BadAnswer, "200 with an empty body"),
+    Fault("a list for an event", [EVENTS_HEAD, FIRST, chunk(b"data: []\n\n"), END], BadAnswer, "not an answer"),
     Fault("a web page", [http(200, HTML, content_type="text/html")], BadAnswer, "a web page"),
-    Fault("no text", stream(), BadAnswer, "an empty answer"),
+    Fault("no text", stream(), EmptyAnswer, "an empty answer"),
     Fault("closed", [Close()], ConnectionFailed, "closed the connection before it answered"),
 ]
 
@@ -233,12 +258,31 @@ def test_timeout_s_covers_an_attempt_to_its_last_byte_and_hangs_up(slow: str) ->
         assert server.requests == 1
 
 
+def test_an_answer_that_is_none_is_shown_in_a_line_and_asked_for_once() -> None:
+    page = b"<!doctype html>\n<title>\x07Log in</title>" + b" and so on" * 100
+    with Hostile([[http(200, page, content_type="text/html")]]) as server:
+        error = failure(ask(server.base_url))
+        assert error.sentence == (
+            "The provider answered 200 with a web page that is not an answer, beginning: '<!doctype html> <title> Log "
+            f"in</title> and so on and so on a…'. Check that 127.0.0.1:{server.port} is the right base URL. It is not "
+            "sent again by itself: it may have been billed."
+        )
+        assert not error.retryable
+
+
 ECHOING: dict[str, Answer] = {
     "its message": status(401, f"Incorrect API key provided: {KEY}."),
     "a bare body": [http(500, f"you sent Bearer {KEY}".encode(), content_type="text/plain")],
     "a header it breaks": [f"HTTP/1.1 nonsense {KEY}\r\n\r\n".encode(), Close()],
     "an answer that is none": [http(200, f'"{KEY}"'.encode())],
     "an answer's field": [http(200, f'{{"id": ["{KEY}"], "choices": [{{"index": "{KEY}"}}]}}'.encode())],
+    "a body in pieces": [
+        EVENTS_HEAD.replace(b"event-stream", b"plain"),
+        chunk(KEY[:15].encode()),
+        chunk(KEY[15:].encode()),
+        END,
+    ],
+    "a body with a key at its cut": [http(200, b"w" * 40 + KEY.encode(), content_type="text/plain")],
     "half a key at the cut": status(400, "x" * 1_990 + KEY),
 }
 
@@ -253,7 +297,7 @@ def test_a_key_that_the_provider_echoes_is_struck_out_everywhere(place: str) -> 
 
 
 def test_the_key_of_the_call_is_struck_out_after_the_environment_has_changed() -> None:
-    at = Circumstances(timeout_s=1, model="m", address="a", secret="plainword-key")
+    at = Circumstances(timeout_s=1, model="m", address="a", secrets=("plainword-key",))
     error = failure_of(RuntimeError("refused plainword-key here"), at)
     assert "plainword" not in error.sentence
     assert error.__cause__ is None

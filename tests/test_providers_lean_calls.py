@@ -20,6 +20,7 @@ from pydantic_ai.messages import ModelRequest, ModelResponse
 from fanout.batch import Batch
 from fanout.calls import Reply
 from fanout.calls.completion import Completion
+from fanout.events import Usage
 from fanout.providers import lean
 from fanout.providers.ready import ReadyModel, ready_model
 from tests.hostile import Answer, Gate, Hang, Hostile, chat, completion_body, echo, http, status
@@ -138,10 +139,8 @@ ANSWERS: dict[str, Answer] = {
     "another object": odd(object="text_completion"),
     "an empty finish": odd(choices__n0__finish_reason=""),
     "tokens as text": odd(usage__prompt_tokens="7"),
-    "tokens as fractions": odd(usage__prompt_tokens=7.5),
     "cached tokens": odd(usage__prompt_tokens_details={"cached_tokens": 4}),
     "unknown token details": odd(usage__completion_tokens_details={"dreaming_tokens": 4}),
-    "usage of no meaning": odd(usage=[]),
     "reasoning": odd(choices__n0__message__reasoning_content="hm"),
     "think tags": chat("<think>hm</think>yes"),
     "a tool call": odd(choices__n0__message__tool_calls=TOOL),
@@ -196,6 +195,47 @@ def test_an_answer_is_not_lost_for_a_field_that_nobody_needs(
     with Hostile([FORGIVEN[name]]) as server:
         reply = ask(caller(server, monkeypatch, stream=stream))
         assert (reply.output, reply.error) == ("yes", None)
+        assert server.requests == 1
+
+
+def spelled(number: str, *, field: str = "prompt_tokens") -> bytes:
+    """A completion with a usage that no answer can have."""
+    return completion_body("yes").replace(
+        f'"{field}": {7 if field == "prompt_tokens" else 3}'.encode(), f'"{field}": {number}'.encode()
+    )
+
+
+USAGE: dict[str, bytes] = {
+    **{each: spelled(each) for each in ("NaN", "-Infinity", "-7", "7.5", '"seven"', "null", "1e400", "[]", "9" * 30)},
+    "5,000 digits": spelled("9" * 5_000),
+    "of the answer": spelled("NaN", field="completion_tokens"),
+    "none": completion_body("yes", usage=False),
+    "a list": completion_body("yes", usage=False)[:-1] + b', "usage": []}',
+    "a number": completion_body("yes", usage=False)[:-1] + b', "usage": NaN}',
+}
+
+
+@pytest.mark.parametrize("name", USAGE)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_is_not_lost_for_its_usage(name: str, stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hostile([[http(200, USAGE[name])]]) as server:
+        reply = ask(caller(server, monkeypatch, stream=stream))
+        assert (reply.output, reply.error, reply.usage, reply.cost_usd) == ("yes", None, Usage(), None)
+        assert server.requests == 1
+
+
+def test_totals_that_make_sense_count_where_their_details_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hostile([odd(usage__prompt_tokens_details={"cached_tokens": -1.5})]) as server:
+        reply = ask(caller(server, monkeypatch))
+        assert (reply.output, reply.usage) == ("yes", Usage(input_tokens=7, output_tokens=3))
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "text/event-stream", "application/octet-stream", "text/html", ""])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_is_one_whatever_it_is_called(kind: str, stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hostile([[http(200, b" \n" + completion_body("yes"), content_type=kind)]]) as server:
+        reply = ask(caller(server, monkeypatch, stream=stream))
+        assert (reply.output, reply.error, reply.usage) == ("yes", None, Usage(input_tokens=7, output_tokens=3))
         assert server.requests == 1
 
 

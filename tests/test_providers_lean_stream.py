@@ -11,7 +11,21 @@ from fanout.batch import Batch
 from fanout.calls import Reply
 from fanout.calls.completion import Completion
 from fanout.events import Usage
-from tests.hostile import END, EVENTS_HEAD, Answer, Close, Gate, Hang, Hostile, chat, chunk, event, stream
+from fanout.providers import bounded
+from tests.hostile import (
+    END,
+    EVENTS_HEAD,
+    Answer,
+    Close,
+    Gate,
+    Hang,
+    Hostile,
+    chat,
+    chunk,
+    completion_body,
+    event,
+    stream,
+)
 from tests.test_providers_lean_calls import by_the_sdk, key  # noqa: F401  # the key is a fixture
 
 OPEN_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
@@ -100,6 +114,36 @@ def test_a_server_that_cannot_stream_is_understood(monkeypatch: pytest.MonkeyPat
         reply, _ = ask(caller(server, monkeypatch))
         assert (reply.output, reply.usage) == ("yes", Usage(input_tokens=7, output_tokens=3))
         assert server.requests == 1
+
+
+@pytest.mark.parametrize("number", ["NaN", "-7", "7.5", "9" * 30])
+def test_a_streamed_answer_is_not_lost_for_its_usage(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = json.dumps({"id": "c", "created": 1, "model": "m", "object": "chat.completion.chunk", "choices": []})[:-1]
+    last = f'data: {usage}, "usage": {{"prompt_tokens": {number}, "completion_tokens": 3, "total_tokens": 10}}}}\n\n'
+    with Hostile([[OPEN_HEAD + plain("yes") + last.encode() + b"data: [DONE]\n\n", Close()]]) as server:
+        reply, _ = ask(caller(server, monkeypatch))
+        assert (reply.output, reply.error, reply.usage) == ("yes", None, Usage())
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
+def test_a_stream_is_one_whatever_it_is_called(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = OPEN_HEAD.replace(b"text/event-stream", kind.encode())
+    with Hostile([[head + b"\n\n" + plain("yes"), Close()]]) as server:
+        assert ask(caller(server, monkeypatch))[0].output == "yes"
+
+
+def test_a_whole_answer_in_many_pieces_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [chunk(each) for each in (b" ", b"\n", b"{", completion_body("yes")[1:40], completion_body("yes")[40:])]
+    with Hostile([[EVENTS_HEAD, *pieces, END]]) as server:
+        assert ask(caller(server, monkeypatch))[0].output == "yes"
+
+
+def test_an_answer_is_not_lost_when_the_server_goes_on_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "MOST_STREAMED", 4_000_000)
+    rest = [chunk(b": more\n" * 100_000)] * 50
+    with Hostile([[EVENTS_HEAD, chunk(plain("yes") + b"data: [DONE]\n\n"), *rest]]) as server:
+        assert ask(caller(server, monkeypatch))[0].output == "yes"
+        server.wait_for(lambda it: it.hang_ups == 1)
 
 
 def test_an_answer_is_not_lost_when_the_server_forgets_to_hang_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,37 @@ def test_going_on_after_a_cap_in_dollars_lets_at_least_one_call_go() -> None:
     assert made.ask(1, 0) is None
 
 
+def test_a_cap_in_dollars_on_a_model_without_a_listed_price_lets_one_call_go_first() -> None:
+    made = Turns(batch(cap_usd=1.0), run_id="run", gate=gate(), at_ns=0, is_priced=False)
+    assert made.ask(0, 0) is None
+    made.book(0, 0)
+    hold = made.ask(1, 0)
+    assert hold is not None
+    assert (hold.until_ns, hold.held_by) == (None, "workers")
+    assert made.spent() is None
+    made.answered(0, FEW, 0.01, 0)  # the answer's own model has one
+    made.book(1, 0)
+    assert made.ask(2, 0) is None
+
+    made = Turns(batch(cap_usd=1.0), run_id="run", gate=gate(), at_ns=0, is_priced=False)
+    answered(made, 0, cost_usd=None)
+    assert is_capped(made, 1)
+    assert made.raise_cap() is not None
+    made.book(1, 0)
+    assert made.ask(2, 0) is None  # who goes on without the cap has been told: nobody waits for a price
+
+    made = Turns(batch(), run_id="run", gate=gate(), at_ns=0, is_priced=False)
+    made.book(0, 0)
+    assert made.ask(1, 0) is None  # no cap: nothing is to be counted
+
+
+@pytest.mark.parametrize(("model", "holds"), [(None, True), ("sandbox", True), ("openai:other", False)])
+def test_an_answer_without_a_price_in_an_earlier_stretch_holds_a_cap_in_dollars(model: str | None, holds: bool) -> None:
+    made = turns(batch(cap_usd=1.0))
+    made.remember("prompt 0", FEW, None, model=model)
+    assert is_capped(made, 1) is holds
+
+
 def test_a_cap_waits_for_what_is_in_flight_before_it_is_called_reached() -> None:
     made = turns(batch(cap_tokens=600))
     made.book(0, 0)

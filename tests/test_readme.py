@@ -16,11 +16,27 @@ README = (ROOT / "README.md").read_text()
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", README, re.DOTALL), ids=["executor", "engine"])
+@pytest.mark.parametrize(
+    "example", re.findall(r"```python\n(.*?)```", README, re.DOTALL), ids=["executor", "engine", "library"]
+)
 def test_its_python_runs(example: str) -> None:
     done = subprocess.run([sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "alpha" in done.stdout
+
+
+def test_what_its_library_ran_is_stored() -> None:
+    example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[-1]
+    done = subprocess.run([sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    run_id = done.stdout.splitlines()[0].split()[-1]
+    command = [sys.executable, "-m", "fanout", "show", run_id]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert shown.returncode == 0, shown.stderr
+    assert "beta" in shown.stdout
+
+
+def test_an_engine_is_said_to_keep_nothing() -> None:
+    assert "An `Engine` keeps nothing" in README
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

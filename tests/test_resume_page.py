@@ -16,6 +16,7 @@ from fanout.quota.limits import Limits
 from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings
 from tests.hands import HandCaller, WatchedStore
+from tests.pages import button_of
 
 MAIN = str(Path(__file__).parent.parent / "dashboard" / "main.py")
 STAY = {"prompts_source", "prompts_mode", "instructions", "temperature", "max_output_tokens"}
@@ -42,7 +43,8 @@ def stopped(caller: HandCaller) -> Iterator[Stopped]:
     def make(**settings: object) -> LiveRun:
         prompts = ["good", "bad", "worse"]
         live = engine.start(Batch(**{"prompts": prompts, "retries": 0, **settings}))  # type: ignore[arg-type]
-        for sending in caller.taken(3):
+        for place in range(3):  # a cap in dollars lets the first one show its price before the others go
+            sending = caller.taken(place + 1)[place]
             if sending.prompt == "good":
                 sending.answer("kept", cost_usd=0.01)
             else:
@@ -69,7 +71,7 @@ def _open(live: LiveRun) -> AppTest:
 
 
 def _press(app: AppTest) -> AppTest:
-    app.button(key="retry_failed").click()
+    button_of(app, "retry_failed").click()
     return _run(app)
 
 
@@ -134,6 +136,16 @@ def test_a_run_goes_on_under_the_settings_that_stand_there_and_says_so(stopped: 
     assert live.snapshot().calls[0].output == "kept"
 
 
+def test_a_cap_in_dollars_says_what_it_does_where_the_runs_own_answers_have_no_price(stopped: Stopped) -> None:
+    live = stopped(max_workers=1)
+    app = _open(live)
+    app.number_input(key="resume_cap_usd").set_value(1.0)
+    assert "one call goes first, and the run pauses after it and asks, unless its answer has a price" in _said(
+        _run(app)
+    )
+    assert "pauses before its next call" not in _said(app)
+
+
 def test_a_number_that_is_missing_says_so_and_sends_nothing(stopped: Stopped, caller: HandCaller) -> None:
     live = stopped()
     app = _open(live)
@@ -142,14 +154,14 @@ def test_a_number_that_is_missing_says_so_and_sends_nothing(stopped: Stopped, ca
     _pressed_too_late(app, live)
     app.number_input(key="resume_timeout_s").set_value(7)
     assert "sends nothing" not in _said(_run(app))
-    assert not app.button(key="retry_failed").disabled
+    assert not button_of(app, "retry_failed").disabled
 
 
 def _pressed_too_late(app: AppTest, live: LiveRun) -> None:
     """The button is off; a press that was on its way when it went off sends nothing."""
-    assert app.button(key="retry_failed").disabled
+    assert button_of(app, "retry_failed").disabled
     before = live.snapshot()
-    app.button(key="retry_failed").proto.disabled = False
+    button_of(app, "retry_failed").proto.disabled = False
     _press(app)
     assert live.snapshot() == before
 
@@ -260,7 +272,7 @@ def test_many_calls_that_cost_money_are_asked_about_twice_before_a_run_goes_on(
     assert "This sends 501 calls to openai:x and costs about $5.01. Send them?" in _said(app)
     resume_form.press(house.library().find(LOCAL, many.run_id))  # the same click, delivered once more
     assert many.snapshot() == before
-    app.button(key="retry_confirm").click()
+    button_of(app, "retry_confirm").click()
     _run(app)
     assert caller.taken(3)[2].prompt == "bad"
     assert not many.ended
@@ -272,7 +284,7 @@ def test_a_question_about_many_calls_can_be_taken_back(many: LiveRun) -> None:
     app.button(key="not_now").click()
     _run(app)
     assert "Send them?" not in _said(app)
-    assert app.button(key="retry_failed").label == "Retry 501 unanswered"
+    assert button_of(app, "retry_failed").label == "Retry 501 unanswered"
     assert many.snapshot() == before
 
 
@@ -281,7 +293,7 @@ def test_under_other_settings_it_is_another_question(many: LiveRun, caller: Hand
     _press(app)
     app.number_input(key="resume_timeout_s").set_value(5)
     _run(app)
-    assert app.button(key="retry_failed").label == "Retry 501 unanswered"
+    assert button_of(app, "retry_failed").label == "Retry 501 unanswered"
     resume_form.confirm(house.library().find(LOCAL, many.run_id))  # a press that was on its way meanwhile
     assert many.snapshot() == before
     app.selectbox(key="resume_model").set_value("sandbox")

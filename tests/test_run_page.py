@@ -11,7 +11,7 @@ from fanout.people import LOCAL
 from fanout.sandbox.profile import SandboxProfile
 from fanout.stretch import workers_wanted
 from tests.hands import HandCaller, WatchedStore
-from tests.pages import HOSTILE, draw, house_by_hand, open_page, press, read
+from tests.pages import HOSTILE, button_of, draw, house_by_hand, open_page, press, read
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def test_retry_sends_only_what_failed(engine: Engine, caller: HandCaller, store:
     by_prompt["bad"].fail(ServerFailed("The provider failed inside."))
     store.await_run(live, lambda run: run.ended)
     app = open_page(run=live.run_id)
-    assert app.button(key="retry_failed").proto.type == "primary"
-    app.button(key="retry_failed").click()
+    assert button_of(app, "retry_failed").proto.type == "primary"
+    button_of(app, "retry_failed").click()
     draw(app)
     assert caller.taken(3)[-1].prompt == "bad"
 
@@ -112,7 +112,7 @@ def test_a_click_that_is_delivered_twice_acts_once(engine: Engine, caller: HandC
     live.cancel()
     store.await_run(live, lambda run: run.ended)
     app = open_page(run=live.run_id)
-    retry = app.button(key="retry_failed")
+    retry = button_of(app, "retry_failed")
     retry.click()
     draw(app)
     opened = house.library().find(LOCAL, live.run_id)

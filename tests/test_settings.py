@@ -70,3 +70,19 @@ def test_a_sandbox_in_the_file_is_used_unless_the_environment_names_another(monk
     name_sandbox(Settings(sandbox_url="http://127.0.0.1:1"))
     name_sandbox(Settings(sandbox_url="http://127.0.0.1:2"))
     assert os.environ["FANOUT_SANDBOX_URL"] == "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("databse_url = 'postgresql://u:S3CRET@h/x'", "databse_url .*: there is no such setting$"),
+        ("database_url = ['S3CRET']", "database_url .*: Input should be a valid string$"),
+        ("sandbox_url = ['http://u:S3CRET@h']", "sandbox_url .*: Input should be a valid string$"),
+        ("keep_runs = 'postgresql://u:S3CRET@h/x'", "keep_runs .*: Input should be a valid integer"),
+    ],
+)
+def test_a_password_of_an_address_in_the_wrong_form_or_place_is_not_said(text: str, says: str, elsewhere: Path) -> None:
+    (elsewhere / "fanout.toml").write_text(text)
+    with pytest.raises(BadInput, match=says) as refused:
+        read_settings()
+    assert "S3CRET" not in str(refused.value)

@@ -52,7 +52,7 @@ def test_what_is_stored_is_read_and_what_comes_later_too(url: str, monkeypatch: 
         with pytest.raises(StoreLost, match=r"^the store cannot be written: disk I/O error$"), database.write():
             pass
         no_room = SimpleNamespace(free=0)
-        monkeypatch.setattr("fanout.store.database.disk_usage", lambda _folder: no_room)
+        monkeypatch.setattr("fanout.store.sqlite_file.disk_usage", lambda _folder: no_room)
         with pytest.raises(StoreLost, match=r"^the store cannot be written: the disk is full$"), database.write():
             pass
     with Kept(url) as kept:

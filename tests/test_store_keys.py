@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.hostile import Answer, Hostile, Received, status
+from tests.hostile import Answer, Hostile, Received, chat, status, stream
 from tests.keys import BYSTANDER, SHAPES, in_folder, in_postgres
 from tests.killing import forge
 from tests.postgres import Postgres
@@ -29,6 +29,35 @@ def echoing(code: int) -> object:
         return status(code, words, error={"param": key, "code": "bad", "request": {"headers": {"auth": sent}}})
 
     return answer
+
+
+def answering(request: Received) -> Answer:
+    """Says it back in an answer, as a gateway that shows what it was asked does."""
+    sent = request.headers.get("authorization", "")
+    words = f"You sent {sent!r}, that is: {sent.removeprefix('Bearer ')}."
+    return stream(*(words[at : at + 7] for at in range(0, len(words), 7))) if request.streams else chat(words)
+
+
+@pytest.mark.parametrize("workers", ["2", "17"], ids=["streamed", "whole"])
+@pytest.mark.parametrize("key", SHAPES.values(), ids=SHAPES.keys())
+def test_a_key_that_an_answer_says_back_is_kept_nowhere(tmp_path: Path, key: str, workers: str) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("Reply: alpha\nReply: beta\n")
+    with Hostile(answering) as server:
+        environment = {
+            "FANOUT_DATA_DIR": str(tmp_path / "data"),
+            "OPENAI_API_KEY": key,
+            "OPENAI_BASE_URL": server.base_url,
+        }
+        with forge(tmp_path, **environment) as warm:
+            ran = warm.start("run", str(prompts), "--model", "openai-chat:m", "--json", "--max-workers", workers)
+            assert warm.wait(ran) == 0, ran.said()
+            (run_id,) = [line["summary"]["run_id"] for line in ran.lines() if "summary" in line]
+            for format in ("csv", "jsonl", "trace", "html", "run"):
+                done = warm.start("export", run_id, str(tmp_path / f"export.{format}"), "--format", format)
+                assert warm.wait(done) == 0, done.said()
+    assert "You sent 'Bearer [key]', that is: [key]." in (tmp_path / "export.csv").read_text()
+    assert in_folder(tmp_path, (key,)) == []
 
 
 @pytest.mark.parametrize(

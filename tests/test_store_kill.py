@@ -204,7 +204,13 @@ def test_a_second_signal_hangs_up(tmp_path: Path, provider: Counted) -> None:
         os.kill(command.pid, signal.SIGTERM)
         assert warm.wait(command) == 130, command.said()
         run = stored(url, only_run(url))
+        sent = sorted(int(prompt.split()[1]) + 1 for prompt in provider.taken())
+        provider.latency_s = 0.01  # type: ignore[misc]
+        again = warm.start("resume", run.run_id)
+        assert warm.wait(again) == 0, again.said()
     assert {call.status for call in run.calls} == {"cancelled"}
+    named = ", ".join(map(str, sent))
+    assert again.said().splitlines()[0] == f"Hung up after being sent, so possibly billed twice: prompts {named}."
 
 
 def test_a_wait_for_a_lost_store_ends_with_the_next_signal(tmp_path: Path, provider: Counted) -> None:
@@ -228,3 +234,65 @@ def test_a_wait_for_a_lost_store_ends_with_the_next_signal(tmp_path: Path, provi
     told = command.lines()
     assert len([line for line in told if "index" in line]) == 400
     assert told[-1]["summary"]["answered"] == sum(line.get("status") == "answered" for line in told)
+
+
+def test_another_list_is_sent_by_one_process_at_a_time(database_url: str, tmp_path: Path, provider: Counted) -> None:
+    before, after = tmp_path / "before.txt", tmp_path / "after.txt"
+    before.write_text("one\ntwo\n")
+    after.write_text("one\ntwo\nthree\nfour\nfive\n")
+    with forge(tmp_path, **environment(database_url, provider)) as warm:
+        first = warm.start("run", str(before), "--model", "openai-chat:counted")
+        assert warm.wait(first) == 0, first.said()
+        run_id = only_run(database_url)
+        provider.taken()
+        provider.latency_s = 1.0  # type: ignore[misc]  # of this server alone
+        both = [warm.start("resume", run_id, str(after)) for _ in range(2)]
+        codes = {warm.wait(each): each for each in both}
+        assert set(codes) == {0, 2}, [each.said() for each in both]
+        assert provider.taken() == Counter(["three", "four", "five"])
+        assert "another process is sending this list with the answers of run " + run_id in codes[2].said()
+        assert "Traceback" not in codes[2].said()
+        other = [warm.start("resume", run_id, str(after), "--model", f"openai-chat:{name}") for name in "ab"]
+        assert [warm.wait(each) for each in other] == [0, 0]  # another question each
+    assert provider.taken() == Counter(["three", "four", "five"] * 2)
+
+
+def test_who_is_refused_is_told_nothing_of_bills(tmp_path: Path, provider: Counted) -> None:
+    url = url_of(tmp_path / "store")
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("one\ntwo\nthree\n")
+    provider.latency_s = 30.0  # type: ignore[misc]  # of this server alone
+    with forge(tmp_path, **environment(url, provider)) as warm:
+        command = warm.start("run", str(prompts), "--model", "openai-chat:counted")
+        eventually(lambda: len(provider.prompts) == 3)
+        os.kill(command.pid, signal.SIGKILL)
+        warm.wait(command)
+        provider.latency_s = 1.0  # type: ignore[misc]
+        run_id = only_run(url)
+        both = [warm.start("resume", run_id) for _ in range(2)]
+        codes = {warm.wait(each): each for each in both}
+    assert set(codes) == {0, 2}, [each.said() for each in both]
+    assert "so possibly billed twice: prompts 1, 2, 3." in codes[0].said()
+    assert "billed" not in codes[2].said()
+    assert codes[2].said().startswith("fanout: this run still goes on in another process")
+
+
+def test_nothing_is_left_to_send_of_a_run_that_is_answered(tmp_path: Path, provider: Counted) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("one\ntwo\n")
+    with forge(tmp_path, **environment(url_of(tmp_path / "store"), provider)) as warm:
+        command = warm.start("run", str(prompts), "--model", "openai-chat:counted")
+        assert warm.wait(command) == 0, command.said()
+        run_id = only_run(url_of(tmp_path / "store"))
+        again = warm.start("resume", run_id, "--model", "openai-chat:other", "--rpm", "5")
+        plain = warm.start("resume", run_id)
+        assert [warm.wait(each) for each in (again, plain)] == [0, 0]
+    assert again.said().splitlines()[0] == (
+        "Every prompt of this run is answered: nothing is left to send, and --model and --rpm change nothing. "
+        "The list is sent again by: python -m fanout run FILE --model openai-chat:other"
+    )
+    assert plain.said().splitlines()[0] == (
+        "Every prompt of this run is answered: nothing is left to send. "
+        "The list is sent again by: python -m fanout run FILE --model openai-chat:counted"
+    )
+    assert again.out.read_text().count("answer to") == 2

@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from fanout import terminal
-from fanout.__main__ import Results, _follow, _with_last_words
 from fanout.batch import Batch
+from fanout.driving import follow_to_end, with_last_words
 from fanout.errors import BadInput
 from fanout.fold import fold
 from fanout.live import LiveRun
@@ -155,12 +155,12 @@ def test_the_last_words_of_a_command_are_said_once_the_store_had_its_last_chance
         kept.sent(0).answer("yes")
         eventually(lambda: live.trouble)
         terminal.asked_to_end.set()
-        followed = _follow(kept.library, lambda: live, order=Results.INPUT, as_json=False)
+        followed = follow_to_end(kept.library, lambda: live, order="input", as_json=False)
         if not comes_back:
             kept.library.close()
     kept.library.close()
     assert "1 of the answers above is not stored yet" in capsys.readouterr().err
-    assert _with_last_words(followed) == terminal.INTERRUPTED
+    assert with_last_words(followed) == terminal.INTERRUPTED
     *before, last = capsys.readouterr().err.splitlines()
     lost = "1 of the answers above is not stored, and nowhere else: keep these lines. Resuming asks for it again."
     assert before == ([] if comes_back else [lost])

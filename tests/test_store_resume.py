@@ -233,3 +233,17 @@ def test_failures_are_sent_again_and_keep_saying_so_until_then(database_url: str
         assert failed.error == Rejected("no", provider_words="\x00 <b>no</b>")
         again = other.library.resume(LOCAL, live.run_id)
         assert finish(other, again) == [failed.prompt]
+
+
+def test_a_cap_in_dollars_that_was_not_counted_before_pauses_the_next_stretch_before_its_first_call(
+    database_url: str,
+) -> None:
+    with Kept(database_url) as kept:
+        run_id = half(kept, ["a", "b", "c", "d"], answered=1)
+    with Kept(database_url) as other:
+        live = other.library.resume(LOCAL, run_id, changes={"cap_usd": 1.0, "max_workers": 3})
+        eventually(lambda: live.snapshot().cap)
+        assert live.snapshot().state == "paused"
+        assert other.caller.count == 0
+        live.continue_()  # without the cap
+        assert sorted(finish(other, live)) == ["b", "c", "d"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +17,12 @@ from fanout import events as ev
 from fanout import terminal
 from fanout.batch import Batch
 from fanout.clock import VirtualClock
-from fanout.errors import CallFailed, Rejected, ServerFailed
+from fanout.errors import BadAnswer, CallFailed, RateLimited, Rejected, ServerFailed
 from fanout.fold import fold
 from fanout.live import LiveRun, Record
 from fanout.quota.view import AccountView
 from fanout.store import MemoryStore
+from fanout.store.database import url_of
 from fanout.terminal import Order, follow, held_words, sends_the_rest
 from tests.hands import WAIT_S
 from tests.stores import Kept, eventually
@@ -159,6 +162,11 @@ def test_a_cap_below_what_one_call_may_need_says_so(capsys: pytest.CaptureFixtur
             ServerFailed("The provider answered 500: it failed inside. Send it again.", status_code=500),
             "Stopped, because the provider answers with nothing but faults: "
             "The provider answered 500: it failed inside. Resume once the provider is well again.",
+        ),
+        (
+            "provider_down",
+            BadAnswer("Is that the right base URL?"),
+            "faults: Is that the right base URL? Resume once the provider is well again.",
         ),
     ],
 )
@@ -311,3 +319,60 @@ def test_what_is_sent_again_is_told_once_and_with_its_last_word(
     assert {each["status"] for each in told} == {"answered"}
     assert [each["output"] for each in sorted(told, key=lambda each: int(each["index"]))] == ["at last", "yes"] * 2
     assert last["summary"]["answered"] == 4
+
+
+def test_an_answer_that_was_taken_says_where_it_comes_from() -> None:
+    noon_s = time.mktime((2026, 5, 12, 12, 0, 0, 0, 0, -1))
+    taken: list[ev.Event] = [
+        ev.Reused(at_ns=1, call=call, output="yes", of_run=of_run, of_call=0, answered_at_s=noon_s, model="sandbox")
+        for call, of_run in ((1, "ab12cd34ef"), (2, "r"))
+    ]
+    live = live_run([*opened(3), *answered(0), *taken], StoppingHands())
+    live.record.add(ev.StretchEnded(at_ns=9, stretch=0, reason="finished"))
+    out = io.StringIO()
+    follow(live, order="input", as_json=False, out=out)
+    assert out.getvalue().splitlines()[1:] == [
+        "2  answered  from run ab12cd34ef, 12 May 2026  yes",
+        "3  answered  shares the call of 1  yes",
+    ]
+    as_json = io.StringIO()
+    follow(live, order="input", as_json=True, out=as_json)
+    assert json.loads(as_json.getvalue().splitlines()[1])["reused_from"] == "ab12cd34ef"
+
+
+@pytest.mark.parametrize("fresh", [0, 2])
+def test_a_long_wait_for_a_limit_is_said_once_where_there_is_no_bar(
+    fresh: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fanout.terminal.LONG_WAIT_S", 0.3)
+    said = ""
+
+    def has_said() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return "Nothing is in flight" in said
+
+    looks: list[None] = []
+    look = terminal._raise_if_asked_to_end
+
+    def look_and_count() -> None:
+        looks.append(None)
+        look()
+
+    monkeypatch.setattr("fanout.terminal._raise_if_asked_to_end", look_and_count)
+    with Kept(url_of(tmp_path)) as kept, ThreadPoolExecutor(1) as pool:
+        live = kept.start(fresh + 2, max_workers=2)
+        out = io.StringIO()
+        code = pool.submit(follow, live, order="completion", as_json=False, out=out, grace_s=0)
+        try:
+            for place in range(2):
+                kept.sent(place).fail(RateLimited("429.", status_code=429, retry_after_s=3600.0))
+            eventually(has_said)
+            looked = len(looks)
+            eventually(lambda: len(looks) > looked + 12)  # again and again, for longer than a long wait
+        finally:
+            terminal.asked_to_end.set()
+        assert code.result(WAIT_S) == terminal.INTERRUPTED
+    said += capsys.readouterr().err
+    line = "Nothing is in flight: waiting after a 429; the next call may start in 60 min."
+    assert said.count(line) == said.count("Nothing is in flight") == 1

@@ -8,6 +8,7 @@ import pytest
 
 from dashboard import cap_words, wording
 from dashboard import quota_words as words
+from dashboard.reasons import failures
 from fanout import events as ev
 from fanout.batch import Batch
 from fanout.errors import CallFailed, RateLimited, Rejected, ServerFailed
@@ -319,6 +320,17 @@ def test_what_a_stop_left_is_told_as_cancelled_or_not_sent_and_without_advice_fo
         "Retry what is unanswered once the provider is well again."
     )
     assert wording.counts_sentence(run) == "2 failed, 0 of 6 answered, 1 cancelled, 3 not sent"
+
+
+def test_a_failure_that_ends_in_a_question_takes_no_full_stop() -> None:
+    asks = Rejected("The provider sent a web page. Is 127.0.0.1 the right base URL?")
+    assert said(refused("same_failure", asks, fails=3)).endswith(
+        "the provider sent a web page. Is 127.0.0.1 the right base URL? 3 prompts were not sent."
+    )
+    (sentence,) = failures(run_of(1, failed(0, 0, 100, asks)))
+    assert sentence == "1 failed: the provider sent a web page. Is 127.0.0.1 the right base URL?"
+    down = refused("provider_down", ServerFailed("Is it down?"), fails=4)
+    assert "with nothing but faults: is it down? 2 prompts" in said(down).replace(": Is", ": is")
 
 
 def test_the_same_refusal_of_every_prompt_stops_the_run() -> None:

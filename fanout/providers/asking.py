@@ -26,7 +26,6 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
-from pydantic_ai.usage import RequestUsage
 
 from fanout.errors import CallFailed
 from fanout.providers.failures import (
@@ -37,6 +36,7 @@ from fanout.providers.failures import (
     withheld_answer,
 )
 from fanout.providers.headers import NOTHING, Headers, report
+from fanout.providers.keys import masked, sent_with
 from fanout.providers.prices import Prices, counted
 from fanout.providers.ready import ReadyModel
 from fanout.providers.transport import Wire, wire
@@ -107,7 +107,7 @@ class Asker:
         try:
             async with deadline:
                 response = await self._response(prompt, on_first_token)
-            return Asked(answer=self._answer(response), report=self._said(seen))
+            return Asked(answer=self._answer(response, seen), report=self._said(seen))
         except Exception as exc:
             said = self._said(seen, exc)
             return Asked(failure=failure_of(exc, self._circumstances(seen, said, deadline.expired())), report=said)
@@ -147,17 +147,23 @@ class Asker:
             raise truncated_answer()
         return response
 
-    def _answer(self, response: ModelResponse) -> Answer:
+    def _answer(self, response: ModelResponse, seen: Wire) -> Answer:
         text = response.text
         if not text:
             raise _without_text(response)
         usage = response.usage
+        known = counted(usage)
         return Answer(
-            text=text,
-            input_tokens=_known(usage.input_tokens, usage),
-            output_tokens=_known(usage.output_tokens, usage),
-            cost_usd=self._prices.cost_usd(response) if self.ready.priced else None,
+            text=masked(text, self._secrets(seen)),
+            input_tokens=usage.input_tokens if known else None,
+            output_tokens=usage.output_tokens if known else None,
+            cost_usd=self._prices.cost_usd(response) if known and self.ready.priced else None,
         )
+
+    def _secrets(self, seen: Wire) -> tuple[str, ...]:
+        """What the request was let in by."""
+        sent = () if seen.sent is None else sent_with(seen.sent.raw)
+        return sent if self.ready.secret is None else (self.ready.secret, *sent)
 
     def _circumstances(self, seen: Wire, said: RateReport, timed_out: bool) -> Circumstances:
         return Circumstances(
@@ -165,9 +171,11 @@ class Asker:
             model=self.ready.model.model_name,
             address=self.ready.address,
             key_name=self.ready.key_name,
-            secret=self.ready.secret,
+            secrets=self._secrets(seen),
             was_sent=seen.left,
             content_type=seen.content_type,
+            status_code=seen.status_code,
+            beginning=seen.beginning,
             timed_out=timed_out,
             provider=self.ready.provider,
             said=said,
@@ -185,7 +193,3 @@ def _without_text(response: ModelResponse) -> CallFailed:
         refusal = (response.provider_details or {}).get("refusal")
         return withheld_answer(refusal if isinstance(refusal, str) else None)
     return empty_answer(cut_off=response.finish_reason == "length")
-
-
-def _known(tokens: int, usage: RequestUsage) -> int | None:
-    return tokens if counted(usage) else None

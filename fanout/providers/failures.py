@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ssl import SSLError
@@ -37,6 +36,7 @@ from fanout.errors import (
     Broken,
     CallFailed,
     ConnectionFailed,
+    EmptyAnswer,
     KeyRefused,
     ModelUnknown,
     Overloaded,
@@ -50,15 +50,17 @@ from fanout.errors import (
 from fanout.events import LimitName
 from fanout.providers import used_up
 from fanout.providers.bodies import DAYS, is_about_spending
+from fanout.providers.keys import redacted
 from fanout.quota.report import RateReport
 
 MOST_WORDS = 2_000
 """Characters kept of what a provider says."""
 MOST_COMPLAINT = 200
 """Characters of a parser's complaint in a sentence."""
+MOST_BEGINNING = 60
+"""Characters of an odd answer in a sentence."""
 WORTH_WAITING_S = 60.0
 """A day's limit of which more comes back this soon stops no run."""
-STRUCK = "[key]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +73,16 @@ class Circumstances:
     """Where the provider is, as a person would say it: host and port."""
     key_name: str | None = None
     """The environment variable that holds the key."""
-    secret: str | None = field(default=None, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What must not be in what we say: the key, and what else the request's headers were let in by."""
     was_sent: bool = True
     """Whether the request was handed to the wire."""
     content_type: str | None = None
     """Of the answer, once its headers have come; None before."""
+    status_code: int | None = None
+    """Likewise."""
+    beginning: bytes = b""
+    """How the answer began."""
     timed_out: bool = False
     """Whether our own clock ended the attempt."""
     provider: str = ""
@@ -86,47 +93,20 @@ class Circumstances:
 
 def failure_of(error: BaseException, at: Circumstances) -> CallFailed:
     """`error` as a failure of our tree, with `error` as its cause unless its text gives a key away."""
-    if isinstance(error, CallFailed):
-        return _clean(error, at.secret)
-    failure = _clean(_mapped(error, at), at.secret)
-    if not any(_tells_a_key(link, at.secret) for link in _chain(error)):
+    known = next((link for link in _chain(error) if isinstance(link, CallFailed)), None)
+    if known is not None:  # raised where it was seen, and perhaps wrapped by an SDK since
+        return _clean(known, at.secrets)
+    failure = _clean(_mapped(error, at), at.secrets)
+    if not any(_tells_a_key(link, at.secrets) for link in _chain(error)):
         failure.__cause__ = error
     return failure
 
 
-def redacted(text: str, secret: str | None = None) -> str:
-    """`text` with `secret`, the keys of the environment and anything shaped like a key struck out."""
-    for known in (secret, *_environment_keys()):
-        if known and len(known) >= _SHORTEST_KEY:
-            text = text.replace(known, STRUCK)
-        elif known:  # a stand-in for a server that wants none: inside words it would make nonsense of sentences
-            text = re.sub(rf"(?<!\w){re.escape(known)}(?!\w)", STRUCK, text)
-    return _KEY_SHAPES.sub(STRUCK, text)
-
-
-_KEY_SHAPES = re.compile(
-    r"\b(?:sk|gsk|xai|pplx)[-_][A-Za-z0-9_*.\-]{8,}"  # OpenAI, Anthropic, OpenRouter, Groq, xAI, Perplexity
-    r"|\bhf_[A-Za-z0-9]{20,}"  # Hugging Face
-    r"|\bAIza[A-Za-z0-9_\-]{20,}"  # Google
-    r"|(?<=[Bb]earer )[A-Za-z0-9._~+/=\-]{8,}"
-    r"|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"  # user and password in a URL
-)
-_KEY_VARIABLES = re.compile(r"_(?:API_)?(?:KEY|TOKEN|SECRET)$")
-_SHORTEST_KEY = 8
-"""Shorter values are no keys, and striking them out would make nonsense of sentences."""
-
-
-def _environment_keys() -> Iterator[str]:
-    for name, value in os.environ.items():
-        if len(value) >= _SHORTEST_KEY and _KEY_VARIABLES.search(name):
-            yield value
-
-
-def _clean(failure: CallFailed, secret: str | None) -> CallFailed:
+def _clean(failure: CallFailed, secrets: tuple[str, ...]) -> CallFailed:
     words = failure.provider_words  # struck out before it is cut, or half a key would stay
     return type(failure)(
-        redacted(failure.sentence, secret),
-        provider_words=None if not words else redacted(words, secret)[:MOST_WORDS],
+        redacted(failure.sentence, *secrets),
+        provider_words=None if not words else redacted(words, *secrets)[:MOST_WORDS],
         status_code=failure.status_code,
         retry_after_s=failure.retry_after_s,
         was_sent=failure.was_sent,
@@ -141,9 +121,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _tells_a_key(error: BaseException, secret: str | None) -> bool:
+def _tells_a_key(error: BaseException, secrets: tuple[str, ...]) -> bool:
     text = f"{error}{error!r}"
-    return redacted(text, secret) != text
+    return redacted(text, *secrets) != text
 
 
 def _mapped(error: BaseException, at: Circumstances) -> CallFailed:
@@ -161,6 +141,8 @@ def _mapped(error: BaseException, at: Circumstances) -> CallFailed:
         return _not_an_answer(at, error.message)
     if isinstance(error, UserError):
         return Rejected(f"This request cannot be made: {error}. Change the settings.", was_sent=at.was_sent)
+    if isinstance(error, RecursionError):  # JSON nested a thousand deep, at whoever parsed it
+        return _not_an_answer(at, "it is nested too deep")
     if any(type(link).__module__.startswith("google.auth") for link in _chain(error)):
         return KeyRefused(f"The credentials do not work: {error}. Sign in again.", was_sent=at.was_sent)
     return Broken(f"This call broke on our side: {type(error).__name__}: {error}", was_sent=at.was_sent)
@@ -335,19 +317,35 @@ def _odd_answer(error: ModelAPIError, at: Circumstances) -> CallFailed:
 
 def _not_an_answer(at: Circumstances, complaint: str) -> CallFailed:
     kind = (at.content_type or "").partition(";")[0].strip().lower()
-    if kind == "text/event-stream" and "ended without content" in complaint:
-        return truncated_answer()
-    if kind == "text/html":
-        return BadAnswer(f"The provider sent a web page instead of an answer. Is {at.address} the right base URL?")
+    if kind == "text/event-stream" and at.beginning.lstrip()[:1] not in _NO_EVENT:
+        if "ended without content" in complaint:
+            return truncated_answer()
+    elif at.status_code is not None:
+        return BadAnswer(f"{_what_came(at, kind)}. Check that {at.address} is the right base URL. {_MAY_BE_BILLED}")
     why = complaint.partition("\n")[0][:MOST_COMPLAINT]
-    return BadAnswer(f"The provider sent something that is not an answer: {why}. Send it again.")
+    return BadAnswer(f"The provider sent something that is not an answer: {why}. {_MAY_BE_BILLED}")
+
+
+_NO_EVENT = frozenset({b"{", b"[", b"<"})
+"""What no stream of events begins with."""
+_MAY_BE_BILLED = "It is not sent again by itself: it may have been billed."
+
+
+def _what_came(at: Circumstances, kind: str) -> str:
+    beginning = at.beginning.decode("utf-8", "replace")
+    said = " ".join("".join(each if each.isprintable() else " " for each in redacted(beginning, *at.secrets)).split())
+    if not said:
+        return f"The provider answered {at.status_code} with an empty body, which is not an answer"
+    said = said if len(said) <= MOST_BEGINNING else f"{said[:MOST_BEGINNING].rstrip()}…"
+    what = "a web page" if kind == "text/html" else kind or "a body of no named type"
+    return f"The provider answered {at.status_code} with {what} that is not an answer, beginning: '{said}'"
 
 
 def empty_answer(*, cut_off: bool) -> CallFailed:
     """An answer came, complete and without a word of text; `cut_off` where it had reached its output limit."""
     if cut_off:
         return BadAnswer("The answer is empty: the model used up its output tokens first. Raise max output tokens.")
-    return BadAnswer("The provider sent an empty answer. Send it again, or change the prompt.")
+    return EmptyAnswer("The provider sent an empty answer. Send it again, or change the prompt.")
 
 
 def withheld_answer(words: str | None) -> CallFailed:

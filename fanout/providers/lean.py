@@ -21,7 +21,8 @@ from openai.resources.chat.chat import AsyncChat
 from openai.resources.chat.completions import AsyncCompletions
 from openai.types.chat import ChatCompletion
 
-from fanout.providers.lean_stream import LeanStream, completed
+from fanout.providers.lean_stream import LeanStream
+from fanout.providers.lean_whole import completed
 from fanout.providers.transport import Replay, learning, replay, wire
 
 _ABOUT_THE_REQUEST = frozenset({"extra_headers", "extra_body", "extra_query", "timeout"})
@@ -106,7 +107,7 @@ class _Completions(AsyncCompletions):
             content = await response.aread()
         except httpx2.TransportError as exc:
             return Replay(error=exc)
-        if response.status_code == 200 and response.headers.get("content-type", "").startswith("application/json"):
+        if response.status_code == 200:
             completion = completed(content, model=model)
             if completion is not None:
                 return completion  # otherwise the SDK says what is wrong with it

@@ -2,13 +2,14 @@
 
 Comes in: a response whose headers have come. Goes out: chunks, as `openai.AsyncStream` gives them to pydantic-ai, each
 parsed strictly (7 us) where the SDK constructs it loosely (115 us). Two kinds of server are met half-way, which the SDK
-leaves without an answer that was paid for: one that cannot stream and answers whole, and one that ends with `[DONE]`
-but names no finish reason.
+leaves without an answer that was paid for: one that cannot stream and answers whole, whatever it calls that, and one
+that ends with `[DONE]` but names no finish reason.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -20,11 +21,16 @@ from openai import APIConnectionError, APIError, APITimeoutError
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import ValidationError
 
+from fanout.errors import BadAnswer
+from fanout.providers.lean_whole import completed, loosely, makes_sense, usage_of
+
 DRAIN_S = 1.0
 """How long the end of the body is waited for after `[DONE]`, so that the connection can be used again."""
 
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _DONE = b"[DONE]"
+_BLANK = b" \t\r\n\xef\xbb\xbf"
+"""White space, and a byte order mark."""
 
 
 class LeanStream:
@@ -57,12 +63,12 @@ class LeanStream:
 
     async def _chunks(self) -> AsyncIterator[ChatCompletionChunk]:
         try:
-            if self.response.headers.get("content-type", "").startswith("application/json"):
-                async for chunk in self._whole():
-                    yield chunk
-            else:
-                async for chunk in self._streamed():
-                    yield chunk
+            pieces = self.response.aiter_bytes()
+            first = await _first(pieces)
+            # By what it is and not by what it is called: no line of a stream of events begins so.
+            whole = first.lstrip(_BLANK).startswith(b"{")
+            async for chunk in self._whole(first, pieces) if whole else self._streamed(_events(first, pieces)):
+                yield chunk
         except httpx2.TimeoutException as exc:
             raise APITimeoutError(request=self.response.request) from exc
         except httpx2.RequestError as exc:
@@ -70,21 +76,21 @@ class LeanStream:
         finally:
             await self.response.aclose()
 
-    async def _whole(self) -> AsyncIterator[ChatCompletionChunk]:
-        """The server answered without streaming: its completion as one chunk."""
-        content = await self.response.aread()
+    async def _whole(self, first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[ChatCompletionChunk]:
+        """The server answered without streaming: its completion as one chunk; nothing where it is none."""
+        content = b"".join([first, *[piece async for piece in pieces]])
         completion = completed(content, model=self._model)
         if completion is None:
-            self._refuse(json.loads(content))
+            with contextlib.suppress(ValueError, RecursionError):
+                self._refuse(loosely(content))
             return
         for choice in completion.choices[:1]:
             delta = choice.message.model_dump(include={"role", "content", "refusal"}, exclude_none=True)
             yield _chunk(completion, delta, finish=choice.finish_reason)
 
-    async def _streamed(self) -> AsyncIterator[ChatCompletionChunk]:
+    async def _streamed(self, events: AsyncIterator[bytes]) -> AsyncIterator[ChatCompletionChunk]:
         last: ChatCompletionChunk | None = None
         finished = False
-        events = self._events()
         async for data in events:
             if data.startswith(_DONE):
                 if last is not None and not finished:
@@ -100,9 +106,14 @@ class LeanStream:
         try:
             chunk = ChatCompletionChunk.model_validate_json(data)
         except ValidationError:
-            loose = json.loads(data)
+            loose = loosely(data)
             self._refuse(loose)
+            if not isinstance(loose, dict):
+                raise json.JSONDecodeError("an event that is no object", "", 0) from None
+            loose["usage"] = usage_of(loose.get("usage"))
             return ChatCompletionChunk.construct(**loose)  # as the SDK does it: pydantic-ai decides what it is worth
+        if chunk.usage is not None and not makes_sense(chunk.usage):
+            chunk.usage = None
         if chunk.model_extra and chunk.model_extra.get("error"):
             self._refuse(chunk.model_extra)
         return chunk
@@ -115,56 +126,57 @@ class LeanStream:
             message = words if isinstance(words, str) and words else "An error occurred during streaming"
             raise APIError(message=message, request=self.response.request, body=error)
 
-    async def _events(self) -> AsyncIterator[bytes]:
-        """The data of each event. One that is cut off by the end is dropped, as the standard has it, save `[DONE]`."""
-        rest = b""
-        async for received in self.response.aiter_bytes():
-            rest += received
-            *events, rest = _EVENT_END.split(rest)
-            for event in events:
-                if data := _data(event):
-                    yield data
-        if (data := _data(rest)).startswith(_DONE):
-            yield data
-
     async def _drain(self, events: AsyncIterator[bytes]) -> None:
         try:
             async with asyncio.timeout(DRAIN_S):
                 async for _ in events:
                     pass
-        except (TimeoutError, httpx2.HTTPError):
+        except (TimeoutError, httpx2.HTTPError, BadAnswer):
             return  # the answer is complete; only the connection is lost
 
 
-def completed(content: bytes, *, model: str) -> ChatCompletion | None:
-    """A chat completion of a whole body; None where it is none.
-
-    Servers that imitate OpenAI leave out what nobody needs of an answer (its id, its date): that is filled in, so that
-    an answer is not lost for it. What is there is never changed.
-    """
-    try:
-        return ChatCompletion.model_validate_json(content)
-    except ValidationError:
-        try:
-            filled = _filled(json.loads(content), model)
-            return None if filled is None else ChatCompletion.model_validate(filled, strict=True)
-        except ValueError:
-            return None
+async def _first(pieces: AsyncIterator[bytes]) -> bytes:
+    """The first piece with anything in it: white space before it is of no meaning, in a stream and in JSON."""
+    async for piece in pieces:
+        if piece.lstrip(_BLANK):
+            return piece
+    return b""
 
 
-def _filled(body: Any, model: str) -> dict[str, Any] | None:
-    if not isinstance(body, dict) or not isinstance(body.get("choices"), list) or not body["choices"]:
-        return None
-    choices = []
-    for place, choice in enumerate(body["choices"]):
-        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-            return None
-        message = {"role": "assistant", **choice["message"]}
-        choices.append({"index": place, "finish_reason": "stop", **choice, "message": message})
-    return {"id": "", "created": 0, "object": "chat.completion", "model": model, **body, "choices": choices}
+async def _events(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The data of each event. One that is cut off by the end is dropped, as the standard has it, save `[DONE]`."""
+    cut = _Cut()
+    for event in cut(first):
+        if data := _data(event):
+            yield data
+    async for piece in pieces:
+        for event in cut(piece):
+            if data := _data(event):
+                yield data
+    if (data := _data(cut.rest)).startswith(_DONE):
+        yield data
 
 
-def _data(event: bytes) -> bytes:
+class _Cut:
+    """Pieces in, the events that end in them out."""
+
+    def __init__(self) -> None:
+        self.rest = bytearray()
+
+    def __call__(self, piece: bytes) -> list[bytes]:
+        whole: bytes | bytearray = piece
+        if self.rest:
+            seam = max(0, len(self.rest) - 3)  # an end has four bytes at most
+            self.rest += piece
+            if _EVENT_END.search(self.rest, seam) is None:
+                return []  # what came before is not looked through again: an endless event would block the loop
+            whole = self.rest
+        *events, rest = _EVENT_END.split(whole)
+        self.rest = bytearray(rest)
+        return events
+
+
+def _data(event: bytes | bytearray) -> bytes:
     """The data lines of one event, joined."""
     lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines)

@@ -18,6 +18,8 @@ from pydantic_ai.usage import RequestUsage
 _PER_CALL = ("requests_kcount", "output_reasoning_mtok")
 """Prices that tokens in and out do not cover."""
 _MILLION = Decimal(1_000_000)
+MOST_TOKENS = 1_000_000_000
+"""Of one answer; a hundred times what the longest prompts take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class Prices:
         except LookupError:
             self._unknown.add(name)
             return None
-        except ValueError:  # token counts that contradict each other
+        except (ValueError, TypeError, ArithmeticError):  # token counts that contradict each other, or are none
             return None
         if name not in self._rates and (rate := _rate(calculation)) is not None:
             self._rates[name] = rate
@@ -61,8 +63,12 @@ class Prices:
 
 
 def counted(usage: RequestUsage) -> bool:
-    """Whether the provider said how many tokens it took; pydantic-ai spells "it did not" as zeros."""
-    return bool(usage.input_tokens or usage.output_tokens)
+    """Whether the provider said how many tokens it took; pydantic-ai spells "it did not" as zeros.
+
+    What no answer can have taken (NaN, fewer than none, a fraction, more than there are) is not said either.
+    """
+    taken, given = usage.input_tokens, usage.output_tokens
+    return bool(taken or given) and all(type(each) is int and 0 <= each <= MOST_TOKENS for each in (taken, given))
 
 
 def _rate(calculation: PriceCalculation) -> _Rate | None:

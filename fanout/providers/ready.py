@@ -13,12 +13,14 @@ import hashlib
 import os
 import secrets
 import threading
+import warnings
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx2
+from pydantic_ai.exceptions import UsageExtractionFailedWarning
 from pydantic_ai.models import Model
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.settings import ModelSettings
@@ -32,6 +34,9 @@ from fanout.sandbox.profile import SandboxProfile
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+warnings.filterwarnings("ignore", category=UsageExtractionFailedWarning)
+# Usage that nobody can read is usage that is unknown, and shown so; the warning names a file of a library's.
 
 MOST_MODELS = 64
 """Models kept; the one unused for longest goes. A changed sandbox profile is another model."""

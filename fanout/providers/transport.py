@@ -14,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from ssl import SSLContext
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -22,6 +22,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 from pydantic_ai.models import create_async_http_client, create_async_httpx2_client
+
+from fanout.providers.bounded import bound
 
 if TYPE_CHECKING:
     import httpx  # a legacy that only some SDKs bring along
@@ -36,7 +38,7 @@ TRANSFER_TIMEOUT_S = 3600.0
 class Wire:
     """What the wire saw of one attempt: told by the client's hooks, read when the attempt has ended."""
 
-    __slots__ = ("_on_leaving", "headers", "left", "status_code")
+    __slots__ = ("_on_leaving", "beginning", "headers", "left", "sent", "status_code")
 
     def __init__(self, on_leaving: Callable[[], None]) -> None:
         self._on_leaving = on_leaving
@@ -46,21 +48,29 @@ class Wire:
         """The response's, once its headers have come."""
         self.headers: httpx2.Headers | httpx.Headers | None = None
         """The response's, successful or not."""
+        self.sent: httpx2.Headers | httpx.Headers | None = None
+        """The request's; the key is among them."""
+        self.beginning = b""
+        """How the response's body began, unpacked; its first 2,000 bytes or fewer."""
 
     @property
     def content_type(self) -> str | None:
         """The response's content type once its headers have come ("" where it named none)."""
         return None if self.headers is None else self.headers.get("content-type", "")
 
-    def leave(self) -> None:
-        """The request goes out now; `on_leaving` is called the first time."""
+    def leave(self, headers: httpx2.Headers | httpx.Headers | None = None) -> None:
+        """The request goes out now, with `headers`; `on_leaving` is called the first time."""
         if not self.left:
-            self.left = True
+            self.left, self.sent = True, headers
             self._on_leaving()
 
     def arrive(self, response: httpx2.Response | httpx.Response) -> None:
         """The response's headers have come."""
         self.status_code, self.headers = response.status_code, response.headers
+
+    def begin(self, piece: bytes) -> None:
+        """The response's body begins so, or goes on so shortly after."""
+        self.beginning += piece
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +189,7 @@ def http_client(*, proxied: bool) -> httpx2.AsyncClient:
     sharded = None if proxied else ShardedTransport(tls=shared_tls())
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_S)
     client = create_async_httpx2_client(timeout=timeout, limits=limits, transport=sharded)
-    _hook(client)
+    _hook(client, kind=httpx2.AsyncByteStream)
     return client
 
 
@@ -188,29 +198,38 @@ def legacy_http_client() -> httpx.AsyncClient:
 
     Goes through the environment's proxies. Raises ImportError where httpx is not installed.
     """
+    import httpx
+
     client = create_async_http_client(timeout=int(TRANSFER_TIMEOUT_S), connect=int(CONNECT_TIMEOUT_S))
-    _hook(client)
+    _hook(client, kind=httpx.AsyncByteStream)
     return client
 
 
-def _hook(client: httpx2.AsyncClient | httpx.AsyncClient) -> None:
+def _hook(client: httpx2.AsyncClient | httpx.AsyncClient, *, kind: type) -> None:
     # Hooks and not the transport, so that they fire behind a proxy too.
     client.event_hooks["request"].append(_leaves)
-    client.event_hooks["response"].append(_headers_came)
+    client.event_hooks["response"].append(partial(_headers_came, kind))
 
 
 async def _leaves(request: httpx2.Request | httpx.Request) -> None:
     attempt, notebook = wire.get(), learning.get()
     if attempt is not None:
-        attempt.leave()
+        attempt.leave(request.headers)
     if notebook is not None and isinstance(request, httpx2.Request):
         notebook.append(request)
 
 
-async def _headers_came(response: httpx2.Response | httpx.Response) -> None:
+async def _headers_came(kind: type, response: httpx2.Response | httpx.Response) -> None:
     attempt = wire.get()
-    if attempt is not None:
+    if attempt is None:
+        bound(response, _unseen, kind=kind)
+    else:
         attempt.arrive(response)
+        bound(response, attempt.begin, kind=kind)
+
+
+def _unseen(piece: bytes) -> None:
+    return
 
 
 def behind_proxy(url: str) -> bool:

@@ -40,7 +40,17 @@ class Spent:
 class Turns:
     """The reservations of one run, over all its stretches."""
 
-    def __init__(self, batch: Batch, *, run_id: str, gate: Gate, at_ns: int, purse: Purse | None = None) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        *,
+        run_id: str,
+        gate: Gate,
+        at_ns: int,
+        purse: Purse | None = None,
+        is_priced: bool = True,
+    ) -> None:
+        """`is_priced`: whether lists have a price for its model. Without, a cap in dollars lets one call go first."""
         self.gate = gate
         self.run_id = run_id
         self._batch = batch
@@ -58,6 +68,7 @@ class Turns:
         self._tokens = 0
         self._usd = 0.0
         self._usd_a_call = Percentile()
+        self._is_priced = is_priced
         self._price_unknown = False
         self._allowed_tokens, self._allowed_usd = batch.cap_tokens, batch.cap_usd
         self._capped: Cost | None = None  # of the call asked last, if a cap held it
@@ -75,6 +86,8 @@ class Turns:
         self._day = None
         if self._capped is not None:
             return Hold(until_ns=None, held_by="cap")
+        if self._waits_for_a_price():
+            return Hold(until_ns=None, held_by="workers")  # as if it had one
         capped = None if self._purse is None else self._purse.ask(self._expected(cost), at_ns)
         self._day = None if capped is None else capped.reached
         if capped is not None:
@@ -103,9 +116,14 @@ class Turns:
         if booked is not None:
             self._settle(call, booked.cost, at_ns, certain=False)
 
-    def remember(self, prompt: str, usage: Usage, cost_usd: float | None) -> None:
-        """A call of an earlier stretch was answered: it counts against the run's caps, and teaches the estimate."""
+    def remember(self, prompt: str, usage: Usage, cost_usd: float | None, *, model: str | None = None) -> None:
+        """A call of an earlier stretch was answered: it counts against the run's caps, and teaches the estimate.
+
+        `model`: that was asked. Where it is the one of now, and had no price, no further call shows that again.
+        """
         self._estimate.learn(prompt, usage)
+        if cost_usd is None and model in (None, self._batch.model):
+            self._price_unknown = True
         self._tokens += (usage.input_tokens or 0) + (usage.output_tokens or 0)
         if cost_usd is not None:
             self._usd += cost_usd
@@ -260,6 +278,11 @@ class Turns:
             if self._price_unknown or self._usd + (len(self._booked) + 1) * dearest > self._allowed_usd:
                 return "usd"
         return None
+
+    def _waits_for_a_price(self) -> bool:
+        """Whether one call is in flight that shows whether the cap in dollars can be counted."""
+        unknown = self._allowed_usd is not None and not self._is_priced and self._usd_a_call.value() is None
+        return unknown and bool(self._booked)
 
     def _expected(self, cost: Cost) -> Amount:
         return Amount(tokens=cost.tokens, usd=self._usd_a_call.value() or 0.0)

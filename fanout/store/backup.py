@@ -18,6 +18,7 @@ from fanout.errors import BadInput
 from fanout.store import migrate
 from fanout.store.database import Database, open_database, reason_of
 from fanout.store.living import living
+from fanout.store.sqlite_file import connect
 
 _USE_PG = (
     "the store is in PostgreSQL, whose own tools do this: pg_dump --format=custom --file=FILE URL, and "
@@ -34,7 +35,7 @@ def back_up(database: Database, file: Path) -> int:
         raise BadInput(_USE_PG)
     _make(file)
     try:
-        with closing(sqlite3.connect(database.path)) as source, closing(sqlite3.connect(file)) as target:
+        with closing(connect(database.path, writes=False)) as source, closing(sqlite3.connect(file)) as target:
             source.backup(target)
             runs, was_used = target.execute(_USED).fetchone()
     except (OSError, sqlite3.Error) as exc:

@@ -26,6 +26,7 @@ from fanout.clock import NS_PER_S, MonotonicClock
 from fanout.quota.account import Account
 from fanout.quota.rows import FORMAT
 from fanout.quota.shared import Unreachable
+from fanout.store.address import shown
 from fanout.store.database import reason_of
 
 RV = TypeVar("RV")
@@ -70,7 +71,7 @@ class QuotaRows:
         self.mend()
 
     def __repr__(self) -> str:
-        return self._url.render_as_string(hide_password=True)
+        return shown(self._url)
 
     def mend(self) -> None:
         """Connect, where it is not connected: by one thread at a time, without the engine's lock. Never raises."""

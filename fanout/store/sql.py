@@ -232,21 +232,24 @@ class SqlStore:
     def put_in(
         self, events: Sequence[Event], owner: Person, *, tags: Sequence[str] = (), visibility: Visibility | None = None
     ) -> str:
-        """Store a run that was made elsewhere, ended, under its id or another one where that is taken; gives the id.
+        """Store a run that was made elsewhere, ended; gives its id.
+
+        Whoever sees all runs keeps its id, unless that is taken. Others get a new one always: whether theirs was taken
+        would tell of runs that they may not know of. That it measures another run's speed-up is believed only of who
+        owns that run: the figure would stand there.
 
         A file whose events do not end the run was saved while it went on: whoever finds a dead process closes its run.
-
-        That it measures another run's speed-up is believed only of who owns that run: the figure would stand there.
         """
         run = fold(events)
         ended = (*events, *closing(run, at_ns=last_stamp_ns(run), reason="saved"))
+        keeps_id = owner.role == "admin"
         with self.database.write() as connection:
             opened = events[0]
             if not isinstance(opened, RunOpened):
                 raise ValueError("the first event of a run is RunOpened")
             opened = replace(
                 opened,
-                run_id=secrets.token_hex(8) if was_here(connection, run.run_id) else run.run_id,
+                run_id=run.run_id if keeps_id and not was_here(connection, run.run_id) else secrets.token_hex(8),
                 user_id=owner.user_id,
                 user_name=owner.name,
             )
@@ -300,7 +303,7 @@ class SqlStore:
             self._each_beat()
         journals = [each for each in self._writer.living_journals() if each.dirty and not each.fenced]
         heard = None
-        with self.database.write() as connection:
+        with self.database.write(waits=True) as connection:
             say_alive(connection, self.process)
             lost = []
             for journal in journals:

@@ -1,8 +1,8 @@
 """The one thread that writes: it commits what has gathered, at once where nothing was committed a moment ago.
 
 Comes in: events, from any thread, which never wait. Goes out: transactions, and after each the word to the runs that
-their events are kept. What cannot be written stays in memory and is tried again every second; `trouble` says so, and
-the engine starts nothing further until it is over.
+their events are kept. What cannot be written stays in memory and is tried again every second; `trouble` says so, also
+while the database leaves this thread without an answer, and the engine starts nothing further until it is over.
 
 Stamps that only a chart shows (`Sent`, a first token, a hold) do not wake the writer: they ride with the next commit,
 or go by themselves after a tenth of a second.
@@ -31,6 +31,7 @@ from fanout.store.processes import BEAT_S, Process
 from fanout.store.spending import Spending, Spent
 from fanout.store.starts import Starts
 from fanout.store.statements import Statements
+from fanout.store.trouble import Trouble
 
 GATHER_S = 0.05
 """How long after a commit the next one is made at the earliest: many calls that end at once share one. A call that ends
@@ -89,7 +90,6 @@ class Writer:
         self._hourly = hourly
         self._hour_due_s = float("inf") if hourly is None else 0.0
         self.engine: Attached | None = None
-        self.trouble: str | None = None
         self._waiting: list[_Waiting] = []
         self._events_waiting = 0
         self._notes: list[Callable[[sa.Connection], None]] = []
@@ -104,6 +104,9 @@ class Writer:
         self._beat_due_s: float | None = None
         # Protects all of the above from the threads of calls; never held while the database is written.
         self._lock = threading.Condition(threading.Lock())
+        self._trouble = Trouble(
+            database.silence, waits=lambda: bool(self._waiting or self._notes), tell=self._tell_engine
+        )
         self._thread = threading.Thread(target=self._write_on, name="fanout-store", daemon=True)
         self._thread.start()
 
@@ -150,6 +153,11 @@ class Writer:
                 journal.forgotten = True  # it goes once its last summary is written
 
     @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written now, as a sentence; None where all is well."""
+        return self._trouble.words
+
+    @property
     def is_full(self) -> bool:
         """Whether so much waits that nothing further should start."""
         return self._events_waiting > MOST_WAITING
@@ -157,7 +165,7 @@ class Writer:
     @property
     def holds_calls(self) -> bool:
         """Whether nothing further should start. Who was told so is told when it is over."""
-        holds = self.trouble is not None or self.is_full
+        holds = self._trouble.words is not None or self.is_full
         self._held = self._held or holds
         return holds
 
@@ -178,6 +186,7 @@ class Writer:
             self._closing = True
             self._lock.notify_all()
         self._thread.join(timeout_s / 2)
+        self._trouble.close()
         with self._lock:
             return not (self._waiting or self._notes or self._busy)
 
@@ -218,6 +227,7 @@ class Writer:
         if self._connection is not None:
             self._connection.invalidate()  # closed for good: by now its pool may be gone
             self._connection.close()
+        self._database.writer.dispose()  # what the beat took, where the store was closed without waiting for it
 
     def _wait(self) -> None:
         """Under the lock: until there is something to do. While a run goes on, a look at what rides now and then."""
@@ -237,6 +247,7 @@ class Writer:
         by_journal: dict[SqlJournal, list[Event]] = {}
         for journal, events in taken:
             by_journal.setdefault(journal, []).extend(events)
+        self._trouble.asks()
         try:
             if notes or self.trouble is not None or any(map(_begins, by_journal.items())):
                 with self._transaction() as connection:
@@ -249,9 +260,10 @@ class Writer:
                 with self._connected() as connection, quick_transaction(connection) as execute:
                     chunks = [self._append(execute, journal, events) for journal, events in by_journal.items()]
         except Exception as exc:  # whatever it is: nothing that waits may be lost, and the thread must live
+            self._trouble.has_answer()
             self._in_trouble(exc)
             return False
-        self._well_again()
+        self._trouble.is_over()
         self._committed_s = time.monotonic()
         for chunk in chunks:
             self._spending.told(chunk.spent)
@@ -267,7 +279,7 @@ class Writer:
     def _connected(self) -> Iterator[sa.Connection]:
         """The thread's own connection, kept because taking one from a pool costs as much as the commit."""
         if self._connection is None:
-            self._connection = self._database.writer.connect()
+            self._connection = self._database.open_writer()
         try:
             yield self._connection
         except BaseException:
@@ -340,10 +352,12 @@ class Writer:
         return self._beat_due_s is not None and time.monotonic() >= self._beat_due_s
 
     def _try_beat(self) -> None:
+        self._trouble.asks()
         try:
             self._beat()
-            self._well_again()
+            self._trouble.is_over()
         except Exception as exc:  # the thread must live
+            self._trouble.has_answer()
             self._in_trouble(exc)
         with self._lock:
             self.journals = {each.run_id: each for each in self.journals.values() if each.dirty or not each.forgotten}
@@ -354,10 +368,12 @@ class Writer:
         self._hour_due_s = time.monotonic() + HOUR_S
         if self._hourly is None:
             return
+        self._trouble.asks("expire")
         try:
             self._hourly()
         except Exception as exc:  # nobody waits for it, and in an hour it is tried again
             _LOG.warning("runs that are kept no longer could not be deleted: %s", self._database.reason_of(exc))
+        self._trouble.has_answer()
 
     def living_journals(self) -> tuple[SqlJournal, ...]:
         """Those of the runs that the engine remembers."""
@@ -368,15 +384,7 @@ class Writer:
         reason = self._database.reason_of(error)
         if not isinstance(error, (SQLAlchemyError, sqlite3.Error, OSError, StoreLost, self._driver_error)):
             _LOG.error("the store's writer met a fault of ours: %s", type(error).__name__, exc_info=error)
-        held = f"The store cannot be written ({reason}). Nothing further is sent until it can."
-        if self.trouble is None:
-            _LOG.warning("%s", held)
-        self.trouble = held
-
-    def _well_again(self) -> None:
-        if self.trouble is not None:
-            _LOG.warning("The store can be written again: what waited for it goes on.")
-        self.trouble = None
+        self._trouble.failed(reason)
 
     def _tell_engine(self) -> None:
         held = self.trouble is not None or self.is_full

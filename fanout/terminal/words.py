@@ -7,10 +7,12 @@ characters, which a terminal would obey, are shown as what they are.
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from fanout.errors import RateLimited
 from fanout.events import Held, StopReason
 from fanout.export import json_line, result_json, told_of
 from fanout.metrics import measure
@@ -64,16 +66,23 @@ _DIRECTIONS = frozenset({0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 
 """Marks that turn the reading direction, and so make one text look like another."""
 
 
-def told(call: Call, *, as_json: bool) -> str:
-    """A call that has ended, on a line."""
+def told(call: Call, *, as_json: bool, run_id: str) -> str:
+    """A call of this run that has ended, on a line."""
     result = told_of(call)
-    return json_line(result_json(result)) if as_json else _line(result, call.fate)
+    return json_line(result_json(result)) if as_json else _line(result, call.fate, taken=_origin(call, run_id))
 
 
 def held_words(run: Run) -> str:
-    """What holds the next call back, where that is a limit; empty otherwise."""
+    """What holds the next call back, where that is a limit or a wait before another attempt; empty otherwise."""
     held_by = run.holds[-1].held_by if run.holds and not run.ended else None
-    return "" if held_by is None else _HELD.get(held_by, "")
+    if held_by is not None:
+        return _HELD.get(held_by, "")
+    if run.ended or any(call.status == "running" for call in run.calls):
+        return ""
+    errors = [call.attempts[-1].error for call in run.calls if call.status == "backing_off"]
+    if any(isinstance(error, RateLimited) for error in errors):
+        return _HELD["penalty"]
+    return "waiting to send again" if errors else ""
 
 
 def at_cap(run: Run, cap: CapState) -> str:
@@ -133,12 +142,32 @@ def _raised(run: Run, cap: CapState) -> str:
     return str(math.ceil(allowed)) if cap.cap == "tokens" else f"{math.ceil(allowed * 100) / 100:.2f}"
 
 
-def _line(result: Result, fate: CallStatus) -> str:
-    """`3  answered  420 ms  alpha`, `4  not sent  -`; an answer of several lines is indented below."""
-    took = "-" if result.latency_s is None else _duration(result.latency_s)
+def _line(result: Result, fate: CallStatus, *, taken: str | None) -> str:
+    """`3  answered  420 ms  alpha`, `4  not sent  -`; an answer of several lines is indented below.
+
+    `taken`: where its answer comes from, which then took no time.
+    """
+    took = taken or ("-" if result.latency_s is None else _duration(result.latency_s))
     said = result.output if result.error is None else str(result.error)
     shown = printable(said or "").rstrip().replace("\n", "\n    ")
     return f"{result.index + 1}  {fate.replace('_', ' ')}  {took}  {shown}".rstrip()
+
+
+def _origin(call: Call, run_id: str) -> str | None:
+    """Whose answer it has, in the page's words; None where it was sent."""
+    if call.origin is None:
+        return None
+    if call.origin.run_id == run_id:
+        return f"shares the call of {call.origin.call + 1}"
+    at = time.localtime(call.origin.answered_at_s)
+    return printable(f"from run {call.origin.run_id}, {at.tm_mday} {time.strftime('%b', at)} {at.tm_year}")
+
+
+def long_wait(run: Run, *, left_s: float | None) -> str:
+    """That nothing is sent for long, why, and for how much longer, where that is known."""
+    left = "" if left_s is None else _duration(left_s) if left_s < 120 else f"{left_s / 60:,.0f} min"
+    more = f"; the next call may start in {left}" if left else ""
+    return f"Nothing is in flight: {held_words(run)}{more}."
 
 
 def not_stored(count: int) -> str:
@@ -185,7 +214,9 @@ def summary(run: Run) -> str:
 def _stopped(sentence: str, reason: StopReason | None) -> str:
     """The failure that ended the run, and that it did."""
     if reason == "provider_down":  # "send it again" is advice for one call
-        sentence = f"{sentence.partition('. ')[0].rstrip('.')}. Resume once the provider is well again."
+        happened = sentence.partition(". ")[0]
+        end = "" if happened.endswith((".", "?", "!")) else "."
+        sentence = f"{happened}{end} Resume once the provider is well again."
     return f"{_STOPPED.get(reason or 'stopped', '')}{sentence}"
 
 

@@ -10,7 +10,10 @@ from fanout.run import CapState, Run
 
 def is_unpriced(run: Run, cap: CapState) -> bool:
     """Whether its own cap in dollars holds it because an answer of its present model has no price."""
-    if cap.of != "run" or cap.cap != "usd":
-        return False
+    return cap.of == "run" and cap.cap == "usd" and has_unpriced(run, run.batch.model)
+
+
+def has_unpriced(run: Run, model: str) -> bool:
+    """Whether an answer that this model gave to the run has no price: the next one will have none either."""
     asked = [call for call in run.calls if call.status == "answered" and call.origin is None]
-    return any(call.cost_usd is None and call.model in (None, run.batch.model) for call in asked)
+    return any(call.cost_usd is None and call.model in (None, model) for call in asked)

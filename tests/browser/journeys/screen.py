@@ -100,7 +100,9 @@ class Screen:
 
     def type_prompts(self, *prompts: str, between: str = "\n") -> None:
         """Replace the text by these prompts and leave the field; not while the tab hands back what was there before."""
-        self.page.wait_for_function("() => window.fanoutForm?.asked && !document.querySelector('.stMain').inert")
+        self.page.wait_for_function(
+            "() => window.fanoutKept?.slots['fanout-form']?.session && !document.querySelector('.stMain').inert"
+        )
         self.prompts.fill(between.join(prompts))
         self.prompts.blur()
 
@@ -183,6 +185,10 @@ class Screen:
         """Press Run; gives the run's id once the page shows it."""
         self.run_button.click()
         return self.shown_run()
+
+    def press_run_by_keys(self) -> None:
+        """Ctrl+Enter in the text of the prompts."""
+        self.prompts.press("Control+Enter")
 
     # A run
 

@@ -10,7 +10,7 @@ from fanout.sandbox.profile import SandboxProfile
 from tests.browser.journeys.screen import Screen
 
 Browse = Callable[..., Screen]
-SAID = "The form is as you left it before the page was loaded again."
+SAID = "The form is as you left it."
 
 
 def _keeps(screen: Screen, what: str) -> None:
@@ -32,7 +32,7 @@ def test_what_was_typed_and_set_is_there_after_a_reload(
     screen.says(SAID)
     expect(screen.prompts).to_have_value("kept one\nkept two\nnot left yet")
     expect(screen.key("max_workers").get_by_role("slider")).to_have_value("12")
-    screen.says("3 calls, 3 quota slots, all at once.")
+    screen.says("3 calls, 3 quota slots, all at once")
     screen.shoot("kept-form")
 
     beside = new_tab(screen, "/")
@@ -69,6 +69,10 @@ def test_a_form_that_a_run_fills_is_that_run_s(browse: Browse, profile: Callable
     screen.type_prompts("typed later", "and kept")
     _keeps(screen, "form.text?.startsWith('typed later')")
     screen.open(f"/?run={run}")
+    screen.press("New run")
+    expect(screen.strip).to_have_count(0)
+    expect(screen.prompts).to_have_value("typed later\nand kept")
+    screen.open(f"/?run={run}")
     screen.edit_again()
     expect(screen.prompts).to_have_value("Reply: of the run")
     screen.quiet()
@@ -88,3 +92,20 @@ def test_a_form_that_a_run_fills_is_that_run_s(browse: Browse, profile: Callable
     expect(screen.alert).to_contain_text("The link was not followed")
     screen.quiet()
     expect(screen.page.get_by_text(SAID)).to_have_count(0)
+
+
+def test_what_was_typed_right_before_run_is_what_the_form_holds_later(
+    browse: Browse, profile: Callable[..., SandboxProfile]
+) -> None:
+    screen = browse()
+    screen.set_sandbox(profile())
+    screen.quiet()
+    for typed, press in (("by the button", screen.run_button.click), ("by the keys", screen.press_run_by_keys)):
+        screen.type_prompts("before")
+        _keeps(screen, "form.text === 'before'")
+        screen.prompts.fill(f"Reply: {typed}")
+        press()
+        screen.shown_run()
+        screen.open("/")
+        screen.says(SAID)
+        expect(screen.prompts).to_have_value(f"Reply: {typed}")

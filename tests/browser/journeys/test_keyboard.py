@@ -54,3 +54,21 @@ def test_the_chart_is_walked_and_a_call_opened_and_closed_by_keys(browse: Browse
     screen.quiet()  # the heading stands before the key of the button under it is heard
     screen.page.keyboard.press("Escape")
     expect(screen.detail).to_have_count(0)
+
+
+def test_what_opens_is_entered_by_the_key_that_opened_it_and_left_by_escape(browse: Browse) -> None:
+    screen = browse()
+    screen.choose_model("openai-chat:echo")
+    screen.type_prompts("enter one")
+    screen.run()
+    screen.counts("1 of 1 answered")
+    screen.quiet()
+    for name in ("Name this run", "Share"):
+        button = screen.page.get_by_role("button", name=name, exact=True)
+        button.focus()
+        screen.page.keyboard.press("Enter")
+        body = screen.page.get_by_test_id("stPopoverBody")
+        expect(body.locator(":focus")).to_have_count(1)
+        screen.page.keyboard.press("Escape")
+        expect(body).to_have_count(0)
+        expect(button).to_be_focused()

@@ -49,3 +49,70 @@ def test_an_open_tab_says_that_its_server_is_gone_and_goes_on_once_it_is_back(
         screen.press("Resume 1 unanswered")
         screen.state("Done")
         screen.counts("2 of 2 answered")
+
+
+def test_a_form_that_stood_open_while_its_server_was_started_anew_sends_what_it_shows(
+    profiles: Profiles, shots: Path, provider: Provider, tmp_path: Path
+) -> None:
+    environment = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": KEY}
+    with served(tmp_path, **environment) as first:
+        screen = Screen(profiles(first.url, server_may_be_lost=True).new_page(), first.url, shots).open()
+        screen.choose_model("openai-chat:echo")
+        screen.slide("max_workers", 3)
+        screen.type_prompts("anew one", "anew two")
+        screen.says("2 calls, 2 quota slots, all at once")
+        screen.quiet()
+        screen.prompts.fill("anew one\nanew two\nanew not left yet")
+        first.kill()
+    expect(screen.alert.filter(has_text=LOST)).to_be_visible()
+    with served(tmp_path, first.port, **environment):
+        expect(screen.alert.filter(has_text=LOST)).to_have_count(0)
+        screen.says("The form is as you left it.")
+        expect(screen.prompts).to_have_value("anew one\nanew two\nanew not left yet")
+        screen.says("3 calls, 3 quota slots, all at once")
+        screen.run()
+        screen.counts("3 of 3 answered")
+        assert sorted(asked.prompt for asked in provider.asked("anew")) == ["anew not left yet", "anew one", "anew two"]
+
+
+def test_settings_to_go_on_with_stand_through_a_reload_and_a_server_that_is_started_anew(
+    profiles: Profiles, shots: Path, provider: Provider, tmp_path: Path
+) -> None:
+    environment = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": KEY}
+    caps = re.compile(r"Pauses and asks at 12 tokens")
+    with served(tmp_path, **environment) as first:
+        screen = Screen(profiles(first.url, server_may_be_lost=True).new_page(), first.url, shots).open()
+        screen.choose_model("openai-chat:echo")
+        screen.slide("max_workers", 3)
+        screen.type_prompts(*(f"hold stand {n}" for n in range(6)))
+        run = screen.run()
+        screen.counts("0 of 6 answered, 3 in flight, 3 queued")
+        screen.press("Stop")
+        screen.state("Stopped")
+        screen.slide("strip_workers", 1)
+        screen.press("Other settings")
+        screen.number("Cap in tokens", 12)
+        screen.says(caps)
+        screen.page.keyboard.press("Escape")
+        screen.quiet()
+        screen.page.reload()
+        screen.quiet()
+        screen.says(caps)
+        screen.quiet()
+        first.kill()
+    expect(screen.alert.filter(has_text=LOST)).to_be_visible()
+    with served(tmp_path, first.port, **environment):
+        expect(screen.alert.filter(has_text=LOST)).to_have_count(0)
+        screen.says(caps)
+        screen.says(re.compile("one after another"))
+        expect(screen.key("strip_workers").get_by_role("slider")).to_have_value("1")
+        screen.quiet()
+        screen.shoot("settings-stood")
+        provider.release("stand")
+        screen.press("Retry 6 unanswered")
+        screen.state("Paused")
+        screen.says(re.compile("^Paused at its cap"))
+        assert screen.shown_run() == run
+        assert len(provider.asked("stand")) < 9
+        screen.press("Stop")
+        screen.state("Stopped")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import expect
 
@@ -48,7 +49,7 @@ def _said(screen: Screen, run: str, last: str = BACK) -> str:
 
 
 def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
-    team: Served, somebody: NewSomebody, provider: Provider
+    team: Served, somebody: NewSomebody, provider: Provider, shots: Path
 ) -> None:
     anna = somebody(team).comes_in("anna")
     anna.choose_model("openai-chat:echo")
@@ -59,7 +60,7 @@ def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
     anna.shoot("who-sees", tall=1500)
     anna.page.wait_for_function("() => JSON.parse(sessionStorage.getItem('fanout-form') ?? '{}').seen_by === 'private'")
     anna.page.reload()
-    anna.says("The form is as you left it before the page was loaded again.")
+    anna.says("The form is as you left it.")
     anna.more()
     expect(anna.key("run_visibility").get_by_role("combobox")).to_have_value("Only me and admins")
     run = anna.run()
@@ -122,13 +123,20 @@ def test_a_run_is_kept_shared_by_link_looked_at_duplicated_and_withdrawn(
     anna.open(f"/?run={run}")
     anna.press("Share")
 
-    # A new link: the old one opens nothing, not even where it is open
+    # A new link: the old one opens nothing, not even where it is open, alone or beside another run
+    beside = Screen(ben.page.context.new_page(), ben.url, shots).open(
+        f"/compare?a={own}&b={run}&link_b={to_run.partition('link=')[2]}"
+    )
+    expect(beside.page.locator(".fo-gantt .svg-container")).to_have_count(2)
     ben.open(to_run)
     ben.counts("1 of 2 answered, 1 in flight")
     anna.press("Make a new link")
     body = anna.page.get_by_test_id("stPopoverBody")
     expect(body.get_by_test_id("stCode").first).not_to_have_text(re.compile(re.escape(to_run)))
     ben.says("This run is not known here.")
+    beside.says("This run is not known here.")
+    assert SECRET not in beside.quiet().page.content()
+    beside.page.close()
     assert _said(ben.open(to_run), run) == _said(ben.open(to_run.replace(run, never)), never)
     newer = body.get_by_test_id("stCode").first.inner_text().strip().removeprefix(anna.url)
     ben.open(newer)

@@ -119,7 +119,7 @@ def test_nothing_can_be_typed_into_a_form_that_the_tab_has_handed_back_and_the_p
     expect(main).to_have_js_property("inert", False)
     expect(screen.prompts).to_have_value("handed back")
     screen.type_prompts("typed", "afterwards")
-    screen.says("2 calls, 2 quota slots, all at once.")
+    screen.says("2 calls, 2 quota slots, all at once")
 
 
 def test_what_the_chart_is_made_of_is_asked_for_again_where_it_could_not_be_had(
