@@ -139,7 +139,7 @@ def test_processes_that_share_a_store_share_a_users_cap(database_url: str) -> No
             eventually(lambda run=run: run.snapshot().cap)  # type: ignore[misc]  # 0.4 more would be too much
             assert run.snapshot().cap.of == "user"  # type: ignore[union-attr]  # it is there
         assert (one.callers[0].count, other.callers[0].count) == (2, 1)
-        with pytest.raises(CapIsReached, match=r"The starter's cap of today is reached: \$1.20 of \$1.00 used"):
+        with pytest.raises(CapIsReached, match=r"Your cap of today is reached: \$1.20 of \$1.00 used"):
             one.library.start(Batch(prompts=["d"]), by=ANNA)
         assert len(one.callers) == 1  # nothing was even made ready
         today = one.library.today(ANNA)
@@ -206,13 +206,13 @@ def test_a_days_cap_stops_a_command_and_refuses_the_next_one(tmp_path: Path) -> 
         for _ in range(2)
     )
     assert first.returncode == 1
-    assert "Stopped. The starter's cap of today is reached:" in first.stderr
+    assert "Stopped. Your cap of today is reached:" in first.stderr
     assert "python -m fanout resume" in first.stderr
     if second.returncode == 2:  # all of it was used
-        assert "fanout: The starter's cap of today is reached:" in second.stderr
+        assert "fanout: Your cap of today is reached:" in second.stderr
         assert second.stdout == ""
     else:  # what is left is less than a call
-        assert "and the next call may need more than the rest" in second.stderr
+        assert "and the next call is expected to use" in second.stderr
         assert "answered" not in second.stdout
     (row,) = asked(f"sqlite:///{tmp_path}/fanout.db", "SELECT sum(tokens) FROM spend")
     assert 0 < row[0] <= 600 + 2 * 600
