@@ -1,6 +1,6 @@
 """The command line, `python -m fanout`: its first and its last moment. The commands are `fanout.commands`'.
 
-Comes in: arguments. Goes out: an exit code; 2 and a sentence for bad input, 3 where not all could be printed, 130 after
+Comes in: arguments. Goes out: an exit code; 2 and a sentence for bad input, 1 where not all could be printed, 130 after
 Ctrl+C, whenever it comes.
 """
 
@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-BAD_INPUT, NOT_PRINTED, INTERRUPTED = 2, 3, 130
+NOT_PRINTED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def main() -> int:

@@ -53,11 +53,13 @@ class Followed:
     code: int
     is_stored: bool
     """Whether it was to be."""
+    is_printed: bool
+    """Whether all that came of it could be printed."""
 
 
 def follow_to_end(library: Library, start: Callable[[], LiveRun], *, order: Order, as_json: bool) -> Followed:
     """Start the run and follow it to its end."""
-    from fanout.terminal import INTERRUPTED, follow  # late: --help does not wait for rich
+    from fanout.terminal import INTERRUPTED, NOT_PRINTED, SOME_FAILED, follow  # late: --help does not wait for rich
 
     live, code = None, INTERRUPTED
     out, is_stored = results_out(), library.shelf is not None
@@ -65,12 +67,13 @@ def follow_to_end(library: Library, start: Callable[[], LiveRun], *, order: Orde
         live = start()
         grace_s = library.settings.grace_s
         code = follow(live, order=order, as_json=as_json, out=out, grace_s=grace_s, is_stored=is_stored)
-    return Followed(live=live, code=code, is_stored=is_stored)
+    is_printed = code != NOT_PRINTED
+    return Followed(live=live, code=code if is_printed else SOME_FAILED, is_stored=is_stored, is_printed=is_printed)
 
 
 def with_last_words(followed: Followed) -> int:
     """Say, once the store is closed, what it does not have, and what shows and what sends the rest; the exit code."""
-    from fanout.terminal import NOT_PRINTED, answers_not_stored, not_stored, sends_the_rest
+    from fanout.terminal import answers_not_stored, not_stored, sends_the_rest
 
     live = followed.live
     if live is None:
@@ -81,7 +84,7 @@ def with_last_words(followed: Followed) -> int:
     if live.record.is_new:
         print("Nothing of this run could be stored: it has to be started again.", file=sys.stderr)
         return followed.code
-    if followed.is_stored and followed.code == NOT_PRINTED:
+    if followed.is_stored and not followed.is_printed:
         print(f"What is stored is shown by: python -m fanout show {live.run_id}", file=sys.stderr)
     if any(call.status != "answered" for call in live.snapshot().calls):
         rest = sends_the_rest(live.snapshot(), is_stored=followed.is_stored)

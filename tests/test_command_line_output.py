@@ -88,7 +88,7 @@ def test_a_reader_that_leaves_lets_what_is_in_flight_end_and_be_stored(tmp_path:
     assert command.process.stdout is not None
     assert b"answered" in command.process.stdout.readline()
     command.process.stdout.close()
-    assert command.ended() == 3
+    assert command.ended() == 1
     run = command.run()
     assert run.stop_reason == "interrupted"
     assert answered(run) == sum(provider.taken().values()) >= 5  # all that was sent was waited for
@@ -122,7 +122,7 @@ def test_a_terminal_that_is_closed_lets_what_is_in_flight_end_and_be_stored(tmp_
     while b"answered" not in shown:
         shown += os.read(ours, 4096)
     os.close(ours)
-    assert process.wait(60) == 3
+    assert process.wait(60) == 1
     run = stored(url_of(tmp_path / "store"), only_run(url_of(tmp_path / "store")))
     assert run.stop_reason == "interrupted"
     assert answered(run) == sum(provider.taken().values()) >= 4
@@ -136,7 +136,7 @@ def test_a_full_disk_under_the_output_ends_the_run_in_order(
     provider.latency_s = 0.4  # type: ignore[misc]  # of this server alone
     with FULL.open("wb") as full:
         command = Started(tmp_path, provider, "--max-workers", "4", *as_json, stdout=full)
-        assert command.ended() == 3
+        assert command.ended() == 1
     run = command.run()
     assert answered(run) == sum(provider.taken().values()) >= 4
     assert "Standard output takes nothing more: No space left on device." in command.said()
@@ -180,7 +180,7 @@ def test_what_neither_the_store_nor_the_output_takes_is_told_on_standard_error(
         command.process.send_signal(signal.SIGTERM)
         eventually(lambda: "that is tried a while longer" in command.said())
         command.process.send_signal(signal.SIGTERM)
-        assert command.ended() == 3
+        assert command.ended() == 1
     run = command.run()
     told = [json.loads(line) for line in command.said().splitlines() if line.startswith("{")]
     stored_too = {call.index for call in run.calls if call.status == "answered"}
@@ -195,7 +195,7 @@ def test_what_neither_the_store_nor_the_output_takes_is_told_on_standard_error(
 def test_without_a_store_a_full_disk_throws_no_answer_away(tmp_path: Path, provider: Counted) -> None:
     with FULL.open("wb") as full:
         command = Started(tmp_path, provider, "--max-workers", "4", "--json", "--no-store", stdout=full)
-        assert command.ended() == 3
+        assert command.ended() == 1
     told = [json.loads(line) for line in command.said().splitlines() if line.startswith("{")]
     assert len(told) == sum(provider.taken().values()) >= 1
     assert "python -m fanout" not in command.said()
@@ -217,7 +217,7 @@ def test_both_streams_in_one_pipe_that_nobody_reads_end_the_run_in_order(tmp_pat
     assert process.stdin is not None
     process.stdin.write(b"one\ntwo\nthree\nfour\nfive\nsix\n")
     process.stdin.close()
-    assert process.wait(60) == 3
+    assert process.wait(60) == 1
     run = stored(url_of(tmp_path), only_run(url_of(tmp_path)))
     assert answered(run) == sum(provider.taken().values()) >= 1
 
@@ -266,7 +266,7 @@ def test_letters_that_the_output_does_not_have_are_spelled_out(
         (">&- 2>&-", "runs", 2, ""),
         ("2>&-", "run -", 0, ""),
         ("<&-", "run -", 2, "fanout: standard input is closed: there are no prompts on it"),
-        ("> /dev/full", "runs", 3, "fanout: standard output takes nothing more: No space left on device"),
+        ("> /dev/full", "runs", 1, "fanout: standard output takes nothing more: No space left on device"),
     ],
 )
 def test_a_closed_stream_is_a_sentence_and_nothing_is_sent(

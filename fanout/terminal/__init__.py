@@ -51,7 +51,7 @@ __all__ = [
 Order = Literal["input", "completion"]
 
 ALL_ANSWERED, SOME_FAILED, NOT_PRINTED, INTERRUPTED = 0, 1, 3, 130
-"""Exit codes."""
+"""Exit codes; that of what could not be printed is 1 too, once more was said of it."""
 
 LOOK_EVERY_S = 0.05
 """How often the run is looked at: a pause at a cap wakes nobody who waits for results."""
