@@ -2,6 +2,7 @@
 // back, once a session. Streamlit calls the default export at each drawing: without `form` it asks, with one it keeps.
 const TYPED = ".st-key-prompts_text textarea"
 const PRESSED = "button, label, [role=radio], [role=option], [role=slider]"
+const LEAVES_MS = 1000 // what is handed back in this time would lead back to the page that is left
 const HELD_MS = 5000 // what was handed back is answered long before, unless the server is lost
 const kept = (window.fanoutKept ??= { slots: {}, listens: false, poke: null })
 
@@ -42,9 +43,9 @@ function keepWhatIsTyped() {
   }
 }
 
-function ask({ name, session, about, asks }, setTriggerValue) {
+function ask({ name, session, about, asks, home }, setTriggerValue) {
   const slot = slotOf(name)
-  if (slot.session === session && slot.about === about) return
+  if ((slot.session === session && slot.about === about) || isLeaving(home)) return
   // The page stands while its server was started anew: what is on it is what was kept, and the server's is nobody's.
   const isAnew = slot.session !== null && slot.session !== session
   Object.assign(slot, { session, about })
@@ -54,6 +55,12 @@ function ask({ name, session, about, asks }, setTriggerValue) {
     hold(true)
     setTriggerValue("kept", found)
   } else if (slot.form) store(name, slot.form)
+}
+
+// A link was pressed a moment ago that leads away from `home`, where what is kept belongs.
+function isLeaving(home) {
+  const { to, at } = window.fanoutLed ?? { to: home, at: 0 }
+  return Date.now() - at < LEAVES_MS && `${to}/`.replace("//", "/") !== home
 }
 
 // While the form is filled nobody can type into it: what was typed would be overwritten.
@@ -110,4 +117,5 @@ export default ({ data, setTriggerValue }) => {
   if (data.form !== undefined) return void keep(data)
   kept.poke = () => setTriggerValue("back", Date.now())
   ask(data, setTriggerValue)
+  return () => hold(false) // another page is drawn: nothing of it waits
 }

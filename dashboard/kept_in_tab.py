@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import session_kept
+from dashboard.gantt import assets
 from fanout.errors import BadInput
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def handed_back(name: str, *, asks: bool, about: str | None = None) -> object | 
     `asks`: whether this session takes it. `about`: of what it must be. It is what the component gives back, and no
     callback: one that comes before the page was drawn whole finds nothing.
     """
-    data = {"name": f"fanout-{name}", "session": session_kept.name(), "about": about, "asks": asks}
+    ours = {"name": f"fanout-{name}", "session": session_kept.name(), "about": about, "asks": asks}
+    data = {**ours, "home": f"{assets.base()}/"}
     found = _component()(key=f"kept_{name}", data=data, height="content", on_kept_change=_heard, on_back_change=_heard)
     return found.kept if asks else None
 

@@ -100,11 +100,13 @@ class Screen:
 
     def type_prompts(self, *prompts: str, between: str = "\n") -> None:
         """Replace the text by these prompts and leave the field; not while the tab hands back what was there before."""
-        self.page.wait_for_function(
-            "() => window.fanoutKept?.slots['fanout-form']?.session && !document.querySelector('.stMain').inert"
-        )
+        self._form_stands()
         self.prompts.fill(between.join(prompts))
         self.prompts.blur()
+
+    def _form_stands(self) -> None:
+        """Wait until the tab has handed back what was there before, if anything was."""
+        self.page.wait_for_function(_FORM_STANDS)
 
     def choose(self, group: str, word: str) -> None:
         """Press one of several words that stand beside one another; again where the page moved under the press."""
@@ -168,6 +170,7 @@ class Screen:
 
     def set_sandbox(self, profile: SandboxProfile) -> None:
         """Have the sandbox behave like this for this tab's runs, by its page; ends at the form."""
+        self._form_stands()
         self.go_to("Sandbox")
         standard = SandboxProfile().as_json()
         for name, value in profile.as_json().items():
@@ -378,6 +381,7 @@ _AT_REST = """async () => {
   while (moving().length) await Promise.allSettled(moving().map((animation) => animation.finished))
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
 }"""
+_FORM_STANDS = "() => window.fanoutKept?.slots['fanout-form']?.session && !document.querySelector('.stMain').inert"
 _PAINTED = """(scheme) => new Promise((done) => {
   const app = document.querySelector('.stApp')
   const chart = document.querySelector('.fo-gantt')

@@ -29,7 +29,7 @@ def test_a_run_that_the_quota_holds_says_so_and_shows_what_is_left(browse: Brows
     screen.press("Continue")
     screen.state("Done")
     screen.counts("14 of 14 answered")
-    expect(screen.sentence).to_have_text(re.compile(r"Quota-bound \d+ % of the time \(requests a minute\)"))
+    expect(screen.sentence).to_have_text(re.compile(r"Quota-bound \d+\s% of the time \(requests a minute\)"))
     screen.press_row(10)
     expect(screen.detail).to_contain_text("waiting for the request quota")
 

@@ -24,6 +24,7 @@ class Slow:
     def __init__(self, context: BrowserContext) -> None:
         self._held: list[str | bytes] | None = None
         self._hold_after: bytes | None = None
+        self._hold_before: bytes | None = None
         self._route: WebSocketRoute | None = None
         context.route_web_socket("**/_stcore/stream", self._connect)
 
@@ -41,17 +42,24 @@ class Slow:
 
     def _deliver(self, message: str | bytes) -> None:
         assert self._route is not None
+        if self._hold_before is not None and self._hold_before in _as_bytes(message):
+            self.hold()
         if self._held is None:
             self._route.send(message)
         else:
             self._held.append(message)
 
     def hold(self) -> None:
-        self._hold_after, self._held = None, []
+        self._hold_after = self._hold_before = None
+        self._held = []
 
     def hold_after(self, words: bytes) -> None:
         """From when the tab says this."""
         self._hold_after = words
+
+    def hold_before(self, words: bytes) -> None:
+        """From when the server says this."""
+        self._hold_before = words
 
     def wait_for(self, words: bytes, screen: Screen, *, times: int = 1) -> None:
         """Wait until so many of the messages held up have these words."""
@@ -120,6 +128,29 @@ def test_nothing_can_be_typed_into_a_form_that_the_tab_has_handed_back_and_the_p
     expect(screen.prompts).to_have_value("handed back")
     screen.type_prompts("typed", "afterwards")
     screen.says("2 calls, 2 quota slots, all at once")
+
+
+def test_a_page_that_is_gone_to_at_once_is_not_left_for_the_form_that_the_tab_hands_back(
+    dashboard: Served, profiles: Profiles, shots: Path
+) -> None:
+    context = profiles(dashboard.url)
+    slow = Slow(context)
+    screen = Screen(context.new_page(), dashboard.url, shots).open()
+    screen.type_prompts("gone from")
+    screen.says("1 call, 1 quota slot")
+    screen.page.wait_for_function("() => sessionStorage.getItem('fanout-form')?.includes('gone from')")
+    slow.hold_before(b"kept_form")
+    screen.page.reload()
+    screen.page.get_by_role("link", name="Sandbox", exact=True).click()
+    slow.wait_for(b"kept_form", screen)
+    slow.release()
+    screen.says("Requests a minute")
+    screen.quiet()
+    expect(screen.page.get_by_label("Seed", exact=True)).to_be_editable()
+    expect(screen.page.locator(".stMain")).to_have_js_property("inert", False)
+    screen.go_to("Run")
+    screen.says(re.compile("^The form is as you left it"))
+    expect(screen.prompts).to_have_value("gone from")
 
 
 def test_what_the_chart_is_made_of_is_asked_for_again_where_it_could_not_be_had(

@@ -1,4 +1,4 @@
-"""What Streamlit leaves undone for people who use keys: see keyboard.js, which each page brings along once.
+"""What Streamlit leaves undone where somebody presses a key or a link: see pressing.js, which each page brings along.
 
 Comes in: nothing. Goes out: an element of which nothing is to be seen.
 """
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def listen() -> None:
     """On every page, before what is on it."""
-    _component()(key="keyboard", height="content")
+    _component()(key="pressing", height="content")
 
 
 @cache
 def _component() -> ComponentRenderer:
     return st.components.v2.component(
-        "fanout_keyboard", js=Path(__file__).with_suffix(".js").read_text(), isolate_styles=False
+        "fanout_pressing", js=Path(__file__).with_suffix(".js").read_text(), isolate_styles=False
     )

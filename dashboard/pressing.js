@@ -1,4 +1,5 @@
-// Keys and what opens: Streamlit draws the body of a popover at the page's end, far from its button. One that is opened by
+// What is pressed. A link that leads to another page is noted: what is on this one must not lead back (kept_in_tab.js).
+// Streamlit draws the body of a popover at the page's end, far from its button. One that is opened by
 // a key is entered, and one that is left by Escape gives the focus back to its button.
 const BUTTON = '[data-testid="stPopoverButton"]'
 const BODY = '[data-testid="stPopoverBody"]'
@@ -30,8 +31,14 @@ function enter(button) {
   }
 }
 
+function onClick(event) {
+  const link = event.target.closest?.("a[href]")
+  if (link) window.fanoutLed = { to: new URL(link.href).pathname, at: Date.now() }
+}
+
 if (!keys.listens) {
   keys.listens = true
+  document.addEventListener("click", onClick, true)
   document.addEventListener("keydown", onKey, true)
 }
 
