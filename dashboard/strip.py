@@ -39,8 +39,6 @@ def draw(opened: Opened, run: Run, told: Told) -> None:
         if may_start(door.person()):
             label = "Edit and run again" if opened.may_drive else "Duplicate"
             st.button(label, key="edit_again", on_click=_edit_again, args=(opened.row, run))
-            # The navigation's own "Run" is the page one is on: pressed there, it leaves the run where it is.
-            st.button("New run", key="new_run", on_click=session_address.show_form, help="The form, as you left it.")
         sharing.draw(opened.row, may_drive=opened.may_drive)
 
 

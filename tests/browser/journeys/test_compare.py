@@ -105,7 +105,7 @@ def test_hostile_answers_are_compared_as_words(browse: Browse) -> None:
         screen.open("/")
         screen.choose_model("openai-chat:echo")
         screen.more()
-        screen.page.get_by_label("Name of the run").fill(f"{word} {HOSTILE}")
+        screen.page.get_by_label("Name of the run").fill(f"{word} {HOSTILE}"[:200])
         screen.type_prompts(HOSTILE, f"pages {HOSTILE}")
         runs.append(screen.run())
         screen.counts("2 of 2 answered")

@@ -34,7 +34,7 @@ def test_hostile_words_make_no_request_and_stand_there_as_they_are(browse: Brows
     screen.choose_model("openai-chat:echo")
     screen.more()
     screen.number("Retries", 0)
-    screen.page.get_by_label("Name of the run").fill(HOSTILE)
+    screen.page.get_by_label("Name of the run").fill(HOSTILE[:200])
     screen.page.get_by_label("Instructions").fill(HOSTILE)
     screen.type_prompts(HOSTILE, f"words {HOSTILE}", FORMULA)
     screen.run()

@@ -81,7 +81,7 @@ def test_a_day_that_is_used_up_is_told_before_the_next_run_which_sends_one_call(
     screen.counts("1 failed, 0 of 6 answered, 5 not sent")
     screen.go_to("Quota")
     screen.says("One call is sent first, to see whether that still holds; the others follow once it is answered.")
-    screen.says(re.compile(r"^200 requests a day: used up for (6 h|5 h 59 min); provider said 0, "))
+    screen.says(re.compile(r"^200 requests a day: used up for (6\sh|5\sh\s59\smin); provider said 0, "))
 
 
 def test_what_the_settings_refuse_is_told_before_run_is_pressed(browse: Browse) -> None:
