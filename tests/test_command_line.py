@@ -277,7 +277,7 @@ def test_a_reader_that_leaves_ends_the_run_without_a_traceback() -> None:
     )
     answer, code = done.stdout.splitlines()
     assert answer.endswith("alpha")
-    assert code == "3"
+    assert code == "1"
     assert "Traceback" not in done.stderr
 
 
