@@ -46,7 +46,10 @@ class Kept:
 
 def take() -> None:
     """Before the form is drawn: a new session's form as the tab kept it. What cannot be read changes nothing."""
-    handed = kept_in_tab.handed_back(NAME, asks=not (session_kept.is_filled() or session_kept.is_touched()))
+    # What is handed back counts also where the page was changed by then: it was, before this session began, and the tab
+    # hands nothing back over what somebody typed since.
+    takes = not session_kept.is_filled()
+    handed = kept_in_tab.handed_back(NAME, takes=takes, asks=takes and not session_kept.is_touched())
     if handed is not None:
         with suppress(BadInput):
             _fill(read(handed, who=door.person().user_id))

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from streamlit.components.v2.types import ComponentRenderer
 
 
-def handed_back(name: str, *, asks: bool, about: str | None = None) -> object | None:
+def handed_back(name: str, *, takes: bool, asks: bool, about: str | None = None) -> object | None:
     """Before it is drawn: what the tab has kept under this name, once; None where it has nothing, or is not asked.
 
-    `asks`: whether this session takes it. `about`: of what it must be. It is what the component gives back, and no
-    callback: one that comes before the page was drawn whole finds nothing.
+    `takes`: whether this session takes it; `asks`: whether the tab is to hand it back. `about`: of what it must be. It
+    is what the component gives back, and no callback: one that comes before the page was drawn whole finds nothing.
     """
     ours = {"name": f"fanout-{name}", "session": session_kept.name(), "about": about, "asks": asks}
     data = {**ours, "home": f"{assets.base()}/"}
     found = _component()(key=f"kept_{name}", data=data, height="content", on_kept_change=_heard, on_back_change=_heard)
-    return found.kept if asks else None
+    return found.kept if takes else None
 
 
 def keep(name: str, form: Mapping[str, Any] | None, *, asks: bool, about: str | None = None) -> None:

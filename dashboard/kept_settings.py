@@ -22,7 +22,8 @@ def take(run: Run, *, moves_slider: bool) -> None:
 
     `moves_slider`: whether the slider is this session's, and not of a run that is driven here.
     """
-    handed = kept_in_tab.handed_back(NAME, about=run.run_id, asks=session_resume.asks(run.run_id))
+    asks = session_resume.asks(run.run_id)
+    handed = kept_in_tab.handed_back(NAME, about=run.run_id, takes=asks, asks=asks)
     if handed is None:
         return
     session_resume.answered(run.run_id)
