@@ -13,6 +13,11 @@ from tests.browser.journeys.screen import Screen
 from tests.browser.serving import KEY, served
 
 Profiles = Callable[..., BrowserContext]
+_SERVER_HAS = """(words) => {
+  const { form } = window.fanoutKept.slots["fanout-form"]
+  return form?.text?.endsWith(words) && !document.querySelector(".stMain").inert
+}"""
+"""Whether the server drew the form with a text that ends so."""
 LOST = re.compile(
     r"^No connection to the server: what you see is its last word\. The page goes on by itself once it is back\. "
     r"Stored answers are not lost\.$"
@@ -67,7 +72,7 @@ def test_a_form_that_stood_open_while_its_server_was_started_anew_sends_what_it_
     expect(screen.alert.filter(has_text=LOST)).to_be_visible()
     with served(tmp_path, first.port, **environment):
         expect(screen.alert.filter(has_text=LOST)).to_have_count(0)
-        screen.says("The form is as you left it.")
+        screen.page.wait_for_function(_SERVER_HAS, arg="not left yet")
         expect(screen.prompts).to_have_value("anew one\nanew two\nanew not left yet")
         screen.says("3 calls, 3 quota slots, all at once")
         screen.run()
