@@ -32,6 +32,7 @@ def draw_audit() -> None:
     st.text_input(
         "Search",
         key=session_history.AUDIT_WORDS,
+        persist_state="session",
         type="search",
         placeholder="Person, what they did, run or words",
         max_chars=session_history.MOST_WORDS_CHARACTERS,

@@ -57,7 +57,7 @@ def draw_compare() -> None:
     else:
         _compared(compared(a, b))
     seen = _versions(runs)
-    live.poll(lambda: _look_again(named, seen), every_s=live.STILL_S, key="compare")
+    live.poll(lambda: live.Look(every_s=live.STILL_S, draw=lambda: _look_again(named, seen)), key="compare")
 
 
 def _runs(named: session_compare.Chosen) -> dict[str, Run | None]:
@@ -69,11 +69,10 @@ def _versions(runs: dict[str, Run | None]) -> tuple[int | None, ...]:
     return tuple(None if run is None else run.version for run in runs.values())
 
 
-def _look_again(named: session_compare.Chosen, seen: tuple[int | None, ...]) -> float:
+def _look_again(named: session_compare.Chosen, seen: tuple[int | None, ...]) -> None:
     """One that went on, was withdrawn or deleted meanwhile: the page is drawn anew, without what is not theirs."""
     if _versions(_runs(named)) != seen:
         st.rerun()
-    return live.STILL_S
 
 
 class _Kept:
@@ -125,6 +124,7 @@ def _box(side: Side, labels: dict[str, str]) -> None:
         list(labels),
         format_func=lambda run_id: labels.get(run_id, run_id),
         key=session_compare.box(side),
+        persist_state="session",
         index=None,
         placeholder="Choose a run",
         on_change=session_compare.choose,

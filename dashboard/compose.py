@@ -1,16 +1,15 @@
 """The form: prompts on the left two thirds, settings on the right, Run, and the runs of this process.
 
 Comes in: what `session` remembers and the engine's runs. Goes out: elements, and a run that was started. It decides
-nothing: `inputs` makes the batch, `fanout.prompts` reads the lists, `expect` and `wording` say what it will come to.
+nothing: `prompt_editors` has the list, `inputs` makes the batch, `expect` and `wording` say what it will come to.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
-import pandas as pd
 import streamlit as st
 
 from dashboard import (
@@ -21,6 +20,8 @@ from dashboard import (
     inputs,
     kept_form,
     live,
+    prompt_editors,
+    runs_list,
     session,
     session_address,
     session_kept,
@@ -36,17 +37,13 @@ from dashboard.expect import expected as expected_of
 from dashboard.gantt import component
 from dashboard.more_form import chooses_who_sees, draw_more, model_field
 from dashboard.prospect_words import cautions
-from dashboard.runs_list import SHOWN_WITH_FORM, draw_with_form, every_s
 from dashboard.session_link import Said
 from dashboard.settings_words import refusal_words
 from dashboard.units import counted
 from fanout import Batch
 from fanout.errors import BadInput, FanoutError
 from fanout.people import may_start
-from fanout.prompts import ENDINGS, Mode, PromptList, columns, guess_column, read_file, read_text
 from fanout.store import NoSuchRun
-
-MODES: dict[Mode, str] = {"line": "One a line", "paragraph": "Blank line between", "dashes": "--- between"}
 
 
 def draw_form() -> None:
@@ -59,18 +56,18 @@ def draw_form() -> None:
     form_filling.from_address(ceiling=ceiling)
     session.prepare_form(ceiling=ceiling, visibility=house.library().usual_visibility)
     kept_form.take()
-    rows = house.library().newest(door.person(), SHOWN_WITH_FORM)
-    if any(row.goes_on for row in rows):
-        live.poll(draw_with_form, every_s=live.LIST_S, key="runs")
+    rows = runs_list.look()
+    if rows.every_s is not None:
+        live.poll(runs_list.look, key="runs")
     form_filling.draw_told()
     left, right = st.columns([2, 1], gap="large")
     with left:
-        prompts = _prompts()
+        prompts = prompt_editors.draw()
     with right:
         _settings(ceiling)
         _run(prompts, ceiling)
-    if rows and not any(row.goes_on for row in rows):
-        draw_with_form()
+    if rows.every_s is None:
+        rows.draw()
     session_sandbox.keep()
     kept_form.keep(ceiling=ceiling)
     component.early(key="gantt_early")
@@ -78,137 +75,7 @@ def draw_form() -> None:
 
 def _draw_for_viewers() -> None:
     elements.sentence("You read runs here; members start them.")
-    rows = house.library().newest(door.person(), SHOWN_WITH_FORM)
-    live.poll(draw_with_form, every_s=every_s(rows), key="runs")
-
-
-# Prompts
-
-
-def _prompts() -> tuple[str, ...]:
-    """The editors; gives the list as it stands."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.segmented_control(
-            "Prompts",
-            session.SOURCES,
-            key="prompts_source",
-            required=True,
-            on_change=_changed_source,
-            persist_state="session",
-        )
-        if session.source() == "Text":
-            st.segmented_control(
-                "Parted by",
-                list(MODES),
-                format_func=lambda mode: MODES[mode],
-                key="prompts_mode",
-                required=True,
-                persist_state="session",
-            )
-    editors = {"Text": _text, "Table": _table, "File": _file}
-    editors[session.source()]()
-    return session.listed()
-
-
-def _changed_source() -> None:
-    """Hand the list as it stands to the editor that is opened."""
-    prompts = session.listed()
-    if session.source() == "Text":
-        written = inputs.as_text(prompts)
-        session.put_in_editors(
-            prompts, text=None if written is None else written.text, mode="line" if written is None else written.mode
-        )
-    elif session.source() == "Table":
-        session.new_table(prompts)
-
-
-def _text() -> None:
-    text = st.text_area(
-        "Prompts as text",
-        key="prompts_text",
-        height=420,
-        label_visibility="collapsed",
-        placeholder="One prompt a line",
-        persist_state="session",
-    )
-    mode = session.mode()
-    try:
-        found = _read("text", (text, mode), lambda: read_text(text or "", mode=mode))
-    except BadInput as exc:
-        session.keep_listed(())
-        elements.wrong(str(exc))
-        return
-    session.keep_listed(found.prompts)
-    elements.quiet(found.sentence)
-
-
-def _table() -> None:
-    edited = st.data_editor(
-        pd.DataFrame({"prompt": pd.Series(session.table_from(), dtype="object")}),
-        key=session.table_key(),
-        num_rows="dynamic",
-        height=420,
-        column_config={"prompt": st.column_config.TextColumn("Prompt", width="large")},
-        alt="The prompts, one a row; rows can be added, changed and removed",
-    )
-    session.keep_listed(inputs.from_table(edited["prompt"].tolist()))
-    elements.quiet(wording.list_sentence(session.listed()))
-
-
-def _file() -> None:
-    dropped = st.file_uploader(
-        f"A file of prompts ({', '.join(ENDINGS)})", type=[ending[1:] for ending in ENDINGS], key="prompts_file"
-    )
-    if dropped is None:
-        elements.quiet(wording.list_sentence(session.listed()))
-        return
-    content = dropped.getvalue()
-    try:
-        column = _column(dropped.file_id, dropped.name, content)
-        found = _read("file", (dropped.file_id, column), lambda: read_file(dropped.name, content, column=column))
-    except BadInput as exc:
-        elements.wrong(str(exc))
-        elements.quiet(f"The list stays as it was: {wording.list_sentence(session.listed())}")
-        return
-    session.keep_listed(found.prompts)
-    elements.quiet(found.sentence)
-    _preview(found.prompts)
-
-
-def _column(file_id: str, name: str, content: bytes) -> str | None:
-    """The column picker, where there is something to pick."""
-    names = session.kept("columns", file_id)
-    if names is None:
-        names = columns(name, content)
-        session.keep("columns", file_id, names)
-        session.keep("guess", file_id, guess_column(name, content))
-    if len(names) < 2:
-        return None
-    guessed = session.kept("guess", file_id)
-    place = names.index(guessed) if guessed in names else 0
-    with st.container(key="prompts_column"):
-        chosen: str | None = st.selectbox(
-            "Column with the prompts", names, index=place, key=f"column_of_{file_id}", width=320
-        )
-    return chosen
-
-
-def _read(slot: str, question: object, reads: Callable[[], PromptList]) -> PromptList:
-    found: PromptList | None = session.kept(slot, question)
-    if found is None:
-        found = reads()
-        session.keep(slot, question, found)
-    return found
-
-
-def _preview(prompts: Sequence[str]) -> None:
-    st.dataframe(
-        pd.DataFrame({"prompt": list(prompts[:100])}),
-        hide_index=True,
-        height=min(260, 35 * (len(prompts) + 1) + 3),
-        column_config={"prompt": "Prompts" if len(prompts) <= 100 else "The first 100 prompts"},
-        key="prompts_preview",
-    )
+    live.poll(runs_list.look, key="runs")
 
 
 # Settings

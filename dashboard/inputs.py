@@ -137,6 +137,14 @@ def from_table(cells: Iterable[object]) -> tuple[str, ...]:
     return tuple(cell for cell in cells if isinstance(cell, str) and cell.strip())
 
 
+def edited(cells: Sequence[str], edits: Mapping[str, Any]) -> list[object]:
+    """The cells of a table of one column after these edits of it, in the order in which Streamlit lays them over it."""
+    changed: list[object] = [edits["edited_rows"].get(row, {}).get("prompt", cell) for row, cell in enumerate(cells)]
+    deleted = set(edits["deleted_rows"])
+    left = [cell for row, cell in enumerate(changed) if row not in deleted]
+    return left + [row.get("prompt") for row in edits["added_rows"]]
+
+
 def duplicates(prompts: Sequence[str]) -> int:
     """How many repeat an earlier one."""
     return len(prompts) - len(set(prompts))

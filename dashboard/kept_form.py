@@ -12,7 +12,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from dashboard import door, form_link, found, inputs, kept_in_tab, session, session_kept, session_link, session_share
+from dashboard import (
+    door,
+    form_link,
+    found,
+    inputs,
+    kept_in_tab,
+    session,
+    session_kept,
+    session_link,
+    session_prompts,
+    session_share,
+)
 from dashboard.session_link import Came, Said
 from fanout.batch import Batch
 from fanout.errors import BadInput, FanoutError
@@ -96,7 +107,7 @@ def _form(ceiling: int) -> Mapping[str, Any]:
     form: dict[str, Any] = {
         "who": door.person().user_id,
         "settings": session_kept.settings(),
-        "mode": session.mode(),
+        "mode": session_prompts.mode(),
         "text": None,
         "prompts": None,
         "seen_by": session.visibility(),
@@ -104,32 +115,32 @@ def _form(ceiling: int) -> Mapping[str, Any]:
         "link": None if came is None else session_share.link_of(came.run_id),
         "carries": session_link.carries() is not None,
     }
-    if session.source() == "Text":
-        text = session_kept.text()
+    if session_prompts.source() == "Text":
+        text = session_prompts.text()
         return form | {"text": text if len(text) <= MOST_CHARACTERS else None}
-    prompts = session.listed()
+    prompts = session_prompts.listed()
     return form | {"prompts": list(prompts) if sum(map(len, prompts)) <= MOST_CHARACTERS else None}
 
 
 def _fill(kept: Kept) -> None:
-    before = session.form(), session_kept.text()
+    before = session.form(), session_prompts.text()
     session.fill_settings(kept.batch)
     session_share.let_see(kept.seen_by)
     if kept.came_from is not None:
         _come_from(kept.came_from, link=kept.link, carries=kept.carries)
     said = "The form is as you left it"
     if kept.text is not None:
-        session.put_in_editors(session.listed(), text=kept.text, mode=kept.mode)
+        session_prompts.put_in_editors(session_prompts.listed(), text=kept.text, mode=kept.mode)
     elif kept.prompts is not None:
         written = inputs.as_text(kept.prompts)
-        session.put_in_editors(
+        session_prompts.put_in_editors(
             kept.prompts,
             text=None if written is None else written.text,
             mode=kept.mode if written is None else written.mode,
         )
     else:
         said += ", but for its prompts: the list was too long for a tab to keep"
-    if before != (session.form(), session_kept.text()) and session_link.told() is None:
+    if before != (session.form(), session_prompts.text()) and session_link.told() is None:
         session_link.tell(Said(words=f"{said}."))
 
 

@@ -1,8 +1,8 @@
 """The only polling: one fragment that draws again while something goes on, and what all its viewers share.
 
-Comes in: a drawing function and how often. Goes out: the same drawing, again and again, until it says that nothing goes
-on. The timer runs in the browser: nobody looking costs nothing. What is derived from a run (numbers, tables) is made
-once per version of it, for all viewers of the process, under a lock.
+Comes in: a look at what there is, which says how often to look. Goes out: what it found, drawn again and again until it
+says that nothing goes on. The timer runs in the browser: nobody looking costs nothing. What is derived from a run
+(numbers, tables) is made once per version of it, for all viewers of the process, under a lock.
 """
 
 from __future__ import annotations
@@ -44,23 +44,37 @@ def period_s(run: Run) -> float | None:
     return 0.5 if calls < 500 else 1.0 if calls < 5_000 else 2.0
 
 
-def poll(draw: Callable[[], float | None], *, every_s: float | None, key: str) -> None:
-    """Draw now, and again every `every_s` seconds while the page is looked at.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What was found at this instant."""
 
-    `draw` gives the period that it wants from now on; where that is another one, the whole page runs again. Where the
-    store is lost meanwhile, that is said in its place until the next time.
+    every_s: float | None
+    """How long until the next look; None where nothing goes on."""
+    draw: Callable[[], None]
+    """Draws what was found."""
+
+
+def poll(look: Callable[[], Look], *, key: str) -> None:
+    """Look and draw now, and again as often as that look says while the page is looked at.
+
+    Where a later look wants another period, the whole page runs again. Where the store is lost meanwhile, that is said
+    in its place until the next time; lost at the first look, it raises StoreLost.
     """
+    first = [look()]
+    every_s = first[0].every_s
 
     def drawn() -> None:
         if not door.is_in():
             st.rerun()  # a login ends while its page is looked at: the page says so, and shows nothing more
         try:
-            wanted = draw()
+            found = first.pop() if first else look()
+            # Before anything is drawn, and never at first: a rerun throws away what has not reached the browser yet,
+            # and with it the values that its controls begin with.
+            if found.every_s != every_s:
+                st.rerun()
+            found.draw()
         except StoreLost as exc:
             elements.wrong(store_words.lost_sentence(exc))
-            return
-        if wanted != every_s:
-            st.rerun()
 
     # Streamlit names a fragment by its function's name and its place, not by the key. Without this, a refresh that one
     # page asked for would be run as the next page's own, in the middle of drawing it, and half of that would be lost.

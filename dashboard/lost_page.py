@@ -16,12 +16,12 @@ def draw_lost(error: StoreLost) -> None:
     """The whole page."""
     elements.wrong(lost_sentence(error))
     elements.quiet("Runs that go on here are held, and go on by themselves once it is back. So does this page.")
-    live.poll(_look, every_s=live.LIST_S, key="store_lost")
+    live.poll(lambda: live.Look(every_s=live.LIST_S, draw=_look), key="store_lost")
 
 
-def _look() -> float:
+def _look() -> None:
     try:
         house.library().newest(door.person(), 1)
     except StoreLost:
-        return live.LIST_S
+        return
     st.rerun()

@@ -49,11 +49,16 @@ IDLE_S = SHOWN_S
 """Without a run for so long an account is folded away: its chart would be empty by then."""
 
 
-def draw_accounts() -> float | None:
-    """All accounts, those in use first; gives how often it wants to be drawn again."""
+def look() -> live.Look:
+    """All accounts as they stand."""
+    accounts, driven = house.engine().quota(), house.library().driven(door.person())
+    runs = {each.run_id: each for each in driven}
+    return live.Look(every_s=every_s(accounts, driven), draw=lambda: _draw(accounts, runs))
+
+
+def _draw(accounts: Iterable[AccountView], runs: Mapping[str, LiveRun]) -> None:
+    """Those in use first."""
     draw_today()
-    runs = {each.run_id: each for each in house.library().driven(door.person())}
-    accounts = house.engine().quota()
     used, idle = used_and_idle(accounts, runs)
     for place, view in enumerate(used):
         if place:
@@ -64,7 +69,6 @@ def draw_accounts() -> float | None:
         with st.expander(label, key="idle_accounts"):
             for view in idle:
                 draw_account(view, runs, key=f"level_{view.account}_{view.model}")
-    return every_s(accounts, tuple(runs.values()))
 
 
 def used_and_idle(

@@ -33,7 +33,12 @@ def draw(run: Run) -> None:
 def _order() -> Order:
     first = session.order("completion")
     chosen = st.segmented_control(
-        "Order", list(ORDERS), format_func=lambda order: ORDERS[order], key="order", required=True
+        "Order",
+        list(ORDERS),
+        format_func=lambda order: ORDERS[order],
+        key="order",
+        required=True,
+        persist_state="session",
     )
     order = chosen or first
     session.chosen().order = order

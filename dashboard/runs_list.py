@@ -15,16 +15,20 @@ SHOWN_WITH_FORM = 5
 """Runs on the form's page: the form must not be pushed off the screen; the page of runs has them all."""
 
 
-def draw_with_form() -> float | None:
-    """The latest runs under a heading, beside a form; gives how often it wants to be drawn again."""
+def look() -> live.Look:
+    """The latest runs, beside a form."""
     rows = house.library().newest(door.person(), SHOWN_WITH_FORM + 1)
+    return live.Look(every_s=every_s(rows[:SHOWN_WITH_FORM]), draw=lambda: draw(rows))
+
+
+def draw(rows: tuple[RunRow, ...]) -> None:
+    """Their links under a heading; one more than are shown says that there are more."""
     if rows:
         elements.heading("Runs")
     for row in rows[:SHOWN_WITH_FORM]:
         _link(row)
     if len(rows) > SHOWN_WITH_FORM:
         pages.link_to_runs("All runs")
-    return every_s(rows)
 
 
 def every_s(rows: tuple[RunRow, ...]) -> float | None:

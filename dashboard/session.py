@@ -9,12 +9,13 @@ second one) is kept beside them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import streamlit as st
 
+from dashboard import session_prompts
 from dashboard.tables import Order
 from fanout.batch import Batch
 from fanout.people import Visibility
@@ -22,9 +23,7 @@ from fanout.prompts import Mode
 from fanout.samples import SAMPLE_PROMPTS
 from fanout.sandbox.profile import SandboxProfile
 
-Source = Literal["Text", "Table", "File"]
 StreamChoice = Literal["Up to 16 workers", "Always", "Never"]
-SOURCES: tuple[Source, ...] = ("Text", "Table", "File")
 STREAM_CHOICES: Mapping[StreamChoice, bool | None] = {"Up to 16 workers": None, "Always": True, "Never": False}
 FEW_WORKERS = 8
 """Where the slider stands at first."""
@@ -80,7 +79,7 @@ def visibility() -> Visibility:
 def fill_form(batch: Batch, *, text: str | None, mode: Mode) -> None:
     """The form as this batch was started; `text` None leaves its prompts to the table. From a callback only."""
     fill_settings(batch)
-    put_in_editors(batch.prompts, text=text, mode=mode)
+    session_prompts.put_in_editors(batch.prompts, text=text, mode=mode)
 
 
 def fill_settings(batch: Batch, *, under: str = "") -> None:
@@ -113,55 +112,7 @@ def fill_settings(batch: Batch, *, under: str = "") -> None:
         put_in_profile_form(batch.sandbox)
 
 
-# The list of prompts behind the three editors
-
-
-def source() -> Source:
-    """Which editor is open."""
-    return cast(Source, st.session_state["prompts_source"])
-
-
-def mode() -> Mode:
-    """How the text parts its prompts."""
-    return cast(Mode, st.session_state["prompts_mode"])
-
-
-def listed() -> tuple[str, ...]:
-    """The last good list of prompts, whichever editor it came from."""
-    return cast("tuple[str, ...]", st.session_state.get("_listed", ()))
-
-
-def keep_listed(prompts: Sequence[str]) -> None:
-    """This is the list now."""
-    st.session_state["_listed"] = tuple(prompts)
-
-
-def put_in_editors(prompts: Sequence[str], *, text: str | None, mode: Mode) -> None:
-    """Open the text editor on these prompts, or the table where text cannot hold them. From a callback only."""
-    keep_listed(prompts)
-    if text is None:
-        st.session_state["prompts_source"] = "Table"
-    else:
-        st.session_state.update(prompts_source="Text", prompts_text=text, prompts_mode=mode)
-    new_table(prompts)
-
-
-def new_table(prompts: Sequence[str]) -> None:
-    """Let the table begin anew from these prompts."""
-    st.session_state["_table_from"] = tuple(prompts)
-    st.session_state["_table_number"] = cast(int, st.session_state.get("_table_number", 0)) + 1
-
-
-def table_key() -> str:
-    """The table's key: a new one whenever it begins anew, so that old edits are not laid over a new list."""
-    return f"prompts_table_{st.session_state.get('_table_number', 0)}"
-
-
-def table_from() -> tuple[str, ...]:
-    """What the table began from; the list as it is now, where Streamlit dropped the table's edits meanwhile."""
-    if "_table_from" not in st.session_state or table_key() not in st.session_state:
-        new_table(listed())
-    return cast("tuple[str, ...]", st.session_state["_table_from"])
+# What was read
 
 
 def kept(slot: str, question: object) -> Any:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import streamlit as st
 
-from dashboard import session
+from dashboard import session, session_prompts
 
 
 def name() -> str:
@@ -32,7 +32,7 @@ def fill() -> None:
 
 def is_touched() -> bool:
     """Whether somebody has changed the form since this was first asked: from then on it is theirs, and filled."""
-    now = (session.form(), text())
+    now = (session.form(), session_prompts.text())
     touched = bool(st.session_state.setdefault("_first_form", now) != now)
     if touched:
         fill()
@@ -47,8 +47,3 @@ def keep_settings(settings: Mapping[str, str]) -> None:
 def settings() -> Mapping[str, str]:
     """As they last were good; those at first where they never were."""
     return cast("Mapping[str, str]", st.session_state.get("_good_settings", {}))
-
-
-def text() -> str:
-    """What stands in the text editor."""
-    return cast(str, st.session_state.get("prompts_text") or "")

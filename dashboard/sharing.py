@@ -55,6 +55,7 @@ def _choose(row: RunRow) -> None:
         index=list(WORDS).index(row.visibility),
         format_func=lambda each: seen_by(each, row, is_own=row.owner_id == door.person().user_id),
         key=session_share.CHOICE,
+        persist_state="session",
         on_change=_share,
         args=(row.run_id, row.visibility),
     )

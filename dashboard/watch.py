@@ -60,9 +60,8 @@ A_ROW, A_LANE = "A row a prompt", "A lane a worker"
 def watch(opened: Opened) -> None:
     """The whole page of one run."""
     run_id = opened.row.run_id
+    live.poll(lambda: _look(run_id), key=f"watch_{run_id}")
     baseline = house.library().baseline_of(door.person(), opened)
-    wanted = _period(opened.run.snapshot(), None if baseline is None else baseline.snapshot())
-    live.poll(lambda: _draw(run_id), every_s=wanted, key=f"watch_{run_id}")
     downloads.draw(opened, chosen=session.chosen(), baseline=baseline)
 
 
@@ -77,15 +76,21 @@ def _period(run: Run, baseline: Run | None) -> float:
     return min((period for period in periods if period is not None), default=live.STILL_S)
 
 
-def _draw(run_id: str) -> float:
-    """One refresh; gives the period it wants. The run is opened anew: it may be withdrawn, or driven elsewhere now."""
+def _look(run_id: str) -> live.Look:
+    """The run as it stands. It is opened anew: it may be withdrawn, or driven elsewhere now."""
     session_address.hear()
     opened = found.opened(run_id) if session_address.named_run() == run_id else None
     if opened is None:
         st.rerun()  # a button led to the form, or the run is theirs to see no longer
-    run, now_ns = opened.run.snapshot(), opened.run.now_ns()
+    run = opened.run.snapshot()
     baseline = house.library().baseline_of(door.person(), opened)
     measured = None if baseline is None else baseline.snapshot()
+    return live.Look(every_s=_period(run, measured), draw=lambda: _draw(opened, run, baseline, measured))
+
+
+def _draw(opened: Opened, run: Run, baseline: Watched | None, measured: Run | None) -> None:
+    """One refresh."""
+    now_ns = opened.run.now_ns()
     trouble = None if run.ended else opened.run.trouble
     told = derived.told(run, now_ns=now_ns, held=trouble is not None)
     naming.draw_heading(opened)
@@ -102,7 +107,6 @@ def _draw(run_id: str) -> float:
     opened_call = session.opened_call()
     if opened_call is not None and opened_call < len(run.calls):
         detail.draw(run, run.calls[opened_call], now_ns=now_ns)
-    return _period(run, measured)
 
 
 # The sentence and the chart
@@ -195,7 +199,12 @@ def _rows_or_lanes(run: Run) -> bool:
     """The switch over the chart; True for a row a prompt."""
     session.prefer_rows(run.run_id, A_ROW if len(run.calls) <= ROWS_UP_TO else A_LANE)
     shape = st.segmented_control(
-        "Rows or lanes", [A_ROW, A_LANE], key="rows_or_lanes", required=True, label_visibility="collapsed"
+        "Rows or lanes",
+        [A_ROW, A_LANE],
+        key="rows_or_lanes",
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
     )
     return shape == A_ROW
 

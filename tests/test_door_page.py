@@ -124,11 +124,11 @@ def test_a_refresh_asks_the_door_before_it_draws(user: User, clock: Clock, monke
         drawn.append(SECRET)
 
     user.claims = ANNA
-    live.poll(draw, every_s=None, key="x")
+    live.poll(lambda: live.Look(every_s=None, draw=draw), key="x")
     assert drawn == [SECRET]
     clock.now_s += 12 * 3600
     with pytest.raises(Again):
-        live.poll(draw, every_s=None, key="x")
+        live.poll(lambda: live.Look(every_s=None, draw=draw), key="x")
     assert drawn == [SECRET]
 
 

@@ -136,6 +136,21 @@ def test_the_link_beside_a_run_opens_the_form_with_it() -> None:
     assert [_query(link) for link in links[:2]] == [{"run": run.run_id}, {"form": run.run_id}]
 
 
+# The list goes from one editor to the next
+
+
+def test_what_comes_with_the_press_that_opens_another_editor_is_in_the_list() -> None:
+    app = open_page()
+    app.text_area(key="prompts_text").set_value("one\n\ntwo\nthree")
+    app.button_group(key="prompts_mode").set_value("paragraph")
+    app.button_group(key="prompts_source").set_value("Table")
+    draw(app)
+    assert "2 calls" in read(app)
+    app.button_group(key="prompts_source").set_value("Text")
+    draw(app)
+    assert app.text_area(key="prompts_text").value == "one\n---\ntwo\nthree"
+
+
 # Answers that are there already
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from dashboard.inputs import as_text, asks_twice, batch_from, costs_money, duplicates, from_table
+from dashboard.inputs import as_text, asks_twice, batch_from, costs_money, duplicates, edited, from_table
 from fanout.batch import Batch
 from fanout.errors import BadInput
 from fanout.prompts import read_text
@@ -130,6 +130,15 @@ def test_text_reads_back_as_the_very_prompts_or_is_not_offered(prompts: list[str
 
 def test_blank_rows_of_a_table_are_no_prompts() -> None:
     assert from_table(["a", None, " ", "b", float("nan")]) == ("a", "b")
+
+
+def test_edits_are_laid_over_a_table_as_streamlit_lays_them() -> None:
+    edits = {
+        "edited_rows": {0: {"prompt": "A"}, 2: {}},
+        "deleted_rows": [1],
+        "added_rows": [{"prompt": "d"}, {}, {"prompt": None}],
+    }
+    assert edited(["a", "b", "c"], edits) == ["A", "c", "d", None, None]
 
 
 def test_duplicates_are_counted_once_each() -> None:

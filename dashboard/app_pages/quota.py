@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dashboard import door, elements, house, live, pages
-from dashboard.quota_page import draw_accounts, draw_today, every_s
+from dashboard import elements, house, live, pages
+from dashboard.quota_page import draw_today, look
 
-accounts = house.engine().quota()
-if accounts:
-    live.poll(draw_accounts, every_s=every_s(accounts, house.library().driven(door.person())), key="accounts")
+if house.engine().quota():
+    live.poll(look, key="accounts")
 else:
     draw_today()
     elements.sentence("No account has been used yet.")

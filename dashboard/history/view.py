@@ -24,30 +24,22 @@ IDLE_S = 5.0
 def draw_history() -> None:
     """The whole page."""
     session.unsay()  # it was said on another page
-    first = [_found(session_history.wanted())]
-    live.poll(
-        lambda: _draw(first.pop() if first else _found(session_history.wanted())),
-        every_s=_period(first[0]),
-        key="history",
-    )
+    live.poll(_look, key="history")
 
 
-def _found(wanted: Wanted) -> Found:
-    return house.library().list(door.person(), wanted)
-
-
-def _period(found: Found) -> float:
-    """How often to look: another process, a command line say, may begin a run at any time."""
-    return every_s(found.rows) or IDLE_S
-
-
-def _draw(found: Found) -> float:
-    """One refresh; gives the period it wants."""
+def _look() -> live.Look:
+    """The runs that are asked for. Another process, a command line say, may begin one at any time."""
     _leave()
     wanted = session_history.wanted()
+    found = house.library().list(door.person(), wanted)
+    return live.Look(every_s=every_s(found.rows) or IDLE_S, draw=lambda: _draw(found, wanted))
+
+
+def _draw(found: Found, wanted: Wanted) -> None:
+    """One refresh."""
     if not found.count and wanted == Wanted(limit=session_history.ROWS):
         _none_yet()
-        return _period(found)
+        return
     if not found.rows and found.count:
         session_history.last_page(found.count)
         st.rerun()
@@ -55,7 +47,7 @@ def _draw(found: Found) -> float:
     if not found.rows:
         elements.sentence(nothing_found(wanted))
         st.button("Show all runs", key="history_show_all", on_click=session_history.show_all)
-        return _period(found)
+        return
     picked = session_history.picked(found.rows)
     with st.container(key="history_bar", horizontal=True, vertical_alignment="center", gap="small"):
         if picked:
@@ -67,7 +59,6 @@ def _draw(found: Found) -> float:
             elements.wrong(problem)
     table.draw(found.rows, wanted, with_owner=door.has_login(), found=found.count, picked=picked)
     _pages(found.count)
-    return _period(found)
 
 
 def _leave() -> None:
@@ -85,6 +76,7 @@ def _controls(wanted: Wanted) -> None:
         st.text_input(
             "Search",
             key=session_history.WORDS,
+            persist_state="session",
             type="search",
             placeholder="Name, model, owner, tag or id" if door.has_login() else "Name, model, tag or id",
             max_chars=session_history.MOST_WORDS_CHARACTERS,
@@ -97,6 +89,7 @@ def _controls(wanted: Wanted) -> None:
             [show for show in SHOWS if show != "mine" or door.has_login()],
             format_func=lambda show: SHOWS[show],
             key=session_history.SHOW,
+            persist_state="session",
             required=True,
             wrap=True,
             on_change=session_history.search,

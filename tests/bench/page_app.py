@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from starlette.responses import JSONResponse  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
 from dashboard import app as dashboard_app  # noqa: E402
-from dashboard import house, watch  # noqa: E402
+from dashboard import house, live, watch  # noqa: E402
 from dashboard.gantt.assets import routes as gantt_routes  # noqa: E402
 from fanout import Batch, Engine  # noqa: E402
 from fanout.calls import Reply, Stamp  # noqa: E402
@@ -84,18 +85,25 @@ class Paced:
 
 
 refreshes: list[float] = []
-_draw = watch._draw
+_look = watch._look
 
 
-def timed(run_id: str) -> float:
+def timed(run_id: str) -> live.Look:
     began = time.thread_time()
-    try:
-        return _draw(run_id)
-    finally:
-        refreshes.append(time.thread_time() - began)
+    found = _look(run_id)
+    looked = time.thread_time() - began
+
+    def draw() -> None:
+        began = time.thread_time()
+        try:
+            found.draw()
+        finally:
+            refreshes.append(looked + time.thread_time() - began)
+
+    return replace(found, draw=draw)
 
 
-watch._draw = timed
+watch._look = timed
 _open_house = house.open_house
 
 
