@@ -234,7 +234,6 @@ def _actions(opened: Opened, run: Run, baseline: Watched | None) -> None:
             _measure(opened, run, baseline)
         token = session_share.link_of(run.run_id)
         pages.link_to_compare(run.run_id, "Compare with another run", token=token)
-        # The navigation's own "Run" is the page one is on: pressed there, it leaves the run where it is.
         st.button("New run", key="new_run", type="tertiary", on_click=session_address.show_form)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import ViewportSize, expect
 
 from tests.browser.journeys.provider import Provider
-from tests.browser.journeys.screen import Screen
+from tests.browser.journeys.screen import NARROW, WIDE, Screen
 
 Browse = Callable[..., Screen]
 NewTab = Callable[[Screen, str], Screen]
@@ -108,6 +109,30 @@ def test_an_unknown_run_gets_a_sentence_and_a_way_on(browse: Browse) -> None:
     screen.shoot("unknown-run", schemes=("light",))
     screen.page.get_by_role("link", name="To the form and the runs").click()
     expect(screen.run_button).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_run_in_the_navigation_leads_from_a_run_to_the_form_and_the_way_back_to_it(
+    browse: Browse, provider: Provider, size: ViewportSize
+) -> None:
+    screen = browse(viewport=size)
+    screen.choose_model("openai-chat:echo")
+    held = f"navigation-{size['width']}"
+    screen.type_prompts(f"hold {held}", "hello")
+    run = screen.run()
+    screen.counts("1 of 2 answered, 1 in flight")
+    screen.go_to("Run")
+    expect(screen.strip).to_have_count(0)
+    expect(screen.prompts).to_have_value(f"hold {held}\nhello")
+    assert "run=" not in screen.page.url
+    screen.page.go_back()
+    assert screen.shown_run() == run
+    provider.release(held)
+    screen.counts("2 of 2 answered")
+    screen.go_to("Run")
+    screen.type_prompts("another")
+    assert screen.run() != run
+    screen.counts("1 of 1 answered")
 
 
 def test_edit_and_run_again_brings_the_form_back_as_it_was(browse: Browse) -> None:
