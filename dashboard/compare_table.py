@@ -71,7 +71,7 @@ def cells(pairs: Sequence[Pair]) -> pa.Table:
         "answer_b": pa.array([clip(said(pair.b)) for pair in pairs], pa.string()),
         "latency_a": _seconds(pair.a.latency_ns for pair in pairs),
         "latency_b": _seconds(pair.b.latency_ns for pair in pairs),
-        "slower": _seconds(pair.slower_ns for pair in pairs),
+        "slower": _hundredths(pair.slower_ns for pair in pairs),
         "tokens_a": _counts(pair.a.usage.output_tokens for pair in pairs),
         "tokens_b": _counts(pair.b.usage.output_tokens for pair in pairs),
         "more_tokens": _counts(pair.more_tokens for pair in pairs),
@@ -107,6 +107,11 @@ def left_over(calls: Sequence[Call]) -> pa.Table:
 
 def _seconds(durations_ns: Iterable[int | None]) -> pa.Array:
     return pa.array([None if each is None else each / NS_PER_S for each in durations_ns], pa.float64())
+
+
+def _hundredths(durations_ns: Iterable[int | None]) -> pa.Array:
+    """In seconds as they are shown: what is less than half a hundredth has no sign."""
+    return pa.array([None if each is None else round(each / NS_PER_S, 2) + 0.0 for each in durations_ns], pa.float64())
 
 
 def _counts(counts: Iterable[int | None]) -> pa.Array:

@@ -15,7 +15,7 @@ from dashboard.latency_chart import COLOURS, DASHES, MOST_POINTS, latency_chart
 from dashboard.settings_words import MOST_CHARACTERS, differing, moved_on, refusal_words, setting_name, settings_of
 from dashboard.units import duration
 from fanout.batch import Batch
-from fanout.compare import Comparison, compare
+from fanout.compare import Comparison, Pair, compare
 from fanout.run import Origin, Run
 from fanout.sandbox.profile import SandboxProfile
 from tests.runs import make_run
@@ -237,6 +237,15 @@ def test_cells_are_plain_short_and_null_where_unknown() -> None:
     assert "cost_a" not in table
     assert table["number"] == [1, 2]
     assert left_over(long.calls).to_pydict()["status"] == ["answered", "failed"]
+
+
+def test_what_is_no_hundredth_of_a_second_slower_has_no_sign() -> None:
+    (call,) = make_run(n=1).calls
+    (attempt,) = call.attempts
+    assert attempt.received_ns is not None
+    earlier = replace(call, attempts=(replace(attempt, received_ns=attempt.received_ns - 4_000_000),))
+    (slower,) = cells([Pair(a=call, b=earlier, answers="same")]).to_pydict()["slower"]
+    assert f"{slower:+.2f}" == "+0.00"
 
 
 # --- the curves ---------------------------------------------------------------------------------------------------
