@@ -134,6 +134,12 @@ def _library(kept: Kept, settings: dict[str, Any]) -> Library:
     return library
 
 
+def is_held(live: LiveRun) -> bool:
+    """Whether the run starts nothing because of its store."""
+    holds = live.record.now().holds
+    return bool(holds) and holds[-1].held_by == "store"
+
+
 def eventually(found: Callable[[], object]) -> None:
     """Block until this is true: it is asked again and again, and the time only ever means failure."""
     until_s = time.monotonic() + WAIT_S
