@@ -70,6 +70,7 @@ def test_the_server_is_told_to_stay_on_this_machine_and_to_be_quick() -> None:
     assert CONFIG["server"]["address"] == "127.0.0.1"
     assert CONFIG["server"]["enableXsrfProtection"] is True
     assert CONFIG["runner"]["postScriptGC"] is False
+    assert CONFIG["runner"]["fastReruns"] is False, "two threads would be at one session's state"
     assert CONFIG["client"]["disableDataExport"] is True
     assert CONFIG["client"]["showErrorDetails"] == "none"
     assert CONFIG["browser"]["gatherUsageStats"] is False

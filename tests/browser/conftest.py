@@ -28,6 +28,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
         "runner.postScriptGC": "false",
+        "runner.fastReruns": "false",
     }
     command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("demo_app.py"))]
     command += [f"--{name}={value}" for name, value in options.items()]

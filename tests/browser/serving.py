@@ -36,10 +36,6 @@ _BEFORE_END: dict[str, list[Callable[[], object]]] = {}
 
 _NOT_OURS = re.compile(
     r".* Error during authentication: access_denied\..*"  # Streamlit's word for a login that was denied
-    # Streamlit begins a session's next script in a new thread while the last one ends in its own: both are at the
-    # widgets' states for an instant. What the old thread says after that nobody hears any more.
-    r"|Exception in thread ScriptRunner\.scriptThread:\n(?:.*\n)*?.*remove_stale_widgets\n(?:.*\n)*?"
-    r"RuntimeError: dictionary changed size during iteration\n"
 )
 
 

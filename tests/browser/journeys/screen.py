@@ -165,6 +165,7 @@ class Screen:
         if remove.count():
             remove.first.click()
             expect(remove).to_have_count(0)
+            self.quiet()
         file = FilePayload(name=name, mimeType="application/octet-stream", buffer=content)
         self.key("prompts_file").locator("input[type=file]").set_input_files(file)
 
