@@ -111,13 +111,17 @@ def _run(prompts: Sequence[str], ceiling: int) -> None:
         problem = refusal_words(str(exc))
     waits = expected is not None and batch is not None and session.asked(batch)
     with st.container(key="run_button"):
+        number = session_address.presses()
         pressed = st.button(
             f"Send {counted(expected.calls, 'call')}" if waits and expected is not None else "Run",
             type="primary",
             shortcut="Ctrl+Enter",
             width="stretch",
-            key=f"run_press_{session_address.presses()}_{session_kept.name()}",  # no page of an earlier server has it
+            key=f"run_press_{number}_{session_kept.name()}",  # no page of an earlier server has it
+            on_click=session_address.press_run,
+            args=(number,),
         )
+    pressed = session_address.take_press() or pressed
     wrong = st.container()  # under the button that was pressed
     if waits:
         st.button("Not now", key="not_now", on_click=session.forget_pending)

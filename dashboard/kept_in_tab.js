@@ -7,7 +7,7 @@ const HELD_MS = 5000 // what was handed back is answered long before, unless the
 const kept = (window.fanoutKept ??= { slots: {}, listens: false, poke: null })
 
 function slotOf(name) {
-  return (kept.slots[name] ??= { session: null, about: null, form: undefined, touched: false })
+  return (kept.slots[name] ??= { session: null, about: null, form: undefined, touched: false, handed: null })
 }
 
 function store(name, form) {
@@ -45,14 +45,21 @@ function keepWhatIsTyped() {
 
 function ask({ name, session, about, asks, home }, setTriggerValue) {
   const slot = slotOf(name)
-  if ((slot.session === session && slot.about === about) || isLeaving(home)) return
+  if (slot.session === session && slot.about === about) {
+    // The drawing that it was handed to was cut off by the next one, which still asks.
+    if (asks && slot.handed) setTriggerValue("kept", slot.handed)
+    return
+  }
+  if (isLeaving(home)) return
   // The page stands while its server was started anew: what is on it is what was kept, and the server's is nobody's.
   const isAnew = slot.session !== null && slot.session !== session
   Object.assign(slot, { session, about })
   const found = asks ? stored(name, about) : null
+  slot.handed = null
   const isTheirs = slot.touched || document.activeElement?.matches(TYPED)
   if (found && (isAnew || !isTheirs)) {
     hold(true)
+    slot.handed = found
     setTriggerValue("kept", found)
   } else if (slot.form) store(name, slot.form)
 }
@@ -73,8 +80,12 @@ function hold(on) {
 function keep({ name, session, about, asks, form }) {
   const slot = slotOf(name)
   slot.form = form
-  if (!asks) hold(false)
-  if (asks && (slot.session !== session || slot.about !== about)) return // not before what is there was looked at
+  if (!asks) {
+    hold(false)
+    slot.handed = null
+  }
+  // Not before what is there was looked at, and taken.
+  if (asks && (slot.handed || slot.session !== session || slot.about !== about)) return
   store(name, form)
   slot.touched = false
 }

@@ -30,7 +30,7 @@ def handed_back(name: str, *, takes: bool, asks: bool, about: str | None = None)
     is what the component gives back, and no callback: one that comes before the page was drawn whole finds nothing.
     """
     ours = {"name": f"fanout-{name}", "session": session_kept.name(), "about": about, "asks": asks}
-    data = {**ours, "home": f"{assets.base()}/"}
+    data = {**ours, "home": f"{assets.base()}/", "drawing": session_kept.next_drawing()}  # the tab is asked in each
     found = _component()(key=f"kept_{name}", data=data, height="content", on_kept_change=_heard, on_back_change=_heard)
     return found.kept if takes else None
 

@@ -6,11 +6,15 @@ the browser sent before it heard of a run just started names none: until it is h
 
 from __future__ import annotations
 
+import time
 from typing import cast
 
 import streamlit as st
 
 from dashboard import session
+
+PRESS_HOLDS_S = 5.0
+"""After that, whoever pressed Run and saw nothing happen is elsewhere by now."""
 
 
 def shown_run() -> str | None:
@@ -74,6 +78,18 @@ def show_form() -> None:
     st.session_state.pop("_started", None)
     session.forget_pending()
     session.close_detail()
+
+
+def press_run(number: int) -> None:
+    """Run was pressed, on a page drawn when so many runs were started. A callback: the press is there too where the
+    drawing that it asks for is cut off before it comes to the button."""
+    st.session_state["_run_pressed"] = (number, time.monotonic())
+
+
+def take_press() -> bool:
+    """Whether Run was pressed and nothing came of it yet; once."""
+    number, at_s = cast("tuple[int, float]", st.session_state.pop("_run_pressed", (-1, 0.0)))
+    return number == presses() and time.monotonic() - at_s < PRESS_HOLDS_S
 
 
 def presses() -> int:

@@ -20,6 +20,13 @@ def name() -> str:
     return cast(str, st.session_state.setdefault("_session_name", uuid4().hex))
 
 
+def next_drawing() -> int:
+    """The number of this drawing, from 1."""
+    number = cast(int, st.session_state.get("_kept_drawing", 0)) + 1
+    st.session_state["_kept_drawing"] = number
+    return number
+
+
 def is_filled() -> bool:
     """Whether a link, a run or the tab has filled the form (`session.fill_settings`): what the tab kept is past."""
     return bool(st.session_state.get("_filled"))

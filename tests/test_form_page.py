@@ -1,5 +1,6 @@
 """The form, through Streamlit's AppTest: links that fill it, answers that are there already, who sees the run."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import house
+from dashboard import house, session_address
 from fanout.batch import Batch
 from fanout.people import LOCAL, Person, Visibility
 from fanout.quota.caps import Amount, Caps
@@ -198,6 +199,24 @@ def test_identical_prompts_are_one_call_where_that_is_asked() -> None:
     app.toggle(key="identical_once").set_value(True)
     assert "2 calls, 2 quota slots" in read(draw(app))
     assert "2 prompts share the call of an identical one." in read(app)
+
+
+# Run is pressed
+
+
+@pytest.mark.parametrize(
+    ("number", "ago_s", "runs"),
+    [(0, 0.0, 1), (1, 0.0, 0), (0, session_address.PRESS_HOLDS_S, 0)],
+    ids=["at once", "on an earlier page", "long ago"],
+)
+def test_a_press_whose_drawing_was_cut_off_is_found_by_the_next(number: int, ago_s: float, runs: int) -> None:
+    app = open_page()
+    app.text_area(key="prompts_text").set_value("one")
+    app.session_state["_run_pressed"] = (number, time.monotonic() - ago_s)
+    draw(app)
+    assert len(house.engine().runs()) == runs
+    draw(app)
+    assert len(house.engine().runs()) == runs
 
 
 # Who sees it

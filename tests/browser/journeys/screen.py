@@ -251,8 +251,8 @@ class Screen:
         return self.key("results").get_by_test_id("stDataFrame")
 
     def column(self, name: str) -> list[str]:
-        """The cells of a column, from the top, as a screen reader gets them."""
-        return [str(cell) for cell in self.page.evaluate(COLUMN, name)]
+        """The cells of a column, from the top, as a screen reader gets them, once each row has its own."""
+        return [str(cell) for cell in self.page.wait_for_function(COLUMN, arg=name).json_value()]
 
     def column_is(self, name: str, cells: Sequence[str]) -> None:
         """Wait until a column has these cells, in any order: the table is drawn a moment after the strip."""
@@ -373,9 +373,10 @@ COLUMN = """(name) => {
   if (!grid) return []
   const heads = [...grid.querySelectorAll('thead th')].map((head) => head.textContent)
   const place = heads.findIndex((head) => head === name || head.startsWith(name + ' ('))
-  return [...grid.querySelectorAll('tbody tr')].map((row) => row.children[place].textContent)
+  const cells = [...grid.querySelectorAll('tbody tr')].map((row) => row.children[place]?.textContent)
+  return cells.includes(undefined) ? null : cells
 }"""
-_COLUMN_IS = f"([name, cells]) => JSON.stringify(({COLUMN})(name).sort()) === JSON.stringify(cells)"
+_COLUMN_IS = f"([name, cells]) => JSON.stringify(({COLUMN})(name)?.sort()) === JSON.stringify(cells)"
 _AT_REST = """async () => {
   const finite = (animation) => animation.effect.getComputedTiming().iterations !== Infinity
   const moving = () => document.getAnimations().filter(finite)

@@ -27,7 +27,7 @@ PROMPTS = (
     "fail-500 x",
 )
 _PROMPTS_BEGIN = f"""(prompts) => {{
-  const shown = ({COLUMN})('prompt')
+  const shown = ({COLUMN})('prompt') ?? []
   return prompts.every((prompt, place) => shown[place] === prompt)
 }}"""
 
