@@ -258,6 +258,11 @@ class Screen:
         """Wait until a column has these cells, in any order: the table is drawn a moment after the strip."""
         self.page.wait_for_function(_COLUMN_IS, arg=[name, sorted(cells)])
 
+    def as_given(self) -> None:
+        """Have the rows stand as their prompts were given; ends when they do."""
+        self.choose("Order", "As they were given")
+        self.page.wait_for_function(_AS_GIVEN)
+
     def rows(self, count: int) -> None:
         """Wait until the table has so many rows."""
         expect(self.key("results").locator("table[role=grid]")).to_have_attribute("aria-rowcount", str(count + 1))
@@ -377,6 +382,7 @@ COLUMN = """(name) => {
   return cells.includes(undefined) ? null : cells
 }"""
 _COLUMN_IS = f"([name, cells]) => JSON.stringify(({COLUMN})(name)?.sort()) === JSON.stringify(cells)"
+_AS_GIVEN = f"() => ({COLUMN})('#')?.every((number, place) => Number(number) === place + 1)"
 _AT_REST = """async () => {
   const finite = (animation) => animation.effect.getComputedTiming().iterations !== Infinity
   const moving = () => document.getAnimations().filter(finite)

@@ -69,6 +69,7 @@ def test_a_batch_travels_in_a_link_and_what_is_answered_is_not_sent_again(
     other.shoot("again", tall=1500)
 
     other.choose("Order", "As they were given")
+    other.quiet()  # the numbers of the rows are out of sight
     other.press_row(1)
     detail = other.open_detail(2)
     expect(detail).to_contain_text(f"Taken from run {run[:8]}, ")

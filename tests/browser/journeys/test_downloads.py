@@ -42,7 +42,7 @@ def test_every_download_holds_the_run(
     screen.type_prompts(*PROMPTS)
     screen.run()
     screen.counts("1 failed, 6 of 7 answered")
-    screen.choose("Order", "As they were given")
+    screen.as_given()
     screen.page.wait_for_function(_PROMPTS_BEGIN, arg=list(PROMPTS))
 
     rows = list(csv.DictReader(io.StringIO(screen.download("csv").decode("utf-8-sig"), newline="")))

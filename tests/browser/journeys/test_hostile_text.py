@@ -39,8 +39,8 @@ def test_hostile_words_make_no_request_and_stand_there_as_they_are(browse: Brows
     screen.type_prompts(HOSTILE, f"words {HOSTILE}", FORMULA)
     screen.run()
     screen.counts("1 failed, 2 of 3 answered")
-    screen.choose("Order", "As they were given")
     screen.rows(3)
+    screen.as_given()
     _harmless(screen)
     for place, texts in ((0, (HOSTILE, HOSTILE)), (1, (f"words {HOSTILE}", HOSTILE)), (2, (FORMULA, FORMULA))):
         screen.press_row(place)
