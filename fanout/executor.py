@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 from uuid import uuid4
 
 from fanout import spans
@@ -138,7 +138,7 @@ def _recorded(span: Recorded, fn: Callable[..., T], args: tuple[Any, ...], kwarg
 
 
 def _record_failure(span: Recorded, exc: BaseException, raised_ns: int) -> None:
-    if isinstance(exc, CancelledError):
+    if _is(exc, CancelledError):
         span.end("cancelled", raised_ns)
     else:
         span.end("failed", raised_ns, error=_failure(exc))
@@ -152,7 +152,7 @@ def _failure(exc: BaseException) -> CallFailed:
         words = shorten(str(exc))
     except Exception:  # a broken __str__ of theirs must not become a failure of ours
         words = "(its message cannot be shown)"
-    name = type(exc).__name__
+    name = _class_name(exc)
     return Broken(f"{name}: {words}" if words.strip() else name)
 
 
@@ -169,13 +169,38 @@ def _name(fn: object) -> str:
         name = getattr(fn, "__qualname__", None)
     except Exception:  # an attribute of theirs that fails is no reason to refuse the call
         name = None
-    return shorten(name) if isinstance(name, str) and name.strip() else type(fn).__name__
+    text = shorten(name) if _is(name, str) else ""
+    return text if text.strip() else _class_name(fn)
 
 
-_repr = reprlib.Repr()
-_repr.maxlevel = 4
-_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = _repr.maxfrozenset = _repr.maxdeque = 20
-_repr.maxstring = _repr.maxother = MOST_CHARACTERS
+def _class_name(value: object) -> str:
+    """Read past the class's own class, which may say anything of it, or fail."""
+    return shorten(type.__dict__["__name__"].__get__(type(value)))
+
+
+def _is(value: object, kind: type | tuple[type, ...]) -> bool:
+    """Whether it really is one. `isinstance` believes what an object says of itself: a Mock, or a proxy of a text."""
+    return issubclass(type(value), kind)
+
+
+class _Repr(reprlib.Repr):
+    """Of a value of many parts no more of them than fill a row, however the parts are nested."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = self.maxdeque = 20
+        self.maxstring = self.maxother = MOST_CHARACTERS
+        self._written = 0
+
+    def repr1(self, x: Any, level: int) -> str:
+        if self._written > MOST_CHARACTERS:
+            return "..."
+        text = super().repr1(x, level)
+        self._written += len(text)
+        return text
+
+
 _PLAIN = frozenset({int, float, bool, type(None)})
 
 
@@ -184,14 +209,15 @@ def shorten(value: object) -> str:
 
     Never fails: a value whose repr raises is named by its class.
     """
-    if isinstance(value, str):
-        # str's own slicing, whatever a subclass makes of slicing and of __str__.
-        return str.__getitem__(value, slice(MOST_CHARACTERS))
     try:
+        if _is(value, str):
+            # str's own slicing, whatever a subclass makes of slicing and of __str__.
+            return str.__getitem__(cast(str, value), slice(MOST_CHARACTERS))
         if type(value) in _PLAIN:
             return repr(value)[:MOST_CHARACTERS]
-        if isinstance(value, bytes | bytearray):
-            value = bytes(value[:MOST_CHARACTERS])  # the repr of a whole recording would be four times its size
-        return str.__getitem__(_repr.repr(value), slice(MOST_CHARACTERS))
+        if _is(value, (bytes, bytearray)):
+            # the repr of a whole recording would be four times its size
+            value = bytes(cast(bytes, value)[:MOST_CHARACTERS])
+        return str.__getitem__(_Repr().repr(value), slice(MOST_CHARACTERS))
     except Exception:  # theirs, not ours: a picture is no reason to break a call
-        return f"<{type(value).__name__} that cannot be shown>"
+        return f"<{_class_name(value)} that cannot be shown>"

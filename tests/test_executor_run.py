@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 from itertools import pairwise
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -38,6 +40,56 @@ class Loud(str):
 
     def __getitem__(self, key: object) -> str:
         raise RuntimeError("no slice")
+
+
+class Proxy:
+    """Says that it is a text, as a Mock of one and a proxy of one do, and is none."""
+
+    @property  # type: ignore[misc]  # a lie is the point
+    def __class__(self) -> type:
+        return str
+
+    def __repr__(self) -> str:
+        return "a proxy"
+
+
+class Secretive:
+    """Does not tell what it is."""
+
+    @property  # type: ignore[misc]  # a failure is the point
+    def __class__(self) -> type:
+        raise LookupError("no class")
+
+    def __repr__(self) -> str:
+        return "a secret"
+
+
+class Anonymous(type):
+    """Its classes do not tell their name."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        if name == "__name__":
+            raise LookupError(name)
+        return super().__getattribute__(name)
+
+
+class Nameless(metaclass=Anonymous):
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+class NamelessError(Exception, metaclass=Anonymous):
+    pass
+
+
+class Counted:
+    """Tells how often it was asked what it looks like."""
+
+    asked = 0
+
+    def __repr__(self) -> str:
+        Counted.asked += 1
+        return "<a counted one>"
 
 
 class Mute(Exception):
@@ -235,6 +287,56 @@ def test_long_texts_are_cut_and_nothing_odd_breaks_a_call() -> None:
     assert (run.calls[1].output or "").startswith("<Odd instance at ")
     assert run.calls[2].prompt == "Odd()"
     assert run.calls[3].error == Broken("Mute: (its message cannot be shown)")
+
+
+def returned(value: object) -> object:
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        pytest.param(Proxy(), "a proxy", id="proxy"),
+        pytest.param(Mock(spec=str, __repr__=lambda _: "a mock"), "a mock", id="mock"),
+        pytest.param(Secretive(), "a secret", id="secretive"),
+        pytest.param(Nameless(), "<Nameless that cannot be shown>", id="nameless"),
+    ],
+)
+def test_no_answer_is_lost_to_a_value_that_says_it_is_something_else(value: object, text: str) -> None:
+    with Executor(1) as pool:
+        assert pool.submit(returned, value).result() is value
+    call = pool.run.calls[0]
+    assert call.prompt.startswith(text)
+    assert (call.output or "").startswith(text)
+
+
+def test_a_function_whose_name_is_no_text_is_named_by_its_class() -> None:
+    class Named:
+        def __init__(self) -> None:
+            self.__dict__["__qualname__"] = Proxy()
+
+        def __call__(self) -> int:
+            return 1
+
+    with Executor(1) as pool:
+        assert pool.submit(Named()).result() == 1
+    assert prompts(pool.run) == ["Named()"]
+
+
+def test_an_exception_of_a_class_that_hides_its_name_is_still_the_one_that_was_raised() -> None:
+    def fail() -> None:
+        raise NamelessError("mine")
+
+    with Executor(1) as pool:
+        assert type(pool.submit(fail).exception()) is NamelessError
+    assert pool.run.calls[0].error == Broken("NamelessError: mine")
+
+
+def test_of_a_value_of_many_parts_no_more_are_asked_than_fill_a_row() -> None:
+    Counted.asked = 0
+    text = shorten([[[Counted() for _ in range(20)] for _ in range(20)] for _ in range(20)])
+    assert text.startswith("[[[<a counted one>, <a counted one>")
+    assert 1 <= Counted.asked <= MOST_CHARACTERS
 
 
 @pytest.mark.parametrize("value", ["x" * 10**6, b"\0" * 10**6, list(range(10**6)), "\ud800"])
