@@ -5,6 +5,7 @@
 A map of the house, each room importing only from those above it:
 
     errors, clock          what can go wrong; time
+    threads                the standard thread pool, with its ends mended
     sandbox.profile        how the simulated provider behaves, a value
     prompts, batch, events files and text -> prompts; what is to be run; what happened
     quota, retry           limits; a failure -> a verdict

@@ -1,8 +1,8 @@
 """`fanout.Executor`: the standard library's thread pool, and afterwards (or meanwhile) the picture of what it did.
 
-Comes in: any function. Goes out: standard futures, and `Executor.run`, a `Run` of what happened so far. Everything
-about threads, queues and futures is `concurrent.futures.ThreadPoolExecutor`'s; this file wraps each function to stamp
-when it began and ended, and mends the one place where the standard pool hangs (`shutdown`).
+Comes in: any function. Goes out: standard futures, and `Executor.run`, a `Run` of what happened so far. Threads,
+queues and futures are `ThreadPool`'s, which is the standard one mended; this file wraps each function to stamp when it
+began and ended.
 
 Recording takes no lock and keeps no argument, no result and no future: a call leaves numbers and two short texts.
 `executor_run` makes a `Run` of them.
@@ -10,12 +10,11 @@ Recording takes no lock and keeps no argument, no result and no future: a call l
 
 from __future__ import annotations
 
-import queue
 import reprlib
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import uuid4
 
@@ -23,6 +22,7 @@ from fanout import spans
 from fanout.errors import BadInput, Broken, CallFailed
 from fanout.executor_run import Recorded, Recording, run_of
 from fanout.run import Run
+from fanout.threads import ThreadPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,12 +34,17 @@ MOST_CHARACTERS = 2_000
 """Of a call's prompt, and of its output, as the picture tells them."""
 
 
-class Executor(ThreadPoolExecutor):
+class Executor(ThreadPool):
     """A `ThreadPoolExecutor` that records spans: change one import and get the picture.
 
-    Takes the same arguments and keeps the same promises. Two things are more: `run`, and that after
-    `shutdown(cancel_futures=True)` every future comes out of `as_completed` and `wait`, where the standard pool's
-    cancelled ones never do.
+    Takes the same arguments and keeps the same promises; CPython's own tests of it pass. `run` is more, and so is what
+    `ThreadPool` mends. What differs from the standard pool, on purpose:
+    - `submit` asks the first argument for its `repr` once, in the caller's thread, and the worker asks the result once,
+      before the future has it: they are the call's row. A text is cut instead. A `repr` that raises costs nothing but
+      the row's words; one that takes long takes that long, and one that waits for a lock waits: give such an object in
+      second place, or return something else.
+    - An exception's traceback has one frame more, which holds no argument.
+    - A pool keeps two texts of at most 2,000 characters and its stamps of each of its last 100,000 calls.
     """
 
     def __init__(
@@ -69,16 +74,6 @@ class Executor(ThreadPoolExecutor):
         future.add_done_callback(span.never_began)
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As the standard one; the futures it cancels also tell `as_completed` and `wait` (cpython #87893, #109934)."""
-        given_up = self._drained() if cancel_futures else []
-        super().shutdown(wait=False)
-        for future in given_up:  # outside the lock: their callbacks may call this pool
-            future.cancel()
-            future.set_running_or_notify_cancel()
-        if wait:
-            super().shutdown(wait=True)
-
     @property
     def run(self) -> Run:
         """What happened so far. One stretch, from the first submit to the last end; goes on while a call does.
@@ -101,21 +96,15 @@ class Executor(ThreadPoolExecutor):
             )
         )
 
-    def _drained(self) -> list[Future[Any]]:
-        """Close the pool and take what is queued. Whoever takes an entry off the queue alone may notify its future."""
-        futures: list[Future[Any]] = []
-        with self._shutdown_lock:
-            self._shutdown = True
-            while True:
-                try:
-                    entry = self._work_queue.get_nowait()
-                except queue.Empty:
-                    break
-                if entry is not None:  # a None wakes workers up; super().shutdown puts a new one
-                    futures.append(entry.future)
-        if futures:
+    def _gives_up(self) -> None:
+        if self._stopped_ns is None:
             self._stopped_ns = time.monotonic_ns()
-        return futures
+
+    def _forked(self) -> None:
+        super()._forked()
+        self._recorded = deque(maxlen=MOST_CALLS_KEPT)
+        self._function = self._stopped_ns = None
+        self._run_id = uuid4().hex
 
 
 def _recorded(span: Recorded, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 
 from fanout import events as ev
 from fanout.calls import Reply
@@ -18,6 +18,7 @@ from fanout.clock import Clock
 from fanout.errors import Broken
 from fanout.schedule import Start
 from fanout.stretch import OpenStretch
+from fanout.threads import ThreadPool
 
 SPARE_THREADS = 8
 """Beyond the ceiling, for runs that warm up while it is reached."""
@@ -33,7 +34,7 @@ class Pool:
 
     def __init__(self, most: int, *, lock: threading.Condition, clock: Clock, ended: Ended) -> None:
         """`most`: attempts at once. `lock` is the engine's."""
-        self._threads = ThreadPoolExecutor(most + SPARE_THREADS, thread_name_prefix="fanout-call")
+        self._threads = ThreadPool(most + SPARE_THREADS, thread_name_prefix="fanout-call")
         self._lock = lock
         self._clock = clock
         self._ended = ended

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 RANKS = (
     ("errors", "clock", "reasons"),
-    ("streams",),
+    ("streams", "threads"),
     ("people", "names"),
     ("sandbox.profile",),
     ("prompts", "samples", "batch"),
@@ -151,9 +151,8 @@ def test_every_file_says_its_purpose_and_can_be_read_in_a_sitting() -> None:
 
 
 def test_threads_for_calls_are_made_in_one_place() -> None:
-    makers = {"ThreadPoolExecutor", "Thread"}
+    makers = {"ThreadPoolExecutor", "ThreadPool", "Thread"}
     may = {
-        "fanout.executor",
         "fanout.pool",
         "fanout.providers.loop",
         "fanout.sandbox.process",
