@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import textwrap
@@ -134,7 +135,7 @@ def test_nothing_can_be_submitted_while_the_program_ends() -> None:
     )
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="there is no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_pool_works_in_a_forked_child() -> None:
     assert (
         script("""
@@ -151,4 +152,25 @@ def test_a_pool_works_in_a_forked_child() -> None:
         os.waitpid(pid, 0)
     """)
         == "32\n"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_asks_its_models_too_and_leaves_the_parents_alone() -> None:
+    assert (
+        script("""
+        import os
+        import fanout
+        from fanout.sandbox.process import shared_sandbox
+        call = fanout.completion("sandbox")
+        print(call("Reply: alpha"), flush=True)
+        url = shared_sandbox().url
+        pid = os.fork()
+        if pid == 0:
+            print(call("Reply: beta"), shared_sandbox().url == url, flush=True)
+            raise SystemExit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        print(call("Reply: gamma"), shared_sandbox().url == url)
+    """)
+        == "alpha\nbeta True\ngamma True\n"
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -204,6 +205,25 @@ def close_shared_loop() -> None:
     if loop is not None:
         loop.close()
 
+
+_left_behind: list[LoopThread] = []
+"""Loops of the process that this one was forked from. Kept: to close one would take its sockets out of the parent's
+epoll, which is the same one."""
+
+
+def _after_fork() -> None:
+    """In a forked child there is no loop thread: nobody may wait for it, and the next `shared_loop()` starts another."""
+    global _shared, _shared_lock
+    _shared_lock = threading.Lock()
+    if _shared is not None:
+        _shared._closed = True
+        _shared._lock = threading.Lock()
+        _left_behind.append(_shared)
+        _shared = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 # A daemon thread that dies in the middle of a callback prints noise at exit; a closed one does not.
 atexit.register(close_shared_loop)

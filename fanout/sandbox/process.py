@@ -42,6 +42,7 @@ class SandboxProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._url: str | None = None
         self._elsewhere = False
+        self._parents_child: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> SandboxProcess:
         self.start()
@@ -96,8 +97,18 @@ class SandboxProcess:
         with self._lock:
             child, self._child = self._child, None
             self._url, self._elsewhere = None, False
+            parents, self._parents_child = self._parents_child, None
         if child is not None:
             _end(child)
+        if parents is not None and parents.stdin is not None:
+            parents.stdin.close()
+
+    def _forked(self) -> None:
+        """In a forked child: it runs elsewhere now, for the parent and us; it ends when both have closed the pipe."""
+        self._lock = threading.Lock()
+        if self._child is not None:
+            self._child.returncode = 0  # whose end the parent waits for
+            self._parents_child, self._child, self._elsewhere = self._child, None, True
 
     def _is_alive(self) -> bool:
         return self._child is not None and self._child.poll() is None
@@ -182,6 +193,17 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 _shared: SandboxProcess | None = None
 _shared_lock = threading.Lock()  # protects _shared: two threads must not make two
+
+
+def _after_fork() -> None:
+    global _shared_lock
+    _shared_lock = threading.Lock()
+    if _shared is not None:
+        _shared._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def shared_sandbox() -> SandboxProcess:
