@@ -212,7 +212,7 @@ epoll, which is the same one."""
 
 
 def _after_fork() -> None:
-    """In a forked child there is no loop thread: nobody may wait for it, and the next `shared_loop()` starts another."""
+    """In a forked child there is no loop thread: nobody may wait for it; the next `shared_loop()` starts another."""
     global _shared, _shared_lock
     _shared_lock = threading.Lock()
     if _shared is not None:
