@@ -15,9 +15,12 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, thread
 from concurrent.futures.thread import BrokenThreadPool
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _BROKEN = "A thread initializer failed, the thread pool is not usable anymore"
 """The standard pool's words."""
@@ -101,6 +104,34 @@ class ThreadPool(ThreadPoolExecutor):
         self._given_up = deque()
         if self._prepare is not None:
             self._prepare.work_queue = self._work_queue
+
+
+class LoopPool(ThreadPool):
+    """What an event loop needs threads for, such as looking up a host; also while Python waits for pools at its end.
+
+    A pool's queued calls still run then, and a call that opens a connection needs the loop's threads; the standard pool
+    takes nothing further by that time.
+    """
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As the standard one; in a thread of its own once Python ends."""
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError:
+            if not getattr(thread, "_shutdown", False):
+                raise
+        future: Future[T] = Future()
+        threading.Thread(target=_carry_out, args=(future, lambda: fn(*args, **kwargs)), daemon=True).start()
+        return future
+
+
+def _carry_out(future: Future[T], call: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(call())
+    except BaseException as exc:
+        future.set_exception(exc)
 
 
 class _Prepare:

@@ -117,6 +117,17 @@ def test_calls_that_are_queued_at_the_end_of_the_program_still_run() -> None:
     )
 
 
+def test_a_model_is_still_asked_by_calls_that_are_queued_at_the_end_of_the_program() -> None:
+    said = script("""
+        import fanout
+        call = fanout.completion("sandbox")
+        pool = fanout.Executor(2)
+        for n in range(4):
+            pool.submit(lambda n: print(call(f"Reply: {n}"), flush=True), n)
+    """)
+    assert sorted(said.split()) == ["0", "1", "2", "3"]
+
+
 def test_nothing_can_be_submitted_while_the_program_ends() -> None:
     assert (
         script("""

@@ -151,13 +151,14 @@ def test_every_file_says_its_purpose_and_can_be_read_in_a_sitting() -> None:
 
 
 def test_threads_for_calls_are_made_in_one_place() -> None:
-    makers = {"ThreadPoolExecutor", "ThreadPool", "Thread"}
+    makers = {"ThreadPoolExecutor", "ThreadPool", "LoopPool", "Thread"}
     may = {
         "fanout.pool",
         "fanout.providers.loop",
         "fanout.sandbox.process",
         "fanout.store.trouble",
         "fanout.store.writer",
+        "fanout.threads",
         "fanout.timer",
     }
     for name, path in modules("fanout"):

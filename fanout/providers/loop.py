@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from fanout.clock import NS_PER_MS
+from fanout.threads import LoopPool
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(LoopPool(thread_name_prefix=f"{THREAD_NAME}-helper"))
         self._lock = threading.Lock()  # protects _closed against a submit from another thread
         self._closed = False
         self._under_way: set[LoopFuture[Any]] = set()  # touched on the loop only
