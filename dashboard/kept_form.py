@@ -65,11 +65,12 @@ def take() -> None:
         with suppress(BadInput):
             _fill(read(handed, who=door.person().user_id))
         session_kept.fill()  # also by what could not be read: the tab waits for that
+    session_kept.say_again(session.FIELDS)
 
 
 def keep(*, ceiling: int) -> None:
     """After it was drawn: have the tab keep it as it is now."""
-    kept_in_tab.keep(NAME, _form(ceiling), asks=not session_kept.is_filled())
+    kept_in_tab.keep(NAME, _form(ceiling), asks=not session_kept.is_filled(), filling=session_kept.filling())
 
 
 def read(handed: object, *, who: str) -> Kept:

@@ -1,5 +1,6 @@
 // What a tab keeps in its own storage, by name: a page that is loaded again, or whose server was started anew, hands it
 // back, once a session. Streamlit calls the default export at each drawing: without `form` it asks, with one it keeps.
+// It also says what it has heard of: a drawing that was cut off may have put values into fields that never got them.
 const TYPED = ".st-key-prompts_text textarea"
 const PRESSED = "button, label, [role=radio], [role=option], [role=slider]"
 const LEAVES_MS = 1000 // what is handed back in this time would lead back to the page that is left
@@ -77,9 +78,10 @@ function hold(on) {
   if (on) kept.timer = setTimeout(hold, HELD_MS, false)
 }
 
-function keep({ name, session, about, asks, form }) {
+function keep({ name, session, about, asks, form, filling }, setStateValue) {
   const slot = slotOf(name)
   slot.form = form
+  if (filling && filling !== slot.filling) setStateValue("heard", (slot.filling = filling))
   if (!asks) {
     hold(false)
     slot.handed = null
@@ -124,8 +126,8 @@ if (!kept.listens) {
   watchConnection()
 }
 
-export default ({ data, setTriggerValue }) => {
-  if (data.form !== undefined) return void keep(data)
+export default ({ data, setStateValue, setTriggerValue }) => {
+  if (data.form !== undefined) return void keep(data, setStateValue)
   kept.poke = () => setTriggerValue("back", Date.now())
   ask(data, setTriggerValue)
   return () => hold(false) // another page is drawn: nothing of it waits

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +35,24 @@ def handed_back(name: str, *, takes: bool, asks: bool, about: str | None = None)
     return found.kept if takes else None
 
 
-def keep(name: str, form: Mapping[str, Any] | None, *, asks: bool, about: str | None = None) -> None:
-    """After it was drawn: have the tab keep it as it is now; None: nothing. `asks`: whether it is still to be asked."""
+def keep(
+    name: str, form: Mapping[str, Any] | None, *, asks: bool, about: str | None = None, filling: str | None = None
+) -> None:
+    """After it was drawn: have the tab keep it as it is now; None: nothing. `asks`: whether it is still to be asked.
+
+    `filling`: what the tab is to say once it has all of this drawing; see `session_kept.filling`.
+    """
     told = form if form is None or about is None else {**form, "about": about}
     data = {"name": f"fanout-{name}", "session": session_kept.name(), "about": about, "asks": asks, "form": told}
-    _component()(key=f"kept_{name}_now", data=data, height="content", on_kept_change=_heard, on_back_change=_heard)
+    key = f"kept_{name}_now"
+    _component()(
+        key=key,
+        data={**data, "filling": filling},
+        height="content",
+        on_kept_change=_heard,
+        on_back_change=_heard,
+        on_heard_change=partial(_has_drawing, key),
+    )
 
 
 def parsed(handed: object, *, who: str) -> Mapping[str, Any]:
@@ -54,6 +67,11 @@ def parsed(handed: object, *, who: str) -> Mapping[str, Any]:
     if not (isinstance(settings, dict) and all(isinstance(value, str) for value in settings.values())):
         raise BadInput("no settings")
     return form
+
+
+def _has_drawing(key: str) -> None:
+    """The tab says which drawing it has. A callback of the component with this key."""
+    session_kept.hear((st.session_state.get(key) or {}).get("heard"))
 
 
 def _heard() -> None:

@@ -6,7 +6,7 @@ more than first values; and the settings as they last were good.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 from uuid import uuid4
 
@@ -35,6 +35,28 @@ def is_filled() -> bool:
 def fill() -> None:
     """What the tab kept has been looked at."""
     st.session_state["_filled"] = True
+
+
+def filling() -> str | None:
+    """The last time that the form was filled, by a name of its own; None where it has what it began with."""
+    number = st.session_state.get("_fillings")
+    return None if number is None else f"{name()}:{number}"
+
+
+def hear(said: object) -> None:
+    """The browser has a drawing that was made after the form was filled so."""
+    st.session_state["_filling_heard"] = said
+
+
+def say_again(keys: Iterable[str]) -> None:
+    """Before the form is drawn: its values are for the browser until it is heard to have them.
+
+    Streamlit says a value that was set once, and a drawing that is cut off by the next one may never arrive.
+    """
+    if filling() != st.session_state.get("_filling_heard"):
+        for key in keys:
+            if key in st.session_state:
+                st.session_state[key] = st.session_state[key]
 
 
 def is_touched() -> bool:
