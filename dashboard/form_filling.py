@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from dashboard import door, elements, form_link, found, session, session_link, session_share
+from dashboard import door, elements, form_link, found, kept_form, session, session_kept, session_link, session_share
 from dashboard.inputs import as_text
 from dashboard.session_link import Came, Said
 from dashboard.settings_words import refusal_words, setting_name
@@ -50,6 +50,7 @@ def _follow(query: dict[str, str], ceiling: int) -> str:
         batch = batch.changed({"max_workers": ceiling})
     if base is None or opened is None:
         session.fill_settings(batch)
+        session_kept.forget(kept_form.NAME)
     else:
         _fill(batch, opened.row)
         session_link.keep(Came(run_id=run_id, batch=base))
@@ -74,6 +75,7 @@ def _fill(batch: Batch, row: RunRow) -> None:
     by_link_of_another = row.visibility == "link" and row.owner_id != door.person().user_id
     session_share.let_see("private" if by_link_of_another else row.visibility)
     written = as_text(batch.prompts)
+    session_kept.forget(kept_form.NAME)
     session.fill_form(
         batch, text=None if written is None else written.text, mode="line" if written is None else written.mode
     )

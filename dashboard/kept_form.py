@@ -62,15 +62,17 @@ def take() -> None:
     takes = not session_kept.is_filled()
     handed = kept_in_tab.handed_back(NAME, takes=takes, asks=takes and not session_kept.is_touched())
     if handed is not None:
+        session_kept.take(NAME, handed)
+        session_kept.fill()  # also by what cannot be read: the tab waits for that
+    pending = session_kept.pending(NAME)
+    if pending is not None:
         with suppress(BadInput):
-            _fill(read(handed, who=door.person().user_id))
-        session_kept.fill()  # also by what could not be read: the tab waits for that
-    session_kept.say_again(session.FIELDS)
+            _fill(read(pending, who=door.person().user_id))
 
 
 def keep(*, ceiling: int) -> None:
     """After it was drawn: have the tab keep it as it is now."""
-    kept_in_tab.keep(NAME, _form(ceiling), asks=not session_kept.is_filled(), filling=session_kept.filling())
+    kept_in_tab.keep(NAME, _form(ceiling), asks=not session_kept.is_filled())
 
 
 def read(handed: object, *, who: str) -> Kept:

@@ -81,15 +81,21 @@ function hold(on) {
 function keep({ name, session, about, asks, form, filling }, setStateValue) {
   const slot = slotOf(name)
   slot.form = form
-  if (filling && filling !== slot.filling) setStateValue("heard", (slot.filling = filling))
-  if (!asks) {
-    hold(false)
-    slot.handed = null
-  }
+  if (!asks) slot.handed = null
+  if (filling) sayHeard(filling, setStateValue)
+  else if (!asks) hold(false)
   // Not before what is there was looked at, and taken.
   if (asks && (slot.handed || slot.session !== session || slot.about !== about)) return
   store(name, form)
   slot.touched = false
+}
+
+// Once it is painted: by then each field has told Streamlit's page what it was filled with, and the next message says so.
+function sayHeard(filling, setStateValue) {
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    setStateValue("heard", filling)
+    hold(false)
+  }))
 }
 
 function touch(event) {

@@ -35,23 +35,17 @@ def handed_back(name: str, *, takes: bool, asks: bool, about: str | None = None)
     return found.kept if takes else None
 
 
-def keep(
-    name: str, form: Mapping[str, Any] | None, *, asks: bool, about: str | None = None, filling: str | None = None
-) -> None:
-    """After it was drawn: have the tab keep it as it is now; None: nothing. `asks`: whether it is still to be asked.
-
-    `filling`: what the tab is to say once it has all of this drawing; see `session_kept.filling`.
-    """
+def keep(name: str, form: Mapping[str, Any] | None, *, asks: bool, about: str | None = None) -> None:
+    """After it was drawn: have the tab keep it as it is now; None: nothing. `asks`: whether it is still to be asked."""
     told = form if form is None or about is None else {**form, "about": about}
     data = {"name": f"fanout-{name}", "session": session_kept.name(), "about": about, "asks": asks, "form": told}
-    key = f"kept_{name}_now"
     _component()(
-        key=key,
-        data={**data, "filling": filling},
+        key=_key_of(name),
+        data={**data, "filling": session_kept.filling(name)},  # the tab says which it has, once it has all of this
         height="content",
         on_kept_change=_heard,
         on_back_change=_heard,
-        on_heard_change=partial(_has_drawing, key),
+        on_heard_change=partial(_has_filling, name),
     )
 
 
@@ -69,9 +63,13 @@ def parsed(handed: object, *, who: str) -> Mapping[str, Any]:
     return form
 
 
-def _has_drawing(key: str) -> None:
-    """The tab says which drawing it has. A callback of the component with this key."""
-    session_kept.hear((st.session_state.get(key) or {}).get("heard"))
+def _has_filling(name: str) -> None:
+    """The tab says which it has. A callback."""
+    session_kept.hear(name, (st.session_state.get(_key_of(name)) or {}).get("heard"))
+
+
+def _key_of(name: str) -> str:
+    return f"kept_{name}_now"
 
 
 def _heard() -> None:

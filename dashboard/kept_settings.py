@@ -6,7 +6,10 @@ fields as they were. What a tab hands back is read like a link.
 
 from __future__ import annotations
 
-from dashboard import door, form_link, kept_in_tab, session, session_resume
+from contextlib import suppress
+from typing import cast
+
+from dashboard import door, form_link, kept_in_tab, session, session_kept, session_resume
 from fanout.batch import Batch
 from fanout.errors import BadInput
 from fanout.run import Run
@@ -24,13 +27,16 @@ def take(run: Run, *, moves_slider: bool) -> None:
     """
     asks = session_resume.asks(run.run_id)
     handed = kept_in_tab.handed_back(NAME, about=run.run_id, takes=asks, asks=asks)
-    if handed is None:
-        return
-    session_resume.answered(run.run_id)
-    try:
-        batch = read(handed, run.batch, who=door.person().user_id)
-    except BadInput:
-        return
+    if handed is not None:
+        session_resume.answered(run.run_id)
+        session_kept.take(NAME, (run.run_id, handed))
+    of, pending = cast("tuple[str, object]", session_kept.pending(NAME) or ("", None))
+    if of == run.run_id:
+        with suppress(BadInput):
+            _fill(run, read(pending, run.batch, who=door.person().user_id), moves_slider=moves_slider)
+
+
+def _fill(run: Run, batch: Batch, *, moves_slider: bool) -> None:
     session_resume.fill(run.run_id, run.batch, batch)
     if moves_slider:
         session.adopt(SLIDER, run.run_id, workers_wanted(run))

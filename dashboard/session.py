@@ -51,10 +51,6 @@ _FORM: Mapping[str, object] = {
 }
 
 
-FIELDS = (*_FORM, "prompts_text", "max_workers", "run_visibility")
-"""The keys of the form's controls."""
-
-
 # The form
 
 
@@ -112,7 +108,6 @@ def fill_settings(batch: Batch, *, under: str = "") -> None:
     st.session_state.update({f"{under}{key}": value for key, value in values.items()})
     if not under:
         st.session_state["_filled"] = True
-        st.session_state["_fillings"] = cast(int, st.session_state.get("_fillings", 0)) + 1
     if batch.sandbox is not None and not under:
         put_in_profile_form(batch.sandbox)
 

@@ -1,18 +1,23 @@
 """What a session remembers for the form that its tab keeps beyond a reload: see `session`, whose rules hold here.
 
-Comes in: nothing but the session. Goes out: its name, so that the tab asks once in each; whether its form was filled by
-more than first values; and the settings as they last were good.
+Comes in: nothing but the session. Goes out: its name, so that the tab asks once in each; what the tab handed back,
+until the browser is heard to show it; whether the form was filled by more than first values; and the settings as they
+last were good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Mapping
 from typing import cast
 from uuid import uuid4
 
 import streamlit as st
 
 from dashboard import session, session_prompts
+
+HELD_S = 5.0
+"""So long a tab holds its fields while they are filled; after that somebody may have changed them."""
 
 
 def name() -> str:
@@ -37,26 +42,41 @@ def fill() -> None:
     st.session_state["_filled"] = True
 
 
-def filling() -> str | None:
-    """The last time that the form was filled, by a name of its own; None where it has what it began with."""
-    number = st.session_state.get("_fillings")
-    return None if number is None else f"{name()}:{number}"
+def take(slot: str, handed: object) -> None:
+    """The fields of this name are to be filled with what the tab handed back."""
+    st.session_state[f"_handed_{slot}"] = (uuid4().hex, handed, time.monotonic())
 
 
-def hear(said: object) -> None:
-    """The browser has a drawing that was made after the form was filled so."""
-    st.session_state["_filling_heard"] = said
+def pending(slot: str) -> object | None:
+    """What they are filled with at each drawing, until the browser is heard to have it.
 
-
-def say_again(keys: Iterable[str]) -> None:
-    """Before the form is drawn: its values are for the browser until it is heard to have them.
-
-    Streamlit says a value that was set once, and a drawing that is cut off by the next one may never arrive.
+    What it says of them before that is what stood there earlier, and a drawing that is cut off may never arrive.
     """
-    if filling() != st.session_state.get("_filling_heard"):
-        for key in keys:
-            if key in st.session_state:
-                st.session_state[key] = st.session_state[key]
+    name, handed, at_s = _handed(slot)
+    if name is not None and time.monotonic() - at_s > HELD_S:
+        forget(slot)
+        return None
+    return handed
+
+
+def filling(slot: str) -> str | None:
+    """By what name the browser is to say that it has it; None where it has."""
+    return _handed(slot)[0]
+
+
+def hear(slot: str, said: object) -> None:
+    """The browser says which filling it has."""
+    if said == filling(slot):
+        forget(slot)
+
+
+def forget(slot: str) -> None:
+    """Nothing is to be filled: it is, or something else has filled the fields."""
+    st.session_state.pop(f"_handed_{slot}", None)
+
+
+def _handed(slot: str) -> tuple[str | None, object | None, float]:
+    return cast("tuple[str | None, object | None, float]", st.session_state.get(f"_handed_{slot}", (None, None, 0.0)))
 
 
 def is_touched() -> bool:

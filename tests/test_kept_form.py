@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dashboard import form_link, house, kept_form, kept_settings
+from dashboard import form_link, house, kept_form, kept_settings, session_kept
 from fanout.batch import Batch
 from fanout.errors import BadInput
+from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import Settings
-from tests.pages import draw, open_page
+from tests.pages import draw, open_page, press
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +42,12 @@ def _kept(**changes: Any) -> str:
 
 def _given(app: Any) -> Mapping[str, Any]:
     """What the tab is told to keep, as the page was last drawn."""
-    given = (json.loads(each.proto.json) for each in app.get("bidi_component") if _is_ours(each))
-    (found,) = (data for data in given if "form" in data)
-    return dict(found)
+    return dict(json.loads(_now(app)))
+
+
+def _now(app: Any) -> str:
+    (found,) = (each.proto.json for each in app.get("bidi_component") if _is_ours(each) and '"form"' in each.proto.json)
+    return str(found)
 
 
 def test_settings_and_prompts_come_back_as_they_were() -> None:
@@ -125,6 +130,32 @@ def test_settings_to_go_on_with_come_back_as_they_were_and_of_nobody_else() -> N
     for wrong in (handed.replace("anna", "ben"), handed.replace('"3"', '"0"'), handed.replace('"3"', "3"), "[]", None):
         with pytest.raises(BadInput):
             kept_settings.read(wrong, base, who="anna")
+
+
+def test_what_the_tab_handed_back_stands_until_the_browser_is_heard_to_have_it() -> None:
+    app = open_page()
+    kept = _kept(who="local", text="mine", settings={"form": "new", "max_workers": "12"})
+    app.session_state["_handed_form"] = ("f1", kept, time.monotonic())
+    for _ in range(2):  # a browser that knows of nothing yet sends what stood there before
+        app.text_area(key="prompts_text").set_value("what stood there before")
+        app.slider(key="max_workers").set_value(8)
+        app.button_group(key="prompts_source").set_value("Table")
+        assert json.loads(_now(draw(app)))["filling"] == "f1"
+        assert app.text_area(key="prompts_text").value == "mine"
+        assert app.slider(key="max_workers").value == 12
+    app.session_state["_handed_form"] = ("f1", kept, time.monotonic() - session_kept.HELD_S)
+    app.text_area(key="prompts_text").set_value("typed since")
+    assert json.loads(_now(draw(app)))["filling"] is None
+    assert app.text_area(key="prompts_text").value == "typed since"
+
+
+def test_a_run_that_fills_the_form_takes_the_place_of_what_the_tab_handed_back() -> None:
+    run = house.library().start(Batch(prompts=("of the run",), sandbox=SandboxProfile(first_token_ms=0, token_ms=0)))
+    assert run.wait(30)
+    app = open_page(run=run.run_id)
+    app.session_state["_handed_form"] = ("f1", _kept(who="local", text="mine"), time.monotonic())
+    press(app, "Edit and run again")
+    assert app.text_area(key="prompts_text").value == "of the run"
 
 
 def test_a_list_that_is_too_long_is_not_kept() -> None:

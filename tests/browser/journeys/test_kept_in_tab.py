@@ -15,10 +15,12 @@ LOAD = """async (script) => {
   const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }))
   window.draw = (await import(address)).default
 }"""
-DRAW = """(data) => {
-  const handed = []
-  draw({ data, setTriggerValue: (name, value) => handed.push([name, value]) })
-  return handed
+DRAW = """async (data) => {
+  const said = []
+  const say = (name, value) => said.push([name, value])
+  draw({ data, setTriggerValue: say, setStateValue: say })
+  if (data.filling) while (!said.length) await new Promise((painted) => requestAnimationFrame(painted))
+  return said
 }"""
 STORED = "() => JSON.parse(sessionStorage.getItem('fanout-form'))"
 
@@ -41,8 +43,12 @@ def _ask(page: Page, session: str, *, asks: bool) -> list[list[str]]:
     return [list(each) for each in page.evaluate(DRAW, _data(session, asks=asks) | {"home": "/"})]
 
 
-def _keep(page: Page, session: str, form: Mapping[str, Any], *, asks: bool) -> None:
-    page.evaluate(DRAW, _data(session, asks=asks) | {"form": form})
+def _keep(
+    page: Page, session: str, form: Mapping[str, Any], *, asks: bool, filling: str | None = None
+) -> list[list[str]]:
+    """Draw what tells the tab what to keep; gives what it says that it has."""
+    said = page.evaluate(DRAW, _data(session, asks=asks) | {"form": form, "filling": filling})
+    return [list(each) for each in said]
 
 
 def _data(session: str, *, asks: bool) -> dict[str, Any]:
@@ -65,7 +71,8 @@ def test_what_was_handed_to_a_drawing_that_was_cut_off_is_handed_to_the_next_and
     _keep(page, "two", {"text": "the first prompts"}, asks=True)
     assert page.evaluate(STORED) == {"text": "mine"}
     assert _ask(page, "two", asks=True) == [["kept", handed]]
-    _keep(page, "two", {"text": "mine"}, asks=False)
+    assert _is_held(page)
+    assert _keep(page, "two", {"text": "mine"}, asks=False, filling="f1") == [["heard", "f1"]]
     assert not _is_held(page)
     assert _ask(page, "two", asks=False) == []
     _keep(page, "two", {"text": "mine, and more"}, asks=False)

@@ -18,6 +18,12 @@ _SERVER_HAS = """(words) => {
   return form?.text?.endsWith(words) && !document.querySelector(".stMain").inert
 }"""
 """Whether the server drew the form with a text that ends so."""
+_SETTINGS_OF = "() => window.fanoutKept.slots['fanout-settings'].session"
+_SERVER_HAS_SETTINGS = """(before) => {
+  const { session, handed } = window.fanoutKept.slots["fanout-settings"]
+  return session !== before && !handed && !document.querySelector(".stMain").inert
+}"""
+"""Whether another session than this one has the settings that the tab kept."""
 LOST = re.compile(
     r"^No connection to the server: what you see is its last word\. The page goes on by itself once it is back\. "
     r"Stored answers are not lost\.$"
@@ -104,10 +110,12 @@ def test_settings_to_go_on_with_stand_through_a_reload_and_a_server_that_is_star
         screen.quiet()
         screen.says(caps)
         screen.quiet()
+        before = screen.page.evaluate(_SETTINGS_OF)
         first.kill()
     expect(screen.alert.filter(has_text=LOST)).to_be_visible()
     with served(tmp_path, first.port, **environment):
         expect(screen.alert.filter(has_text=LOST)).to_have_count(0)
+        screen.page.wait_for_function(_SERVER_HAS_SETTINGS, arg=before)
         screen.says(caps)
         screen.says(re.compile("one after another"))
         expect(screen.key("strip_workers").get_by_role("slider")).to_have_value("1")
