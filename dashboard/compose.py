@@ -57,9 +57,12 @@ def draw_form() -> None:
     session.prepare_form(ceiling=ceiling, visibility=house.library().usual_visibility)
     kept_form.take()
     rows = runs_list.look()
-    if rows.every_s is not None:
-        live.poll(runs_list.look, key="runs")
-    form_filling.draw_told()
+    # Each in a container that is always there: a field keeps what is typed into it only while its place stays the same.
+    with st.container():
+        if rows.every_s is not None:
+            live.poll(runs_list.look, key="runs")
+    with st.container():
+        form_filling.draw_told()
     left, right = st.columns([2, 1], gap="large")
     with left:
         prompts = prompt_editors.draw()

@@ -86,8 +86,15 @@ function keep({ name, session, about, asks, form, filling }, setStateValue) {
   else if (!asks) hold(false)
   // Not before what is there was looked at, and taken.
   if (asks && (slot.handed || slot.session !== session || slot.about !== about)) return
-  store(name, form)
-  slot.touched = false
+  const typed = slot.touched ? typedSince(form) : null
+  store(name, typed === null ? form : { ...form, text: typed })
+  slot.touched = typed !== null
+}
+
+// What stands in the field where that is later than this drawing, which was made before the server heard of it.
+function typedSince(form) {
+  const field = document.querySelector(TYPED)
+  return field && typeof form?.text === "string" && field.value !== form.text ? field.value : null
 }
 
 // Once it is painted: by then each field has told Streamlit's page what it was filled with, and the next message says so.

@@ -99,10 +99,12 @@ def _draw(opened: Opened, run: Run, baseline: Watched | None, measured: Run | No
         with st.container(width="stretch", gap="xxsmall"):
             _sentences(opened, run, told, trouble, baseline, measured)
         by_row = _rows_or_lanes(run)
-    _quota(opened.live, run)
+    with st.container():  # of as many lines as there are: what follows keeps its place, and the chart and table stay
+        _quota(opened.live, run)
     _gantt(run, measured, now_ns, by_row=by_row)
     elements.figures(told.figures)
-    _actions(opened, run, baseline)
+    with st.container():
+        _actions(opened, run, baseline)
     results.draw(run)
     opened_call = session.opened_call()
     if opened_call is not None and opened_call < len(run.calls):

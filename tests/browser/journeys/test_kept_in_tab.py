@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 SCRIPT = (Path(__file__).parents[3] / "dashboard" / "kept_in_tab.js").read_text()
+BODY = '<div class="stApp"><div class="stMain"><div class="st-key-prompts_text"><textarea>mine</textarea>'
 ADDRESS = "http://tab.example/"
 LOAD = """async (script) => {
   const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }))
@@ -29,9 +30,7 @@ STORED = "() => JSON.parse(sessionStorage.getItem('fanout-form'))"
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context()
     page = context.new_page()
-    page.route(
-        "**", lambda route: route.fulfill(body='<div class="stApp"><div class="stMain">', content_type="text/html")
-    )
+    page.route("**", lambda route: route.fulfill(body=BODY, content_type="text/html"))
     page.goto(ADDRESS)
     page.evaluate(LOAD, SCRIPT)
     yield page
@@ -85,3 +84,15 @@ def test_a_tab_that_has_kept_nothing_hands_nothing_back_and_keeps_what_it_is_tol
     assert not _is_held(page)
     _keep(page, "one", {"text": "typed"}, asks=True)
     assert page.evaluate(STORED) == {"text": "typed"}
+
+
+def test_what_was_typed_is_not_overwritten_by_a_drawing_that_does_not_know_of_it(page: Page) -> None:
+    assert _ask(page, "one", asks=False) == []
+    _keep(page, "one", {"text": "mine"}, asks=False)
+    page.locator("textarea").fill("typed since")
+    for _ in range(2):
+        _keep(page, "one", {"text": "mine"}, asks=False)
+        assert page.evaluate(STORED) == {"text": "typed since"}
+    _keep(page, "one", {"text": "typed since"}, asks=False)
+    _keep(page, "one", {"text": "of a run"}, asks=False)
+    assert page.evaluate(STORED) == {"text": "of a run"}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
+from tests.browser.journeys.provider import Provider
 from tests.browser.journeys.screen import Screen
 
 Browse = Callable[..., Screen]
@@ -46,6 +47,25 @@ def test_a_list_with_nothing_in_it_is_refused_in_a_sentence_and_nothing_is_sent(
     expect(screen.alert.first).to_contain_text("expected at least one prompt")
     expect(screen.alert.last).to_contain_text("There are no prompts: give at least one")
     assert "run=" not in screen.page.url
+
+
+def test_what_is_being_typed_stays_while_a_run_ends_and_the_list_of_runs_moves(
+    browse: Browse, provider: Provider
+) -> None:
+    screen = browse()
+    screen.choose_model("openai-chat:echo")
+    screen.type_prompts("hold typing one")
+    run = screen.run()
+    screen.counts("0 of 1 answered, 1 in flight")
+    screen.go_to("Run")
+    link = screen.page.locator(f'[data-testid="stPageLink-NavLink"][href*="{run}"]')
+    expect(link).to_contain_text("Running")
+    screen.prompts.press("ControlOrMeta+End")
+    screen.page.keyboard.type(" and more")
+    provider.release("typing")
+    expect(link).to_contain_text("Done")
+    screen.page.keyboard.type(" typed")
+    expect(screen.prompts).to_have_value("hold typing one and more typed")
 
 
 def test_prompts_can_be_changed_and_added_in_a_table(browse: Browse) -> None:
