@@ -11,7 +11,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fanout.errors import BadInput
 from fanout.prompts import Skipped, columns, guess_column, read_file
 from tests.prompt_files import read, refusal
 
@@ -212,11 +211,6 @@ def test_a_json_list_holds_texts_or_objects() -> None:
         ("a.jsonl", "{}", "the object has no field “prompt”, it is empty"),
         ("a.jsonl", '{"prompt": 5}', "line 1, field “prompt” is a number: expected text"),
         ("a.jsonl", "true", "line 1 is true or false: expected text"),
-        (
-            "a.jsonl",
-            '"a",\n"b"',
-            "line 1 is not JSON: Extra data at character 4; one value a line, with nothing after it",
-        ),
         ("a.json", '"a"\n"b"', "is not JSON: Extra data at line 2, character 1; if it holds one value a line"),
         ("a.json", '{"prompt": "a"}', "“a.json” is an object: expected a JSON list of texts or objects"),
         ("a.json", '["a", 7]', "“a.json”, entry 2 is a number: expected text"),
@@ -227,24 +221,6 @@ def test_a_json_list_holds_texts_or_objects() -> None:
 )
 def test_bad_json_is_refused_with_what_and_where(name: str, text: str, said: str) -> None:
     assert said in refusal(name, text)
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"messages": [{"role": "user", "content": "Hi"}]},
-        {"custom_id": "r1", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": []}},
-        {"custom_id": "r1", "params": {"max_tokens": 9, "messages": []}},
-    ],
-)
-def test_a_conversation_is_no_prompt_and_none_of_its_fields_is_offered(entry: dict[str, object]) -> None:
-    line = json.dumps(entry)
-    assert "“a.jsonl”, line 1 is a conversation (“messages”): a prompt is one text." in refusal("a.jsonl", line)
-    with pytest.raises(BadInput, match="is a conversation"):
-        columns("a.jsonl", line.encode())
-    beside = json.dumps({**entry, "prompt": "Hi"})
-    assert columns("a.jsonl", beside.encode())[-1] == "prompt"
-    assert read("a.jsonl", beside).prompts == ("Hi",)
 
 
 @given(st.lists(st.text(min_size=1).filter(str.strip), min_size=1), st.booleans(), st.booleans())

@@ -6,12 +6,12 @@ Comes in: the text of a file. Goes out: a `PromptList`, or the fields that could
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fanout.errors import BadInput
 from fanout.prompts.encoding import Decoded, encodable, split_lines
-from fanout.prompts.names import is_prompt_name, listed, quoted
+from fanout.prompts.names import listed, quoted
 from fanout.prompts.prompt_list import Found, PromptList, gather
 
 _KINDS = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
@@ -50,13 +50,9 @@ def text_lengths(name: str, text: str, *, lines: bool) -> dict[str, float]:
     """The fields of a file's objects that hold text somewhere, with how many letters in all."""
     lengths: dict[str, float] = {}
     for entry in _entries(name, text, lines=lines):
-        if not isinstance(entry.value, dict):
-            continue
-        texts = {encodable(field): len(value) for field, value in entry.value.items() if isinstance(value, str)}
-        if _is_conversation(entry.value) and not any(map(is_prompt_name, texts)):
-            raise BadInput(_conversation(entry.where))
-        for field, length in texts.items():
-            lengths[field] = lengths.get(field, 0) + length
+        for field, value in entry.value.items() if isinstance(entry.value, dict) else ():
+            if isinstance(value, str):
+                lengths[encodable(field)] = lengths.get(encodable(field), 0) + len(value)
     return lengths
 
 
@@ -66,14 +62,14 @@ def _entries(name: str, text: str, *, lines: bool) -> Iterator[Entry]:
         return
     for number, line in enumerate(split_lines(text), start=1):
         where = f"{quoted(name)}, line {number:,}"
-        value = _load(line, where, after="one value a line, with nothing after it") if line.strip() else ""
+        value = _load(line, where) if line.strip() else ""
         if isinstance(value, list):
             raise BadInput(f"{where} is a list: write one text or object a line, or end the file's name with .json")
         yield Entry(line=number, where=where, value=value)
 
 
 def _list(name: str, text: str) -> Iterator[Entry]:
-    value = _load(text, quoted(name), after="if it holds one value a line, end its name with .jsonl")
+    value = _load(text, quoted(name))
     if not isinstance(value, list):
         kind = _KINDS.get(type(value), "a lone value")
         raise BadInput(f"{quoted(name)} is {kind}: expected a JSON list of texts or objects")
@@ -81,13 +77,12 @@ def _list(name: str, text: str) -> Iterator[Entry]:
         yield Entry(line=number, where=f"{quoted(name)}, entry {number:,}", value=each)
 
 
-def _load(text: str, where: str, *, after: str) -> object:
-    """`after`: what to do where something stands after the value."""
+def _load(text: str, where: str) -> object:
     try:
         value: object = json.loads(text)
     except json.JSONDecodeError as exc:
         place = f"character {exc.colno:,}" if exc.lineno == 1 else f"line {exc.lineno:,}, character {exc.colno:,}"
-        hint = f"; {after}" if exc.msg == "Extra data" else ""
+        hint = "; if it holds one value a line, end its name with .jsonl" if exc.msg == "Extra data" else ""
         raise BadInput(f"{where} is not JSON: {exc.msg} at {place}{hint}") from exc
     except (ValueError, RecursionError) as exc:  # a number of 5,000 digits; ten thousand brackets
         raise BadInput(f"{where} cannot be read as JSON: {exc}") from exc
@@ -98,8 +93,6 @@ def _text(entry: Entry, field: str) -> str:
     value, where = entry.value, entry.where
     if isinstance(value, dict):
         if field not in value:
-            if _is_conversation(value):
-                raise BadInput(_conversation(where))
             has = f"it has {listed(value)}" if value else "it is empty"
             raise BadInput(f"{where}: the object has no field {quoted(field)}, {has}; name one of its fields")
         value, where = value[field], f"{where}, field {quoted(field)}"
@@ -108,16 +101,3 @@ def _text(entry: Entry, field: str) -> str:
     if not isinstance(value, str):
         raise BadInput(f"{where} is {_KINDS.get(type(value), 'something else')}: expected text")
     return encodable(value)
-
-
-def _is_conversation(value: Mapping[str, object]) -> bool:
-    """Whether it is a request of a chat: itself, or within a line of OpenAI's batch files (`body`) or Anthropic's."""
-    places = (value, value.get("body"), value.get("params"))
-    return any(isinstance(place, dict) and isinstance(place.get("messages"), list) for place in places)
-
-
-def _conversation(where: str) -> str:
-    return (
-        f"{where} is a conversation (“messages”): a prompt is one text. Write what the user says as “prompt”, and give "
-        "what the system is told as the run's instructions"
-    )
