@@ -14,12 +14,13 @@ from typing import Literal
 
 from fanout.errors import BadInput
 from fanout.prompts import objects, table
-from fanout.prompts.encoding import decode, encodable, refuse_size, split_lines
+from fanout.prompts.encoding import MARK, MOST_BYTES, decode, encodable, refuse_page, refuse_size, split_lines
 from fanout.prompts.names import best_name, quoted
 from fanout.prompts.prompt_list import MOST_PROMPTS, Found, PromptList, Skipped, SkipReason, Unit, gather
 
 __all__ = [
     "ENDINGS",
+    "MOST_BYTES",
     "MOST_PROMPTS",
     "Mode",
     "PromptList",
@@ -27,6 +28,7 @@ __all__ = [
     "Skipped",
     "columns",
     "guess_column",
+    "name_of_piped",
     "read_file",
     "read_text",
 ]
@@ -49,7 +51,7 @@ def read_text(text: str, *, mode: Mode = "line") -> PromptList:
     refuse_size("the text", len(text))
     if mode not in _UNITS:
         raise BadInput(f"mode must be one of {', '.join(_UNITS)}, got {mode!r}")
-    plain = encodable(text.removeprefix("\ufeff"))
+    plain = encodable(text.lstrip(MARK))
     return gather(_pieces(plain, mode), where="the text", unit=_UNITS[mode])
 
 
@@ -57,11 +59,19 @@ def read_file(name: str, content: bytes, *, column: str | None = None, mode: Mod
     """The prompts of a file; `name` tells its kind by its ending (see `ENDINGS`).
 
     `mode` is for .txt and .md. `column` is a column of a .csv or .tsv (None: see `guess_column`), or a field of the
-    objects of a .jsonl, .ndjson or .json (None: `prompt`).
+    objects of a .jsonl, .ndjson or .json, or a path in them such as `messages.user.content` (None: `prompt`).
     """
     ending = _ending(name, content)
     decoded = decode(name, content)
     if ending in (".txt", ".md"):
+        if column is not None:
+            raise BadInput(
+                f"{quoted(name)} is read as plain text, which has no column {quoted(column)}: "
+                "end its name with .csv, .tsv or .jsonl, or name no column"
+            )
+        if mode == "line":
+            refuse_page(name, decoded.text)
+            objects.refuse_lines(name, decoded.text)
         pieces = _pieces(decoded.text, mode)
         return gather(pieces, where=quoted(name), unit=_UNITS[mode], encoding=decoded.encoding)
     if ending in (".csv", ".tsv"):
@@ -90,6 +100,14 @@ def guess_column(name: str, content: bytes) -> str | None:
     if ending in (".csv", ".tsv"):
         return table.parse(name, decoded.text, tabs=ending == ".tsv").best_column()
     return best_name(objects.text_lengths(name, decoded.text, lines=ending != ".json"))
+
+
+def name_of_piped(content: bytes, *, column: str | None) -> str:
+    """The name that bytes from a pipe would have as a file: JSON where they are, a table where a column is asked for,
+    text otherwise."""
+    refuse_size("standard input", len(content))
+    kind = objects.kind_of(decode("standard input", content).text)
+    return f"standard input{kind or ('.txt' if column is None else '.csv')}"
 
 
 def _ending(name: str, content: bytes) -> str:

@@ -22,6 +22,8 @@ from fanout.errors import BadInput
 from fanout.prompts.names import quoted
 
 MOST_BYTES = 50_000_000
+MARK = "\ufeff"
+"""The byte order mark, as a letter."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -36,9 +38,17 @@ _BINARIES = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook or another old Office file: save it as CSV"),
     (b"\x89PNG\r\n\x1a\n", "a PNG picture: prompts are text"),
     (b"\xff\xd8\xff", "a JPEG picture: prompts are text"),
-    (b"%PDF-1.", "a PDF: copy its text into a .txt file"),
+    (b"%PDF-", "a PDF: copy its text into a .txt file"),
     (b"{\\rtf1", "a rich text (RTF) document: save it as plain text"),
     (b"\x1f\x8b", "a gzip archive: unpack it first"),
+    (b"BZh91AY&SY", "a bzip2 archive: unpack it first"),
+    (b"\xfd7zXZ\x00", "an xz archive: unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive: unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
+    (b"Rar!\x1a\x07", "a rar archive: unpack it first"),
+    (b"ARROW1\x00", "an Arrow file: save it as CSV or JSON lines"),
+    (b"Obj\x01", "an Avro file: save it as CSV or JSON lines"),
+    (b"version https://git-lfs.github.com/spec/", "the pointer that Git LFS leaves in its place: run `git lfs pull`"),
     (b"PAR1", "a Parquet file: save it as CSV or JSON lines"),
     (b"SQLite format 3\x00", "an SQLite database: save the table as CSV"),
 )
@@ -49,11 +59,13 @@ _IN_ZIPS = (
     (b"opendocument.spreadsheet", "an OpenDocument spreadsheet: save it as CSV"),
 )
 
+_TAR = (257, b"ustar")
+_PAGE = re.compile(r"\s*(<!doctype html|<html)[\s>]", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _HIGH_RUNS = re.compile(rb"[\x80-\xff]{4,}")
 _HIGH = bytes(range(0x80, 0x100))
 _NOT_ASCII = re.compile(r"[^\x00-\x7f\ufffd]")
-_LINE_END = re.compile(r"\r\n|\r|\n")
+_LINE_END = re.compile(r"(?:\r\n|\r|\n)\ufeff*")  # files that were put together have marks inside
 _SAMPLE = 200_000
 
 
@@ -73,7 +85,15 @@ def decode(name: str, content: bytes) -> Decoded:
     _refuse_binary(where, content)
     decoded = _marked(where, content) or _utf_16(content) or _utf_8(content) or _legacy(where, content)
     _refuse_nul(where, decoded.text)
-    return decoded
+    return Decoded(text=decoded.text.lstrip(MARK), encoding=decoded.encoding)
+
+
+def refuse_page(name: str, text: str) -> None:
+    """BadInput for a web page saved in place of a list, where each of its lines would be sent as a prompt."""
+    if _PAGE.match(text) and "</html" not in split_lines(text.lstrip())[0].lower():
+        raise BadInput(
+            f"{quoted(name)} is a web page, and each of its lines would be a prompt: give the file of prompts itself"
+        )
 
 
 def encodable(text: str) -> str:
@@ -93,7 +113,7 @@ def split_lines(text: str) -> list[str]:
 def refuse_size(where: str, size: int) -> None:
     """BadInput for more than 50 MB."""
     if size > MOST_BYTES:
-        raise BadInput(f"{where} has {size / 1e6:,.1f} MB: at most {MOST_BYTES // 1_000_000} MB are read, split it")
+        raise BadInput(f"{where} has more than {MOST_BYTES // 1_000_000} MB, the most that is read: split it")
 
 
 def _refuse_binary(where: str, content: bytes) -> None:
@@ -102,6 +122,9 @@ def _refuse_binary(where: str, content: bytes) -> None:
             if start.startswith(b"PK"):
                 words = next((better for mark, better in _IN_ZIPS if mark in content), words)
             raise BadInput(f"{where} is not text, this is {words}")
+    at, mark = _TAR
+    if content[at : at + len(mark)] == mark and b"\x00" in content[:at]:
+        raise BadInput(f"{where} is not text, this is a tar archive: unpack it first")
 
 
 def _refuse_nul(where: str, text: str) -> None:

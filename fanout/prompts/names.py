@@ -12,6 +12,7 @@ PROMPT_NAMES = (
     "prompt", "prompts", "user_prompt", "text", "texts", "question", "questions", "query", "input", "inputs",
     "message", "instruction", "request", "content", "sentence", "review", "comment", "feedback", "ticket", "utterance",
     "document", "passage", "article", "post", "tweet", "email", "abstract", "description", "body", "task", "title",
+    "human",
 )  # fmt: skip
 """What people call the column we look for, likeliest first."""
 
@@ -29,7 +30,7 @@ def best_name(lengths: Mapping[str, float]) -> str | None:
                 return name
     for wanted in PROMPT_NAMES:
         for name in lengths:
-            if wanted in plain[name].split("_"):
+            if wanted in re.split(r"[_.]", plain[name]):
                 return name
     return max(lengths, key=lambda name: lengths[name], default=None)
 

@@ -6,6 +6,7 @@ too many, a `BadInput`. Knows no format.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,16 +18,22 @@ MOST_PROMPTS = 100_000
 """Past it a list is more than one run shows well; each prompt is a call that somebody pays for."""
 SKIPS_KEPT = 100
 LINES_SAID = 5
+_UNSEEN = re.compile(
+    r"[\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]*"
+)
+"""Letters that nobody sees: Unicode's default ignorable ones, and the blank of Braille."""
 
 Unit = Literal["line", "paragraph", "part", "row", "entry"]
 """What one prompt is in its source: `part` lies between `---` lines, `row` is of a table, `entry` of a JSON list."""
 
-SkipReason = Literal["blank", "no_cell", "extra_cells"]
-"""Nothing in it; a row too short to have the column; a row with more cells than the header, most likely a text with
-an unquoted delimiter, which would be sent cut short."""
+SkipReason = Literal["blank", "above_header", "no_cell", "extra_cells"]
+"""Nothing in it; a title over the header; a row too short to have the column; a row with more cells than the header,
+most likely a text with an unquoted delimiter, which would be sent cut short."""
 
 _SKIP_WORDS: dict[SkipReason, str] = {
     "blank": "{count} blank {unit} skipped",
+    "above_header": "{count} {unit} above the header skipped",
     "no_cell": "{count} {unit} without that column skipped",
     "extra_cells": "{count} {unit} with more cells than the header skipped",
 }
@@ -130,7 +137,7 @@ def gather(
     skipped: list[Skipped] = []
     counts: Counter[SkipReason] = Counter()
     for entry in found:
-        if isinstance(entry, Found) and entry.text.strip():
+        if isinstance(entry, Found) and not is_blank(entry.text):
             prompts.append(entry.text)
             if len(prompts) > MOST_PROMPTS:
                 raise BadInput(f"{where} holds more than {MOST_PROMPTS:,} prompts (line {entry.line:,}): split it")
@@ -153,6 +160,12 @@ def gather(
         delimiter=delimiter,
         header=header,
     )
+
+
+def is_blank(text: str) -> bool:
+    """Whether nobody would see a letter of it."""
+    first = text.lstrip()[:1]
+    return not first or (not first.isascii() and _UNSEEN.fullmatch(text) is not None)
 
 
 def counted(count: int, noun: str) -> str:

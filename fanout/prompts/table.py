@@ -10,19 +10,21 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fanout.errors import BadInput
-from fanout.prompts.encoding import Decoded
+from fanout.prompts.encoding import Decoded, refuse_page
 from fanout.prompts.names import best_name, is_prompt_name, listed, quoted, unique
 from fanout.prompts.prompt_list import Found, PromptList, Skipped, gather
 
 _SEP_LINE = re.compile(r'"?sep=(.)"?(?:\r\n|\r|\n|$)', re.IGNORECASE)
 _DELIMITERS = (",", ";", "\t", "|")
+_BLANKS = "".join(_DELIMITERS) + '" \r\n'
 _NONE = "\x00"  # parts nothing: text with a NUL has been refused
 _SAMPLE_LETTERS = 60_000
 _SAMPLE_ROWS = 50
+_MOST_ABOVE = 10
 _NAME_LETTERS = 64
 
 
@@ -44,6 +46,8 @@ class Table:
     """The rows under the header. Where there is no header, `names` are `column 1`, `column 2`, ..."""
 
     names: tuple[str, ...]
+    above: tuple[Row, ...] = ()
+    """A title and what else stands over the header."""
     rows: tuple[Row, ...]
     delimiter: str | None
     """None where each row is one cell, with all the commas in it."""
@@ -58,6 +62,8 @@ class Table:
         """What stands in one column, row by row."""
         place = self.names.index(name)
         width = len(self.names)
+        for row in self.above:
+            yield Skipped(line=row.line, reason="blank" if row.blank else "above_header")
         for row in self.rows:
             if row.blank:
                 yield Skipped(line=row.line, reason="blank")
@@ -97,19 +103,22 @@ def read(name: str, decoded: Decoded, *, tabs: bool, column: str | None) -> Prom
 def parse(name: str, text: str, *, tabs: bool, column: str | None = None) -> Table:
     """The table in a text. A first row that holds `column` is its header."""
     _allow_cells(len(text))
+    refuse_page(name, text)
     sep = _SEP_LINE.match(text)
     body = text[sep.end() :] if sep else text
-    delimiter = sep[1] if sep else "\t" if tabs else _sniff(body)
+    delimiter = sep[1] if sep else "\t" if tabs else _sniff(body, column)
     if delimiter is not None and delimiter in '"\r\n':
         raise BadInput(f"{quoted(name)} names {delimiter!r} as its delimiter: expected one of , ; | or a tab")
-    rows = tuple(_rows(name, body, delimiter or _NONE, first_line=2 if sep else 1))
-    start = next((place for place, row in enumerate(rows) if not row.blank), None)
-    if start is None:
+    rows = _rows_of(name, body, delimiter, first_line=2 if sep else 1)
+    above = _count_above([row.cells for row in rows[: _MOST_ABOVE + _SAMPLE_ROWS]], column)
+    start = next((place for place, row in enumerate(rows) if place >= above and not row.blank), None)
+    if start is None or not body.strip(_BLANKS):
         raise BadInput(f"{quoted(name)} holds only blanks: expected at least one prompt")
     first = rows[start].cells
     if _find(tuple(cell.strip() for cell in first), column) is not None or _is_header(first):
         names = unique(_without_blank_end(first))
-        return Table(names=names, rows=rows[:start] + rows[start + 1 :], delimiter=delimiter, header=True)
+        below = rows[above:start] + rows[start + 1 :]
+        return Table(names=names, above=rows[:above], rows=below, delimiter=delimiter, header=True)
     width = max(len(_without_blank_end(first)), 1)
     return Table(names=unique([""] * width), rows=rows, delimiter=delimiter, header=False)
 
@@ -122,9 +131,37 @@ def _allow_cells(letters: int) -> None:
         csv.field_size_limit(letters)
 
 
-def _rows(name: str, text: str, delimiter: str, *, first_line: int) -> Iterator[Row]:
-    """Rows of any length, cells with line breaks included."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+def _rows_of(name: str, text: str, delimiter: str | None, *, first_line: int) -> tuple[Row, ...]:
+    """The rows, cells with line breaks included.
+
+    Two ways of writing tables are told from the rows: a space after each delimiter, which else would stand before a
+    cell's quote and unmake it; and tabs without quoting, where a quote is a letter and every row is as wide as the
+    header.
+    """
+    try:
+        rows = tuple(_rows(name, text, delimiter or _NONE, first_line=first_line))
+    except BadInput:
+        plain = tuple(_rows(name, text, "\t", first_line=first_line, quotes=False)) if delimiter == "\t" else ()
+        widths = {len(row.cells) for row in plain if not row.blank}
+        if len(widths) != 1 or widths == {1}:
+            raise
+        return plain
+    first = next((row.cells for row in rows if not row.blank), ())
+    if len(first) > 1 and _is_header(first) and all(cell.startswith(" ") for cell in first[1:]):
+        return tuple(_rows(name, text, delimiter or _NONE, first_line=first_line, spaced=True))
+    return rows
+
+
+def _rows(
+    name: str, text: str, delimiter: str, *, first_line: int, spaced: bool = False, quotes: bool = True
+) -> Iterator[Row]:
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        strict=True,
+        skipinitialspace=spaced,
+        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+    )
     line = first_line
     try:
         for cells in reader:
@@ -145,9 +182,35 @@ def _fault(exc: csv.Error) -> str:
     return f"this row is not CSV ({exc})"
 
 
-def _sniff(text: str) -> str | None:
-    """The delimiter under which most rows are as wide as the first, or the first names what we look for; None where
-    there is none such: a table of one column needs no delimiter, and its texts have commas."""
+def _count_above(rows: Sequence[Sequence[str]], column: str | None) -> int:
+    """How many rows stand over the header: a title, a comment or nothing, each in one cell, over a row that names what
+    is looked for and over more rows as wide."""
+    for place, row in enumerate(rows[:_MOST_ABOVE]):
+        cells = _without_blank_end(row)
+        if len(cells) < 2:
+            if is_prompt_name(cells[0] if cells else "") or _find(cells, column) in cells:
+                return 0
+            continue
+        named = _find(tuple(cell.strip() for cell in cells), column)
+        if named is None and not (any(map(is_prompt_name, cells)) and _is_header(cells) and not _is_prose(cells)):
+            return 0
+        below = [each for each in rows[place + 1 :] if any(cell.strip() for cell in each)][:_SAMPLE_ROWS]
+        return place if sum(len(_without_blank_end(each)) > 1 for each in below) * 2 > len(below) else 0
+    return 0
+
+
+def _sniff(text: str, column: str | None) -> str | None:
+    """The delimiter of the table; None where there is none: a table of one column needs no delimiter, and its texts
+    have commas."""
+    found = _sniff_rows(text)
+    if found is not None:
+        return found
+    cut = text[:_SAMPLE_LETTERS]
+    return next((each for each in _DELIMITERS if _count_above(_sample(cut, each), column)), None)
+
+
+def _sniff_rows(text: str) -> str | None:
+    """The delimiter under which most rows are as wide as the first, or the first names what we look for."""
     cut = text[:_SAMPLE_LETTERS]
     best, best_score = None, 0
     for delimiter in _DELIMITERS:
@@ -172,7 +235,7 @@ def _sample(text: str, delimiter: str) -> list[list[str]]:
     return rows
 
 
-def _is_prose(first: list[str]) -> bool:
+def _is_prose(first: Sequence[str]) -> bool:
     """Whether it is a sentence with commas rather than cells: each comma is followed by a space."""
     return all(cell.startswith(" ") for cell in first[1:]) and not any(is_prompt_name(cell) for cell in first)
 
@@ -194,9 +257,9 @@ def _is_content(cell: str) -> bool:
     return re.fullmatch(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?%?", cell, re.IGNORECASE) is not None
 
 
-def _without_blank_end(cells: tuple[str, ...]) -> tuple[str, ...]:
+def _without_blank_end(cells: Sequence[str]) -> tuple[str, ...]:
     last = max((place for place, cell in enumerate(cells) if cell.strip()), default=0)
-    return cells[: last + 1]
+    return tuple(cells[: last + 1])
 
 
 def _find(names: tuple[str, ...], wanted: str | None) -> str | None:
