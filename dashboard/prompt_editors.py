@@ -146,7 +146,7 @@ def _standing_file() -> tuple[str, ...]:
         return session_prompts.listed()
     names, guessed = _columns(dropped)
     chosen = session_prompts.chosen_column(dropped.file_id)
-    column = None if len(names) < 2 else chosen if chosen in names else guessed
+    column = chosen if chosen in names and len(names) > 1 else guessed
     return _read_file(dropped, column=column).prompts
 
 
@@ -164,8 +164,8 @@ def _columns(dropped: UploadedFile) -> tuple[Sequence[str], str | None]:
 def _column(dropped: UploadedFile) -> str | None:
     """The column picker, where there is something to pick."""
     names, guessed = _columns(dropped)
-    if len(names) < 2 or guessed is None:
-        return None
+    if len(names) < 2:
+        return guessed  # the one that there is, whatever it is called
     with st.container(key="prompts_column"):
         chosen: str | None = st.selectbox(
             "Column with the prompts",

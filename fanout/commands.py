@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -24,7 +23,7 @@ from fanout.errors import BadInput
 from fanout.library import Opened
 from fanout.live import LiveRun
 from fanout.people import LOCAL
-from fanout.prompts import PromptList, read_file
+from fanout.prompts import MOST_BYTES, PromptList, name_of_piped, read_file
 from fanout.sandbox.profile import SandboxProfile
 from fanout.settings import name_sandbox, read_settings
 from fanout.streams import results_out
@@ -49,7 +48,9 @@ class Results(enum.StrEnum):
 @app.command()
 def run(
     file: Annotated[str, typer.Argument(help="A .txt, .csv, .tsv, .jsonl or .json file, or - for standard input.")],
-    column: Annotated[str | None, typer.Option(help="The column or field that holds the prompt.")] = None,
+    column: Annotated[
+        str | None, typer.Option(help="The column or field with the prompt, in JSON also messages.user.content.")
+    ] = None,
     model: Annotated[str, typer.Option(help="sandbox, or provider:name such as openai-chat:NAME.")] = "sandbox",
     max_workers: Annotated[int, typer.Option(help="Calls in flight at most, 1 to 512.")] = 8,
     results: Annotated[Results, typer.Option(help="The order in which results are printed.")] = Results.COMPLETION,
@@ -271,19 +272,17 @@ def _read(file: str, column: str | None) -> PromptList:
     if file == "-":
         if sys.stdin is None:
             raise BadInput("standard input is closed: there are no prompts on it")
-        content = sys.stdin.buffer.read()
-        return read_file("stdin.jsonl" if _is_json_lines(content) else "stdin.txt", content, column=column)
+        content = _most(sys.stdin.buffer)
+        return read_file(name_of_piped(content, column=column), content, column=column)
     path = Path(file)
     try:
-        return read_file(path.name, path.read_bytes(), column=column)
+        with path.open("rb") as opened_file:
+            content = _most(opened_file)
     except OSError as exc:
         raise BadInput(f"{file} cannot be read: {exc.strerror or exc}") from exc
+    return read_file(path.name, content, column=column)
 
 
-def _is_json_lines(content: bytes) -> bool:
-    """Whether standard input holds JSON lines: its first line is an object or a string. Otherwise it is text."""
-    first = next((line for line in content.splitlines() if line.strip()), b"")
-    try:
-        return isinstance(json.loads(first), dict | str)
-    except (ValueError, RecursionError):
-        return False
+def _most(source: IO[bytes]) -> bytes:
+    """What is read at most and one byte more, which is refused: a device or a pipe may never end."""
+    return source.read(MOST_BYTES + 1)

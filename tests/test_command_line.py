@@ -68,6 +68,19 @@ def test_standard_input_may_be_text_or_json_lines() -> None:
     assert (text.returncode, lines.returncode) == (0, 0)
 
 
+def test_a_table_on_standard_input_gives_its_column() -> None:
+    done = fanout("run", "-", "--column", "question", "--json", stdin="id,question\n1,Reply: alpha\n")
+    assert [result["output"] for result in objects(done.stdout)[:-1]] == ["alpha"], done.stderr
+    listed = fanout("run", "-", "--json", stdin='["Reply: alpha",\n "Reply: beta"]')
+    assert {result["output"] for result in objects(listed.stdout)[:-1]} == {"alpha", "beta"}
+
+
+def test_a_file_without_an_end_is_refused() -> None:
+    done = fanout("run", "/dev/zero")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "fanout: “zero” has more than 50 MB, the most that is read: split it\n"
+
+
 def test_some_failed_is_exit_code_1_and_each_failure_is_a_line() -> None:
     done = fanout("run", "-", "--timeout", "0.001", "--retries", "0", stdin="Reply: alpha\n")
     assert done.returncode == 1

@@ -132,6 +132,19 @@ def test_a_file_becomes_the_list_and_a_bad_one_leaves_it(engine: Engine) -> None
     assert engine.runs()[0].batch.prompts == ("from a file",)
 
 
+@pytest.mark.parametrize(
+    "line", [b'{"text": "from a file", "id": 7}', b'{"messages": [{"role": "user", "content": "from a file"}]}']
+)
+def test_json_lines_with_one_text_need_no_field_named_prompt(engine: Engine, line: bytes) -> None:
+    app = _prompts(open_page(), "one", "two")
+    app.button_group(key="prompts_source").set_value("File")
+    draw(app)
+    app.file_uploader(key="prompts_file").set_value(("list.jsonl", line, "application/jsonl"))
+    draw(app)
+    press(app, "Run")
+    assert engine.runs()[0].batch.prompts == ("from a file",)
+
+
 def test_two_sessions_have_two_forms(engine: Engine) -> None:
     mine, theirs = open_page(), open_page()
     _prompts(mine, "mine")
