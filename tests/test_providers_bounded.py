@@ -12,7 +12,7 @@ from fanout.batch import Batch
 from fanout.calls import Reply
 from fanout.calls.completion import Completion
 from fanout.engine import Engine
-from fanout.errors import BadAnswer
+from fanout.errors import BadAnswer, RateLimited
 from fanout.providers import bounded
 from tests.hostile import (
     END,
@@ -48,7 +48,6 @@ ENDLESS: dict[str, Answer] = {
     "a page": [head(content_type="text/html"), *[LETTERS] * 200],
     "no type": [head(content_type=""), *[LETTERS] * 200],
     "an error": [head(500), *[LETTERS] * 200],
-    "a refusal": [head(429), *[LETTERS] * 200],
     "told before": [b"HTTP/1.1 200 OK\r\ncontent-length: 200000000\r\n\r\n", *[b" " * MB] * 200],
     "packed": [http(200, BOMB, content_encoding="gzip"), Hang()],
 }
@@ -97,6 +96,18 @@ def test_a_body_without_end_is_given_up_and_hung_up_on(
         given_up(ask(caller(server, monkeypatch, streams=streams, model=model)), 4)
         server.wait_for(lambda it: it.hang_ups == 1)
         assert server.requests == 1
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_refusal_whose_body_never_ends_is_one_all_the_same(streams: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "MOST_WHOLE", 4 * MB)
+    with Hostile([[head(429, retry_after="7"), *[LETTERS] * 200]]) as server:
+        reply = ask(caller(server, monkeypatch, streams=streams))
+        assert type(reply.error) is RateLimited, reply.error
+        assert reply.error.retry_after_s == 7.0
+        server.wait_for(lambda it: it.hang_ups == 1)
+        assert server.requests == 1
+        assert bounded.together.held == 0
 
 
 @pytest.mark.parametrize("model", ["openai-chat:m", "openai-responses:m"])

@@ -24,10 +24,10 @@ from pydantic_ai.messages import (
     TextPartDelta,
     UserPromptPart,
 )
-from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
-from fanout.errors import CallFailed
+from fanout.errors import CallFailed, TimedOut, Truncated
 from fanout.providers.failures import (
     Circumstances,
     empty_answer,
@@ -36,6 +36,7 @@ from fanout.providers.failures import (
     withheld_answer,
 )
 from fanout.providers.headers import NOTHING, Headers, report
+from fanout.providers.inside import told
 from fanout.providers.keys import masked, sent_with
 from fanout.providers.prices import Prices, counted
 from fanout.providers.ready import ReadyModel
@@ -104,13 +105,21 @@ class Asker:
         if not self.ready.hooked:
             seen.leave()  # no hook of ours tells: the instant before is the nearest there is
         deadline = asyncio.timeout(self._timeout_s)
+        heard: list[StreamedResponse] = []
         try:
             async with deadline:
-                response = await self._response(prompt, on_first_token)
+                response = await self._response(prompt, on_first_token, heard)
             return Asked(answer=self._answer(response, seen), report=self._said(seen))
         except Exception as exc:
-            said = self._said(seen, exc)
-            return Asked(failure=failure_of(exc, self._circumstances(seen, said, deadline.expired())), report=said)
+            model = self.ready.model.model_name
+            error = told(exc, status_code=seen.status_code, beginning=seen.beginning, model=model)
+            said = self._said(seen, error)
+            timed_out = error is exc and deadline.expired()
+            failure = failure_of(error, self._circumstances(seen, said, timed_out))
+            whole = _whole(heard) if isinstance(failure, Truncated | TimedOut) else None
+            if whole is None:
+                return Asked(failure=failure, report=said)
+            return Asked(answer=self._answer(whole, seen), report=said)
 
     def _said(self, seen: Wire, error: Exception | None = None) -> RateReport:
         """What the response said of limits; an error in the midst of a stream has a status and a body of its own."""
@@ -123,21 +132,24 @@ class Asker:
             return NOTHING
         return report(headers, provider=self.ready.provider, status_code=status_code, body=body, now_s=time.time())
 
-    async def _response(self, prompt: str, on_first_token: Told) -> ModelResponse:
+    async def _response(self, prompt: str, on_first_token: Told, heard: list[StreamedResponse]) -> ModelResponse:
         request = ModelRequest(parts=[UserPromptPart(prompt)], instructions=self._instructions)
         messages: list[ModelMessage] = [request]
         if self._streams:
-            return await self._streamed(messages, on_first_token)
+            return await self._streamed(messages, on_first_token, heard)
         return await direct.model_request(
             self.ready.model, messages, model_settings=self._settings, model_request_parameters=self._parameters
         )
 
-    async def _streamed(self, messages: list[ModelMessage], on_first_token: Told) -> ModelResponse:
+    async def _streamed(
+        self, messages: list[ModelMessage], on_first_token: Told, heard: list[StreamedResponse]
+    ) -> ModelResponse:
         told = False
         opened = direct.model_request_stream(
             self.ready.model, messages, model_settings=self._settings, model_request_parameters=self._parameters
         )
         async with opened as stream:
+            heard.append(stream)
             async for event in stream:
                 if not told and _has_text(event):
                     told = True
@@ -180,6 +192,12 @@ class Asker:
             provider=self.ready.provider,
             said=said,
         )
+
+
+def _whole(heard: list[StreamedResponse]) -> ModelResponse | None:
+    """The answer of a stream that was lost after the provider had said that it was complete: it is paid for."""
+    response = heard[0].get() if heard else None
+    return response if response is not None and response.finish_reason is not None and response.text else None
 
 
 def _has_text(event: object) -> bool:

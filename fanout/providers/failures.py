@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ssl import SSLError
 
@@ -50,6 +51,7 @@ from fanout.errors import (
 from fanout.events import LimitName
 from fanout.providers import used_up
 from fanout.providers.bodies import DAYS, is_about_spending
+from fanout.providers.inside import chain
 from fanout.providers.keys import redacted
 from fanout.quota.report import RateReport
 
@@ -93,11 +95,11 @@ class Circumstances:
 
 def failure_of(error: BaseException, at: Circumstances) -> CallFailed:
     """`error` as a failure of our tree, with `error` as its cause unless its text gives a key away."""
-    known = next((link for link in _chain(error) if isinstance(link, CallFailed)), None)
+    known = next((link for link in chain(error) if isinstance(link, CallFailed)), None)
     if known is not None:  # raised where it was seen, and perhaps wrapped by an SDK since
         return _clean(known, at.secrets)
     failure = _clean(_mapped(error, at), at.secrets)
-    if not any(_tells_a_key(link, at.secrets) for link in _chain(error)):
+    if not any(_tells_a_key(link, at.secrets) for link in chain(error)):
         failure.__cause__ = error
     return failure
 
@@ -111,14 +113,6 @@ def _clean(failure: CallFailed, secrets: tuple[str, ...]) -> CallFailed:
         retry_after_s=failure.retry_after_s,
         was_sent=failure.was_sent,
     )
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _tells_a_key(error: BaseException, secrets: tuple[str, ...]) -> bool:
@@ -143,9 +137,20 @@ def _mapped(error: BaseException, at: Circumstances) -> CallFailed:
         return Rejected(f"This request cannot be made: {error}. Change the settings.", was_sent=at.was_sent)
     if isinstance(error, RecursionError):  # JSON nested a thousand deep, at whoever parsed it
         return _not_an_answer(at, "it is nested too deep")
-    if any(type(link).__module__.startswith("google.auth") for link in _chain(error)):
+    if any(type(link).__module__.startswith("google.auth") for link in chain(error)):
         return KeyRefused(f"The credentials do not work: {error}. Sign in again.", was_sent=at.was_sent)
+    if at.status_code is not None and not _is_ours(error):  # an SDK met an answer that it did not expect
+        return _not_an_answer(at, f"{type(error).__name__}: {error}")
     return Broken(f"This call broke on our side: {type(error).__name__}: {error}", was_sent=at.was_sent)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether the code that raised it is Fanout's, or nobody knows whose it is."""
+    rooms, trace = [], error.__traceback__
+    while trace is not None:
+        rooms.append(str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0])
+        trace = trace.tb_next
+    return next((room == "fanout" for room in reversed(rooms) if room not in sys.stdlib_module_names), True)
 
 
 _FILTERED = "The provider's content filter withheld the answer. Change the prompt; sending it again changes nothing."
@@ -248,7 +253,7 @@ def words_of(body: object) -> str | None:
 
 def _transport_error(error: BaseException) -> BaseException | None:
     kinds = (httpx2.TransportError, httpx2.DecodingError, httpx2.StreamError, httpx2.InvalidURL)
-    return next((link for link in _chain(error) if isinstance(link, kinds)), None)
+    return next((link for link in chain(error) if isinstance(link, kinds)), None)
 
 
 def _wire_failed(error: BaseException, at: Circumstances) -> CallFailed:
@@ -280,7 +285,7 @@ def _phase(error: BaseException, cause: BaseException) -> str | None:
 def _why(cause: BaseException) -> str:
     if isinstance(cause, httpx2.ConnectTimeout):
         return "no connection in time"
-    root = list(_chain(cause))[-1]  # the socket's own error says more than "All connection attempts failed"
+    root = list(chain(cause))[-1]  # the socket's own error says more than "All connection attempts failed"
     if isinstance(root, OSError) and not isinstance(root, SSLError) and root.errno and root.errno > 0:
         return os.strerror(root.errno)
     return str(root) or str(cause) or "no connection"
@@ -306,7 +311,7 @@ def _odd_answer(error: ModelAPIError, at: Circumstances) -> CallFailed:
         return truncated_answer()
     status = getattr(error.__cause__, "status_code", None)
     if isinstance(status, int) and 300 <= status < 400:
-        return Rejected(f"The provider answered {status}: it has moved. Check the base URL.", status_code=status)
+        return _moved(status)
     if error.in_stream or error.body is not None:
         return ServerFailed(
             "The provider reported an error inside its answer. Send it again.",
@@ -315,7 +320,14 @@ def _odd_answer(error: ModelAPIError, at: Circumstances) -> CallFailed:
     return _not_an_answer(at, error.message)
 
 
+def _moved(status: int) -> CallFailed:
+    """A redirect, which is not followed: the key would go along."""
+    return Rejected(f"The provider answered {status}: it has moved. Check the base URL.", status_code=status)
+
+
 def _not_an_answer(at: Circumstances, complaint: str) -> CallFailed:
+    if at.status_code is not None and 300 <= at.status_code < 400:
+        return _moved(at.status_code)
     kind = (at.content_type or "").partition(";")[0].strip().lower()
     if kind == "text/event-stream" and at.beginning.lstrip()[:1] not in _NO_EVENT:
         if "ended without content" in complaint:

@@ -146,7 +146,7 @@ async def _first(pieces: AsyncIterator[bytes]) -> bytes:
 async def _events(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The data of each event. One that is cut off by the end is dropped, as the standard has it, save `[DONE]`."""
     cut = _Cut()
-    for event in cut(first):
+    for event in cut(first.lstrip(_BLANK)):
         if data := _data(event):
             yield data
     async for piece in pieces:
