@@ -1,13 +1,9 @@
 """What a provider told in an odd way is heard: a refusal without its body, an error sent as a success, a whole answer
-whose connection was lost, a redirect, a connection that was closed while it was idle."""
+whose connection was lost, a redirect."""
 
 from __future__ import annotations
 
 import json
-import select
-import socket
-import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,7 +14,6 @@ from fanout.engine import Engine
 from fanout.errors import (
     BadAnswer,
     CallFailed,
-    ConnectionFailed,
     EmptyAnswer,
     KeyRefused,
     Overloaded,
@@ -28,7 +23,6 @@ from fanout.errors import (
     ServerFailed,
     Truncated,
 )
-from fanout.providers import transport
 from tests.hostile import (
     END,
     EVENTS_HEAD,
@@ -199,7 +193,7 @@ def test_a_byte_order_mark_takes_no_words_from_a_stream(cut: int, monkeypatch: p
         assert ask(monkeypatch, server, of="openai-chat", stream=True).output == "one two"
 
 
-# --- elsewhere, and closed ----------------------------------------------------------------------------------------
+# --- elsewhere ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -214,73 +208,3 @@ def test_a_redirect_is_told_and_neither_key_nor_prompt_follows_it(
             error = failure(ask(monkeypatch, server, of=model, stream=stream))
         assert error.sentence == f"The provider answered {status}: it has moved. Check the base URL."
         assert elsewhere.connections == 0
-
-
-class Leaving:
-    """A server that answers one request on its first connection and closes it when the next one comes, unread; later
-    connections are answered, or closed likewise."""
-
-    def __init__(self, *, answers_again: bool) -> None:
-        self._answers_again = answers_again
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.base_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
-        self.read = 0
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _serve(self) -> None:
-        number = 0
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            number += 1
-            with connection:
-                if number == 1 or self._answers_again:
-                    self._answer(connection)
-                select.select([connection], [], [], 20)  # the next request is there, and stays unread
-
-    def _answer(self, connection: socket.socket) -> None:
-        received = b""
-        while b"\r\n\r\n" not in received or not received.endswith(b"}"):
-            received += connection.recv(65_536)
-        self.read += 1
-        connection.sendall(http(200, completion_body("yes")))
-
-
-@pytest.fixture
-def leaving(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leaving]:
-    server = Leaving(answers_again=request.param)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-    yield server
-    server.close()
-
-
-def two_calls() -> list[Reply]:
-    caller = Completion(Batch(prompts=["hello"], model="openai-chat:m", stream=False, timeout_s=20.0))
-    return [caller.send("hello", on_sent=lambda _: None, on_first_token=lambda _: None).reply() for _ in range(2)]
-
-
-@pytest.mark.parametrize("leaving", [True], indirect=True)
-def test_a_connection_that_the_server_closed_while_it_was_idle_costs_no_attempt(leaving: Leaving) -> None:
-    assert [reply.output for reply in two_calls()] == ["yes", "yes"]
-    assert leaving.read == 2
-
-
-@pytest.mark.parametrize("leaving", [False], indirect=True)
-def test_a_connection_that_is_closed_again_is_a_failure(leaving: Leaving) -> None:
-    first, second = two_calls()
-    assert first.output == "yes"
-    assert type(second.error) is ConnectionFailed
-
-
-@pytest.mark.parametrize("leaving", [True], indirect=True)
-def test_a_request_that_may_have_been_read_is_not_sent_again(leaving: Leaving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "ROUND_TRIP_S", 0.0)
-    assert type(two_calls()[1].error) is ConnectionFailed
-    assert leaving.read == 1

@@ -11,7 +11,6 @@ pool there is nothing to walk, and which connection is next is ours to say: the 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 KEEPALIVE_S = 90.0
 """Idle connections live this long: httpx2's 5 s made 450 connections where 256 were enough."""
-ROUND_TRIP_S = 0.5
-"""An idle connection that the server had closed already says so within this."""
 CONNECT_TIMEOUT_S = 10.0
 TRANSFER_TIMEOUT_S = 3600.0
 """Above any `timeout_s`: the attempt's own clock covers sending to last byte, also for a server that trickles."""
@@ -103,7 +100,6 @@ class ShardedTransport(httpx2.AsyncBaseTransport):
         self._tls = tls
         self._pools: list[httpx2.AsyncHTTPTransport] = []
         self._free: list[httpx2.AsyncHTTPTransport] = []
-        self._used: set[httpx2.AsyncHTTPTransport] = set()  # those whose connection has carried an answer
 
     def __repr__(self) -> str:
         busy = len(self._pools) - len(self._free)
@@ -116,35 +112,17 @@ class ShardedTransport(httpx2.AsyncBaseTransport):
             return _replayed(given, request)
         pool = self._free.pop() if self._free else self._one_more()
         try:
-            response = await self._carried(pool, request)
+            response = await pool.handle_async_request(request)
         except BaseException:
-            self._used.discard(pool)
             self._free.append(pool)
             raise
-        self._used.add(pool)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _Body(response.stream, pool, self._free)
         return response
 
-    async def _carried(self, pool: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> httpx2.Response:
-        """The response of `request`, sent once more where its connection turns out to be closed.
-
-        A server lets go of an idle connection just when a request leaves on it: what it has closed it does not read,
-        and says nothing. That costs one round trip, so what takes longer is a request that it had begun to answer.
-        """
-        began_s = time.monotonic()
-        try:
-            return await pool.handle_async_request(request)
-        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError) as exc:
-            said_nothing = not isinstance(exc, httpx2.RemoteProtocolError) or "disconnected" in str(exc)
-            was_idle = pool in self._used and time.monotonic() - began_s < ROUND_TRIP_S
-            if not (said_nothing and was_idle and isinstance(request.stream, httpx2.ByteStream)):
-                raise
-        return await pool.handle_async_request(request)
-
     async def aclose(self) -> None:
         """Close every connection."""
-        pools, self._pools, self._free, self._used = self._pools, [], [], set()
+        pools, self._pools, self._free = self._pools, [], []
         for pool in pools:
             await pool.aclose()
 
