@@ -139,13 +139,14 @@ def _row(result: Result) -> tuple[str | float | None, ...]:
 
 def _csv_cell(value: str | float | None) -> str | float | None:
     """`value` such that no spreadsheet takes it for a formula: a text that begins like one, or does so after spaces
-    and invisible letters, gets an apostrophe in front. Numbers stay numbers."""
+    and invisible letters, gets an apostrophe in front; a NUL is shown as a lost letter. Numbers stay numbers."""
     if not isinstance(value, str):
         return value
     text = sendable(value)
     # A tab, CR or LF in front may become a cell's end; printable is what is neither control, format nor odd space.
     first = next((letter for letter in text if letter.isprintable() and not letter.isspace()), "")
-    return f"'{text}" if first in _HARMFUL or text[:1] in _HARMFUL_SPACE else text
+    shown = text.replace("\x00", "\ufffd")  # at a NUL many readers end the cell, or refuse the file
+    return f"'{shown}" if first in _HARMFUL or text[:1] in _HARMFUL_SPACE else shown
 
 
 def json_line(value: Mapping[str, object]) -> str:

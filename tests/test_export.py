@@ -15,6 +15,7 @@ from fanout.batch import Batch
 from fanout.errors import CallFailed, RateLimited, ServerFailed
 from fanout.export import COLUMNS, _csv_cell, chrome_trace, result_json, results_csv, results_jsonl
 from fanout.fold import fold
+from fanout.prompts import read_file
 from fanout.run import Result, Run
 from tests.runs import make_run, now_ns
 from tests.trace_rules import check_trace
@@ -146,7 +147,14 @@ def test_a_run_that_goes_on_gives_the_prompts_that_have_ended() -> None:
      "\ufeff@x", "＝1", "＋1", "－1", "＠x", " \x00=1"],
 )  # fmt: skip
 def test_a_cell_that_a_spreadsheet_would_run_begins_with_an_apostrophe(text: str) -> None:
-    assert _csv_cell(text) == f"'{text}"
+    assert _csv_cell(text) == f"'{text}".replace("\x00", "\ufffd")
+
+
+def test_a_nul_is_no_letter_of_a_table() -> None:
+    run = Told("one\x00two").began(0, 0).started(0, 0).answered(9, 0, "\x00").run()
+    written = results_csv(run)
+    assert (rows(written)[0]["prompt"], rows(written)[0]["output"]) == ("one\ufffdtwo", "\ufffd")
+    assert read_file("results.csv", written.encode(), column="output").prompts == ("\ufffd",)
 
 
 @pytest.mark.parametrize("value", ["", "a=1", "plain", "'=1", "5 - 3", " spaced", -2, -0.5, 0, None])
@@ -170,7 +178,8 @@ def test_csv_gives_any_output_back_behind_its_apostrophe(outputs: list[str]) -> 
         told.started(index * 10, index).answered(index * 10 + 5, index, output)
     text = results_csv(told.run())
     for row, output in zip(rows(text.encode().decode()), outputs, strict=True):
-        assert row["output"].removeprefix("'") == output.encode("utf-8", "replace").decode().removeprefix("'")
+        shown = output.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+        assert row["output"].removeprefix("'") == shown.removeprefix("'")
 
 
 # --- JSON lines ---------------------------------------------------------------------------------------------------
