@@ -29,6 +29,7 @@ def draw_more() -> None:
         st.selectbox(
             "Who sees the run",
             list(WORDS),
+            index=list(WORDS).index(session.visibility()),
             format_func=lambda each: WORDS[each],
             key="run_visibility",
             help="It can be changed later, under Share on the run's page.",
@@ -50,9 +51,12 @@ def model_field(under: str = "") -> None:
     free = door.person().role == "admin"
     offered = ["sandbox", *house.settings().models]
     chosen = session.form(under)["model"]
+    options = offered if chosen in offered or not chosen else [*offered, chosen]
     st.selectbox(
         "Model",
-        offered if chosen in offered or not chosen else [*offered, chosen],
+        options,
+        # Where the browser begins a box anew and was not told what stands in it, it begins here, and says so to us.
+        index=options.index(chosen) if chosen in options else 0,
         key=f"{under}model",
         accept_new_options=free,
         help="The sandbox, which needs no key and simulates its answers, or "
@@ -112,9 +116,12 @@ def _attempts(under: str = "") -> None:
         )
     with other:
         st.number_input("Retries", value=None, step=1, key=f"{under}retries", persist_state="session")
+    choices = list(session.STREAM_CHOICES)
+    stands = session.form(under)["stream"]
     st.selectbox(
         "Stream the answers",
-        list(session.STREAM_CHOICES),
+        choices,
+        index=choices.index(stands) if stands in choices else 0,
         key=f"{under}stream",
         help="Streaming shows the time to the first token; it costs more of this machine's time a call.",
         persist_state="session",
@@ -125,6 +132,7 @@ def _limits(beside: Callable[[], None] | None = None, *, under: str = "") -> Non
     """What this run may use of its account's quota; never more than the account allows. `beside` draws one more."""
     st.toggle(
         "Auto max_workers, up to the slider",
+        bool(session.form(under)["auto_workers"]),
         key=f"{under}auto_workers",
         help="max_workers is then a ceiling: the calls in flight follow what the quota and the latency can use.",
         persist_state="session",
@@ -189,6 +197,7 @@ def _answers_there() -> None:
 def _identical_once(under: str = "") -> None:
     st.toggle(
         "Identical prompts once",
+        bool(session.form(under)["identical_once"]),
         key=f"{under}identical_once",
         help="A prompt that stands in the list several times is sent once, and all of them take its answer.",
         persist_state="session",

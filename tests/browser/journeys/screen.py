@@ -174,6 +174,9 @@ class Screen:
         if remove.count():
             remove.first.click()
             expect(remove).to_have_count(0)
+            # Streamlit loses a file that is dropped while it begins to draw the page without the one before.
+            expect(self.key("prompts_preview")).to_have_count(0)
+            expect(self.alert).to_have_count(0)
             self.quiet()
         file = FilePayload(name=name, mimeType="application/octet-stream", buffer=content)
         self.key("prompts_file").locator("input[type=file]").set_input_files(file)
