@@ -201,6 +201,16 @@ def test_identical_prompts_are_one_call_where_that_is_asked() -> None:
     assert "2 prompts share the call of an identical one." in read(app)
 
 
+# A browser that begins its fields anew
+
+
+def test_a_box_begins_with_what_the_form_has_also_where_the_browser_was_not_told_of_it() -> None:
+    app = open_page(form="new", model="openai-chat:mine", stream="yes", identical_once="yes")
+    model, stream = draw(app).selectbox(key="model").proto, app.selectbox(key="stream").proto
+    assert (model.options[model.default], stream.options[stream.default]) == ("openai-chat:mine", "Always")
+    assert app.toggle(key="identical_once").proto.default is True
+
+
 # Run is pressed
 
 
