@@ -79,6 +79,11 @@ class Screen:
         self.page.locator(state).wait_for()
         return self
 
+    def at_rest(self) -> Screen:
+        """Wait until it has been, and nothing fades or moves any more."""
+        self.quiet().page.evaluate(_AT_REST)
+        return self
+
     # The form
 
     @property
@@ -169,17 +174,22 @@ class Screen:
             thumb.press("ArrowRight" if value > now else "ArrowLeft")
 
     def drop(self, name: str, content: bytes) -> None:
-        """Give a file to the form; one that is there already makes way."""
+        """Give a file to the form, again where it did not arrive; one that is there already makes way."""
         remove = self.key("prompts_file").get_by_role("button", name=re.compile("Remove"))
         if remove.count():
             remove.first.click()
             expect(remove).to_have_count(0)
-            # Streamlit loses a file that is dropped while it begins to draw the page without the one before.
             expect(self.key("prompts_preview")).to_have_count(0)
             expect(self.alert).to_have_count(0)
             self.quiet()
         file = FilePayload(name=name, mimeType="application/octet-stream", buffer=content)
-        self.key("prompts_file").locator("input[type=file]").set_input_files(file)
+        field = self.key("prompts_file").locator("input[type=file]")
+        field.set_input_files(file)
+        with suppress(AssertionError):
+            expect(remove).to_have_count(1, timeout=PRESS_AGAIN_MS)
+            return
+        field.set_input_files(file)  # Streamlit forgets to answer where the file goes while it begins to draw a page
+        expect(remove).to_have_count(1)
 
     def set_sandbox(self, profile: SandboxProfile) -> None:
         """Have the sandbox behave like this for this tab's runs, by its page; ends at the form."""

@@ -29,7 +29,7 @@ def _script() -> str:
 
 def serious(screen: Screen) -> list[str]:
     """What axe calls serious or critical on the page as it stands."""
-    page: Any = screen.quiet().page
+    page: Any = screen.at_rest().page
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(f"() => {{ {_script()} }}")
     return list(page.evaluate(_AXE))
