@@ -8,9 +8,6 @@ BIN := $(VENV)/bin
 # own; processes that wait 50 ms for one another do not.
 SIDE_BY_SIDE := -n 3 --dist worksteal
 BY_TWOS := -n 2 --dist loadfile
-# In CI, where others use the machine too, a journey that fails is walked once more: what is wrong fails twice. The
-# summary names those that needed it.
-ONCE_MORE := $(if $(CI),--reruns 1 -raR)
 ALONE := tests/test_quota_hosts.py
 
 .PHONY: run test check format bench soak clean browser postgres
@@ -21,7 +18,7 @@ run: $(VENV)/installed  ## the dashboard on 127.0.0.1:8501 (PORT=... for another
 test: check browser postgres  ## everything: format, lint, types, import rules, unit tests, browser journeys
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --ignore=tests/browser --ignore=$(ALONE)
 	$(BIN)/python -m pytest $(ALONE)
-	$(BIN)/python -m pytest $(BY_TWOS) $(ONCE_MORE) tests/browser
+	$(BIN)/python -m pytest $(BY_TWOS) tests/browser
 
 check: $(VENV)/installed-tests  ## format, lint and strict types
 	$(BIN)/ruff format --check .
