@@ -406,10 +406,10 @@ COLUMN = """(name) => {
 _COLUMN_IS = f"([name, cells]) => JSON.stringify(({COLUMN})(name)?.sort()) === JSON.stringify(cells)"
 _AS_GIVEN = f"() => ({COLUMN})('#')?.every((number, place) => Number(number) === place + 1)"
 _AT_REST = """async () => {
-  const finite = (animation) => animation.effect.getComputedTiming().iterations !== Infinity
-  const moving = () => document.getAnimations().filter(finite)
-  while (moving().length) await Promise.allSettled(moving().map((animation) => animation.finished))
-  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
+  const moves = (each) => each.playState === 'running' && each.effect.getComputedTiming().endTime < Infinity
+  const painted = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
+  do await painted()
+  while (document.getAnimations().some(moves))  // one that ended and keeps its last picture stays listed
 }"""
 _FORM_STANDS = "() => window.fanoutKept?.slots['fanout-form']?.session && !document.querySelector('.stMain').inert"
 _PAINTED = """(scheme) => new Promise((done) => {
