@@ -11,6 +11,7 @@ from fanout.quota.estimate import Cost
 from fanout.quota.gate import Gate
 from fanout.quota.limits import Limits
 from fanout.quota.refusals import day_is_over, words_for
+from fanout.quota.refused_share import AnyPace
 from fanout.quota.report import RateReport, Reading
 from tests.gates import gate
 
@@ -26,6 +27,16 @@ def test_a_refusal_that_names_no_limit_is_said_to_name_none() -> None:
     why, remedy = words(gate(), RateReport(), max_workers=7)
     assert "did not say which limit" in why
     assert "max_workers 7" in remedy
+
+
+def test_where_refusals_come_at_any_pace_no_knob_is_named() -> None:
+    made = gate()
+    made.learnt.any_pace = AnyPace(share=0.2, per_minute=600)
+    why, remedy = words(made, RateReport())
+    assert "about 20% of what is sent, however fast" in why
+    assert "fanout.toml" not in remedy
+    # A limit that the refusal itself names is one all the same.
+    assert "requests_per_minute" in words(made, RateReport(exhausted="requests"))[1]
 
 
 @pytest.mark.parametrize("name", ["requests", "tokens", "input_tokens", "output_tokens"])

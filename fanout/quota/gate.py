@@ -266,13 +266,20 @@ class Gate:
     def refused(
         self, booked: Reservation, report: RateReport, *, until_ns: int, at_ns: int, words: tuple[str, str]
     ) -> None:
-        """A 429: nobody starts before `until_ns`. `words` say why it came and what would have avoided it."""
+        """A 429: nobody starts before `until_ns`. `words` say why it came and what would have avoided it.
+
+        Where refusals come at any pace and the provider asked for no wait, the others need not wait for this call's.
+        """
         self._enter(at_ns)
-        self.blocked_until_ns = max(until_ns, self.blocked_until_ns or until_ns)
         for _, known in self.meters:
             known.elsewhere.doubt(booked.order)  # some providers count it, some do not
-        if not self._told(report) and self.learnt.refused(started_ns=booked.booked_ns, at_ns=at_ns):
-            self._take_over_learnt(at_ns, why="the provider refused and did not say its limit")
+        by_chance = False
+        if not self._told(report):
+            if self.learnt.refused(started_ns=booked.booked_ns, at_ns=at_ns):
+                self._take_over_learnt(at_ns, why=self.learnt.why)
+            by_chance = self.learnt.came_at_any_pace and report.retry_after_s is None
+        if not by_chance:
+            self.blocked_until_ns = max(until_ns, self.blocked_until_ns or until_ns)
         limit = self.suspect(report, at_ns)
         if limit == "requests" and report.retry_after_s is not None and limit in booked.names:
             booked.said[limit] = AtMost(1, at_ns - until_ns), at_ns  # one is there by then

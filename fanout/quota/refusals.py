@@ -40,7 +40,12 @@ def words_for(
     gate: Gate, report: RateReport, *, batch: Batch, booked_ns: int, reserved: Cost, at_ns: int
 ) -> tuple[str, str]:
     """Why this 429 came to an attempt that was booked at `booked_ns`, and what would have avoided it."""
-    limit = gate.suspect(report, at_ns)
+    share, limit = gate.learnt.any_pace.share, gate.suspect(report, at_ns)
+    if share and not report.readings and report.exhausted is None:
+        return (
+            f"The provider refuses about {share:.0%} of what is sent, however fast that is.",
+            "Nothing here would have avoided it, and going slower did not help. What it refuses is sent again.",
+        )
     if limit is None:
         return (
             "The provider refused and did not say which limit was used up.",

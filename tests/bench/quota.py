@@ -8,6 +8,7 @@ without HTTP, in process and through the file that processes share. How runs and
 from __future__ import annotations
 
 import heapq
+import os
 import sys
 import tempfile
 import time
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from fanout.batch import Batch
@@ -29,6 +31,7 @@ from fanout.run import Run
 from fanout.sandbox.profile import SandboxProfile
 from fanout.store.database import open_database
 from fanout.store.quota_rows import QuotaRows
+from tests.hostile import Hostile, Pause, chat, status
 from tests.postgres import Postgres
 
 FAST = SandboxProfile(first_token_ms=100, first_token_sigma=0, token_ms=0, token_sigma=0)
@@ -179,6 +182,21 @@ def faults() -> Outcome:
     return Outcome(name="500s and hangs", wall_s=wall_s(run), bound_s=greedy_s(run), refused=0, lost=lost, note=note)
 
 
+def chance() -> Outcome:
+    """One request in ten is refused, however fast is sent, without a word about a limit or a wait."""
+    draws = Random(3)
+    no, yes = status(429), [Pause(0.4), *chat("yes")]
+    with Hostile(lambda _: no if draws.random() < 0.1 else yes) as server, Engine() as engine:
+        os.environ |= {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "none"}
+        live = engine.start(Batch(prompts=prompts(300), max_workers=16, model="openai-chat:bench"))
+        results = live.results()
+        run = live.snapshot()
+    lost = sum(result.status != "answered" for result in results)
+    return Outcome(
+        name="refused by chance", wall_s=wall_s(run), bound_s=300 / 16 * 0.4, refused=refused(run), lost=lost
+    )
+
+
 def cost_us() -> float:
     """Microseconds that asking, reserving and settling one call take, with two limits; the best of five loops."""
     limits = Limits(requests_per_minute=1_000_000_000, tokens_per_minute=1_000_000_000)
@@ -274,7 +292,7 @@ def greedy_s(run: Run) -> float:
 
 
 CASES: Mapping[str, Callable[[], Outcome]] = {
-    case.__name__: case for case in (known, taught, unknown, burning, tokens, beside, faults)
+    case.__name__: case for case in (known, taught, unknown, burning, tokens, beside, faults, chance)
 }
 
 
