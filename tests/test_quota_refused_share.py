@@ -162,6 +162,18 @@ def test_what_is_long_past_tells_nothing() -> None:
     assert noted(shares=shares, from_s=26 + 3 * HALF_LIFE_NS / NS_PER_S).any_pace() is None
 
 
+def test_a_pause_between_two_runs_is_no_slow_pace() -> None:
+    shares = noted((60, 48, 6))
+    for start_s in (6, 100):  # the end of one run, and more than a minute later the next one, refused by the same limit
+        for place in range(20):
+            started_ns = start_s * NS_PER_S + place * NS_PER_S // 10
+            shares.started(started_ns)
+            if place >= 4:
+                shares.refused(started_ns=started_ns)
+    shares.note(102 * NS_PER_S)
+    assert shares.any_pace() is None
+
+
 def test_a_late_refusal_counts_at_the_pace_at_which_it_was_sent() -> None:
     shares = noted((60, 12, 6))
     for started_s in range(6, 26):

@@ -78,14 +78,14 @@ class AnyPace:
 class RefusedShare:
     """One account's, as one process sees it. Not thread-safe: its owner holds a lock."""
 
-    __slots__ = ("_last", "_noted_ns", "_now", "_paces", "_since_ns")
+    __slots__ = ("_last", "_noted_ns", "_now", "_paces", "_sent_ns", "_since_ns")
 
     def __init__(self) -> None:
         self._paces: dict[int, _Pace] = {}  # by the power of two at or below it, a minute
         self._last: _Pace | None = None  # where what was sent last has been noted
         self._now = _Pace()  # what is not noted yet
         self._since_ns: int | None = None
-        self._noted_ns = 0
+        self._sent_ns = self._noted_ns = 0  # when something was sent last, and noted last
 
     @property
     def sent(self) -> float:
@@ -94,8 +94,11 @@ class RefusedShare:
 
     def started(self, at_ns: int) -> None:
         """A request was sent."""
+        if at_ns - self._sent_ns > MOST_WAIT_NS:
+            self.note(self._sent_ns)
         if self._since_ns is None:
             self._since_ns = at_ns
+        self._sent_ns = at_ns
         self._now.sent += 1
 
     def refused(self, *, started_ns: int) -> None:
@@ -114,7 +117,7 @@ class RefusedShare:
             found.took_ns = max(LEAST_WINDOW_NS, at_ns - (self._noted_ns if waited else since_ns))
             self._last = self._paces.setdefault(math.floor(math.log2(found.per_minute)), _Pace())
             self._last.add(found)
-        self._noted_ns = at_ns
+        self._noted_ns = max(self._noted_ns, at_ns)
 
     def any_pace(self) -> AnyPace | None:
         """What is refused at any pace; None where no two paces tell."""
@@ -145,7 +148,7 @@ class RefusedShare:
         return slow, fast
 
     def _fade(self, at_ns: int) -> None:
-        keeps = 0.5 ** ((at_ns - self._noted_ns) / HALF_LIFE_NS) if self._paces else 1.0
+        keeps = 0.5 ** (max(0, at_ns - self._noted_ns) / HALF_LIFE_NS)
         for pace in self._paces.values():
             pace.sent *= keeps
             pace.refused *= keeps
