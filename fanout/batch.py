@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from fanout.errors import BadInput
+from fanout.letters import sendable
 from fanout.names import visible
 from fanout.sandbox.profile import SandboxProfile
 
@@ -35,7 +36,7 @@ class Batch:
     """
 
     prompts: Sequence[str]
-    """One call each, at least one; kept as a tuple. None may be blank."""
+    """One call each, at least one; kept as a tuple. None may be blank; half a letter in one is replaced by U+FFFD."""
     model: str = "sandbox"
     """`sandbox`, or a pydantic-ai model string such as `openai-chat:gpt-5-mini`."""
     max_workers: int = 8
@@ -159,11 +160,6 @@ def _prompts(value: object) -> tuple[str, ...]:
         if not prompt.strip():
             raise BadInput(f"prompt {number} is blank: remove it or fill it in")
     return tuple(sendable(prompt) for prompt in value)
-
-
-def sendable(text: str) -> str:
-    """`text` with unpaired surrogates replaced: they cannot be sent as UTF-8."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _model(value: object) -> str:

@@ -20,6 +20,7 @@ from fanout import stored_commands
 from fanout.batch import Batch
 from fanout.driving import follow_to_end, in_order, opened, with_last_words
 from fanout.errors import BadInput
+from fanout.letters import sendable
 from fanout.library import Opened
 from fanout.live import LiveRun
 from fanout.people import LOCAL
@@ -81,6 +82,8 @@ def run(
 ) -> None:
     """Send every prompt of FILE, and print each result as it arrives."""
     results_out()
+    if instructions is not None and sendable(instructions) != instructions:
+        raise BadInput("--instructions is not UTF-8 and would be sent with letters lost: write it in UTF-8")
     prompts = _read(file, column)
     batch = Batch(
         prompts=prompts.prompts,

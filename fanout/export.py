@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal
 
-from fanout.batch import sendable
 from fanout.clock import seconds
+from fanout.letters import sendable
 from fanout.run import ENDED, Attempt, Call, Phase, PhaseName, Result, Run, result_of
 
 Order = Literal["input", "completion"]

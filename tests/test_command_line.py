@@ -75,6 +75,15 @@ def test_a_table_on_standard_input_gives_its_column() -> None:
     assert {result["output"] for result in objects(listed.stdout)[:-1]} == {"alpha", "beta"}
 
 
+def test_letters_that_cannot_be_sent_are_said_or_refused() -> None:
+    done = fanout("run", "-", "--no-store", "--json", stdin='{"prompt": "a"}\n{"prompt": "Reply: b\\ud83d"}\n')
+    assert done.stderr.splitlines()[0] == "2 prompts; half a letter in 1 prompt replaced by \ufffd (line 2)"
+    assert {result.get("output") for result in objects(done.stdout)} >= {"b\ufffd"}
+    done = fanout("run", "-", "--instructions", "caf\udce9", stdin="a", PYTHONUTF8="1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("fanout: --instructions is not UTF-8")
+
+
 def test_a_file_without_an_end_is_refused() -> None:
     done = fanout("run", "/dev/zero")
     assert (done.returncode, done.stdout) == (2, "")

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 RANKS = (
     ("errors", "clock", "reasons"),
     ("streams", "threads"),
-    ("people", "names"),
+    ("people", "names", "letters"),
     ("sandbox.profile",),
     ("prompts", "samples", "batch"),
     ("events",),
@@ -50,6 +50,7 @@ RANKS = (
 PURE = (
     "people",
     "names",
+    "letters",
     "schedule",
     "quota",
     "retry",

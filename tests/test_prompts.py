@@ -69,8 +69,10 @@ def test_a_text_of_blanks_is_refused(text: str, mode: Mode) -> None:
         read_text(text, mode=mode)
 
 
-def test_half_a_letter_is_replaced_and_not_sent() -> None:
-    assert read_text("a\ud83d").prompts == ("a?",)
+def test_half_a_letter_is_replaced_and_said() -> None:
+    found = read_text("b\na\ud83d")
+    assert found.prompts == ("b", "a\ufffd")
+    assert found.sentence == "2 prompts; half a letter in 1 prompt replaced by \ufffd (line 2)"
 
 
 @given(

@@ -193,3 +193,27 @@ def test_bytes_without_a_name_are_told_by_what_they_hold(
     text: str, column: str | None, ending: str, encoding: str
 ) -> None:
     assert name_of_piped(text.encode(encoding), column=column) == f"standard input{ending}"
+
+
+# --- half a letter ------------------------------------------------------------------------------------------------
+
+
+def test_half_a_letter_is_replaced_by_the_sign_for_a_lost_one_and_said_with_its_line() -> None:
+    found = read("a.jsonl", '{"prompt": "whole \\ud83d\\ude00"}\n\n{"prompt": "cut \\uD83D"}\n"\\ude00 \\ud83d"\n')
+    assert found.prompts == ("whole 😀", "cut \ufffd", "\ufffd \ufffd")
+    assert found.sentence == "3 prompts; 1 blank line skipped (line 2); half a letter in 2 prompts replaced by � (lines 3, 4)"  # fmt: skip # noqa: E501
+    assert read("a.json", '["a", "\\udc00"]').sentence == "2 prompts; half a letter in 1 prompt replaced by � (entry 2)"
+    many = read("a.jsonl", '"\\ud83d"\n' * 7).sentence
+    assert many.endswith("half a letter in 7 prompts replaced by � (lines 1, 2, 3, 4, 5 and 2 more)")
+
+
+def test_half_a_letter_where_it_is_not_sent_is_nothing_to_say() -> None:
+    found = read("a.jsonl", '{"id": "\\ud83d", "prompt": "a sign that was there: \ufffd"}')
+    assert found.sentence == "1 prompt; column “prompt”"
+
+
+def test_a_field_with_half_a_letter_in_its_name_can_be_chosen() -> None:
+    content = b'{"\\ud83d a": "x", "b": {"\\uD83D": "y"}}'
+    assert columns("a.jsonl", content) == ("\ufffd a", "b.\ufffd")
+    assert read_file("a.jsonl", content, column="\ufffd a").prompts == ("x",)
+    assert read_file("a.jsonl", content, column="b.\ufffd").prompts == ("y",)

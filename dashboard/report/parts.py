@@ -15,9 +15,9 @@ from dashboard.safe import html_escape
 from dashboard.settings_words import setting_name, settings_of
 from dashboard.tables import WORDS
 from dashboard.units import UNKNOWN, count, counted, duration, money, unbroken
-from fanout.batch import sendable
 from fanout.clock import seconds
 from fanout.errors import CallFailed
+from fanout.letters import sendable
 from fanout.run import Call, CallStatus, Run
 
 GROUP = 100

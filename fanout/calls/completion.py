@@ -12,11 +12,12 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fanout.batch import Batch, sendable
+from fanout.batch import Batch
 from fanout.calls import Reply, Sending, Stamp
 from fanout.clock import Clock, MonotonicClock
 from fanout.errors import BadInput, Broken, CallFailed, FanoutError
 from fanout.events import Usage
+from fanout.letters import sendable
 from fanout.providers.models import check_model
 from fanout.sandbox.profile import SandboxProfile
 from fanout.spans import current_span

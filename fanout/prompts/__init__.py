@@ -14,7 +14,7 @@ from typing import Literal
 
 from fanout.errors import BadInput
 from fanout.prompts import objects, table
-from fanout.prompts.encoding import MARK, MOST_BYTES, decode, encodable, refuse_page, refuse_size, split_lines
+from fanout.prompts.encoding import MARK, MOST_BYTES, decode, refuse_page, refuse_size, split_lines
 from fanout.prompts.names import best_name, quoted
 from fanout.prompts.prompt_list import MOST_PROMPTS, Found, PromptList, Skipped, SkipReason, Unit, gather
 
@@ -51,8 +51,7 @@ def read_text(text: str, *, mode: Mode = "line") -> PromptList:
     refuse_size("the text", len(text))
     if mode not in _UNITS:
         raise BadInput(f"mode must be one of {', '.join(_UNITS)}, got {mode!r}")
-    plain = encodable(text.lstrip(MARK))
-    return gather(_pieces(plain, mode), where="the text", unit=_UNITS[mode])
+    return gather(_pieces(text.lstrip(MARK), mode), where="the text", unit=_UNITS[mode])
 
 
 def read_file(name: str, content: bytes, *, column: str | None = None, mode: Mode = "line") -> PromptList:

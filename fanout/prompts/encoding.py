@@ -96,11 +96,6 @@ def refuse_page(name: str, text: str) -> None:
         )
 
 
-def encodable(text: str) -> str:
-    """`text` with unpaired surrogates replaced: they can be neither shown nor sent."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
 def split_lines(text: str) -> list[str]:
     """The lines of a text. Not str.splitlines(), which also cuts at U+2028, form feeds and other letters that a
     prompt may hold."""

@@ -6,18 +6,21 @@ Comes in: the text of a file. Goes out: a `PromptList`, or the fields that could
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from fanout.errors import BadInput
-from fanout.prompts.encoding import Decoded, encodable, split_lines
+from fanout.letters import sendable
+from fanout.prompts.encoding import Decoded, split_lines
 from fanout.prompts.fields import Absent, likely_field, text_fields, value_at
 from fanout.prompts.names import is_prompt_name, listed, quoted
 from fanout.prompts.prompt_list import Found, PromptList, gather
 
 _SAMPLE = 200_000
 _LINES_SEEN = 3
+_HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]")
 _KINDS = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
 
 
@@ -46,7 +49,7 @@ def read(name: str, decoded: Decoded, *, lines: bool, field: str) -> PromptList:
         unit="line" if lines else "entry",
         encoding=decoded.encoding,
         column=field if had_objects else None,
-        columns=tuple(encodable(name) for name in fields),
+        columns=tuple(fields),
     )
 
 
@@ -58,7 +61,7 @@ def text_lengths(name: str, text: str, *, lines: bool) -> dict[str, float]:
         for field in text_fields(held):
             value = value_at(held, field)
             if isinstance(value, str):
-                lengths[encodable(field)] = lengths.get(encodable(field), 0) + len(value)
+                lengths[field] = lengths.get(field, 0) + len(value)
     return lengths
 
 
@@ -154,14 +157,20 @@ def _loaded(text: str) -> object:
 
 
 def _load(text: str, where: str, *, hint: str = "") -> object:
+    names = _sendable_names if _HALF_LETTER.search(text) else None
     try:
-        value: object = json.loads(text)
+        value: object = json.loads(text, object_pairs_hook=names)
     except json.JSONDecodeError as exc:
         place = f"character {exc.colno:,}" if exc.lineno == 1 else f"line {exc.lineno:,}, character {exc.colno:,}"
         raise BadInput(f"{where} is not JSON: {exc.msg} at {place}{hint if exc.msg == 'Extra data' else ''}") from exc
     except (ValueError, RecursionError) as exc:  # a number of 5,000 digits; ten thousand brackets
         raise BadInput(f"{where} cannot be read as JSON: {exc}") from exc
     return value
+
+
+def _sendable_names(fields: list[tuple[str, object]]) -> dict[str, object]:
+    """An object whose fields can be named on a page; what is lost of its texts `gather` says."""
+    return {sendable(name): value for name, value in fields}
 
 
 def _text(entry: Entry, field: str) -> str:
@@ -178,7 +187,7 @@ def _text(entry: Entry, field: str) -> str:
         likely = likely_field(entry.value, field) if isinstance(entry.value, dict) else None
         further = f"; a text in it is {quoted(likely)}" if likely else ""
         raise BadInput(f"{where} is {_KINDS.get(type(value), 'something else')}: expected text{further}")
-    return encodable(value)
+    return value
 
 
 def _instead(value: dict[str, object]) -> str:

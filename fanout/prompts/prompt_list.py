@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from fanout.errors import BadInput
+from fanout.letters import LOST, sendable
 
 MOST_PROMPTS = 100_000
 """Past it a list is more than one run shows well; each prompt is a call that somebody pays for."""
@@ -84,6 +85,8 @@ class PromptList:
     delimiter: str | None = None
     header: bool | None = None
     """Whether a table's first row was taken as its header; None where there is no table."""
+    mended: tuple[int, ...] = ()
+    """The places of prompts with half a letter, which cannot be sent and is replaced by the sign for a lost one."""
 
     @property
     def skipped_count(self) -> int:
@@ -94,6 +97,9 @@ class PromptList:
     def sentence(self) -> str:
         """The list in words: its length, duplicates, what was skipped and where, and what was assumed."""
         said = [self._size(), *(self._skips(skip) for skip in self.skip_counts)]
+        if self.mended:
+            holders = counted(len(self.mended), "prompt")
+            said.append(f"half a letter in {holders} replaced by {LOST}{self._at(self.mended)}")
         if len(self.columns) > 1:
             said.append(f"column “{self.column}”")
         if self.header is False:
@@ -109,12 +115,17 @@ class PromptList:
         return f"{size}, {self.duplicates:,} of them {'a duplicate' if self.duplicates == 1 else 'duplicates'}"
 
     def _skips(self, skip: SkipCount) -> str:
-        lines = [str(s.line) for s in self.skipped if s.reason == skip.reason][:LINES_SAID]
         words = _SKIP_WORDS[skip.reason].format(count=f"{skip.count:,}", unit=_plural(self.unit, skip.count))
+        return words + self._at([s.line for s in self.skipped if s.reason == skip.reason], skip.count)
+
+    def _at(self, lines: Sequence[int], count: int | None = None) -> str:
+        """` (lines 3, 5)`: the first of `count` places, in brackets; nothing where none is known."""
         if not lines:
-            return words
-        more = f" and {skip.count - len(lines):,} more" if skip.count > len(lines) else ""
-        return f"{words} ({_plural(self._place, skip.count)} {', '.join(lines)}{more})"
+            return ""
+        count = len(lines) if count is None else count
+        said = lines[:LINES_SAID]
+        more = f" and {count - len(said):,} more" if count > len(said) else ""
+        return f" ({_plural(self._place, count)} {', '.join(map(str, said))}{more})"
 
     @property
     def _place(self) -> str:
@@ -135,10 +146,13 @@ def gather(
     """The list of what was found; BadInput, naming `where`, for no prompt and for too many."""
     prompts: list[str] = []
     skipped: list[Skipped] = []
+    mended: list[int] = []
     counts: Counter[SkipReason] = Counter()
     for entry in found:
         if isinstance(entry, Found) and not is_blank(entry.text):
-            prompts.append(entry.text)
+            prompts.append(sendable(entry.text))
+            if prompts[-1] is not entry.text and prompts[-1].count(LOST) > entry.text.count(LOST):
+                mended.append(entry.line)
             if len(prompts) > MOST_PROMPTS:
                 raise BadInput(f"{where} holds more than {MOST_PROMPTS:,} prompts (line {entry.line:,}): split it")
             continue
@@ -159,6 +173,7 @@ def gather(
         columns=columns,
         delimiter=delimiter,
         header=header,
+        mended=tuple(mended),
     )
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from fanout.batch import sendable
 from fanout.events import RunOpened, StretchOpened
+from fanout.letters import sendable
 from fanout.people import Visibility
 from fanout.store.database import Database, Execute
 from fanout.store.rows import IMPORTED, settings_key
