@@ -145,6 +145,22 @@ def test_json_lines_with_one_text_need_no_field_named_prompt(engine: Engine, lin
     assert engine.runs()[0].batch.prompts == ("from a file",)
 
 
+def test_an_object_with_two_lists_has_them_offered_and_the_chosen_one_is_sent(engine: Engine) -> None:
+    app = _prompts(open_page(), "one", "two")
+    app.button_group(key="prompts_source").set_value("File")
+    draw(app)
+    content = b'{"question": ["asked"], "answer": ["answered"], "rows": [{"note": "noted"}]}'
+    app.file_uploader(key="prompts_file").set_value(("lists.json", content, "application/json"))
+    draw(app)
+    [box] = [each for each in app.selectbox if each.label == "Column with the prompts"]
+    assert (box.value, box.options) == ("question", ["question", "answer", "rows.note"])
+    assert "1 prompt; column “question”" in read(app)
+    box.set_value("rows.note")
+    draw(app)
+    press(app, "Run")
+    assert engine.runs()[0].batch.prompts == ("noted",)
+
+
 def test_two_sessions_have_two_forms(engine: Engine) -> None:
     mine, theirs = open_page(), open_page()
     _prompts(mine, "mine")

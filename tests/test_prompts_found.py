@@ -167,7 +167,7 @@ def test_the_list_inside_an_object_is_read_where_it_can_be_told(
 
 def test_several_lists_in_an_object_are_named() -> None:
     said = refusal("a.json", '{"question": ["a"], "answer": ["c"]}')
-    assert said.endswith("; its fields “question”, “answer” are some: name one, or a field in its objects, or write it alone")  # fmt: skip # noqa: E501
+    assert said.endswith(" a JSON list of texts or objects; it holds several, name one: “question”, “answer”")
     assert "expected a JSON list" in refusal("a.json", '{"text": ["a"]}', column="question")
     assert refusal("a.json", " \n").endswith("holds only blanks: expected at least one prompt")
 
@@ -217,3 +217,33 @@ def test_a_field_with_half_a_letter_in_its_name_can_be_chosen() -> None:
     assert columns("a.jsonl", content) == ("\ufffd a", "b.\ufffd")
     assert read_file("a.jsonl", content, column="\ufffd a").prompts == ("x",)
     assert read_file("a.jsonl", content, column="b.\ufffd").prompts == ("y",)
+
+
+# --- several lists in one object ----------------------------------------------------------------------------------
+
+SPLITS = {"train": [{"text": "a", "label": "x"}], "test": [{"text": "bb"}], "notes": ["c", "d"], "sizes": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("column", "wanted"),
+    [("train.text", ("a",)), ("test.text", ("bb",)), ("label", ("x",)), ("train.label", ("x",)), ("notes", ("c", "d"))],
+)
+def test_each_list_in_an_object_is_offered_by_a_name_that_reads_it(column: str, wanted: tuple[str, ...]) -> None:
+    content = json.dumps(SPLITS)
+    offered = columns("a.json", content.encode())
+    assert offered == ("train.text", "train.label", "test.text", "notes")
+    found = read("a.json", content, column=column)
+    assert found.prompts == wanted
+    assert found.sentence.endswith(f"column “{column}”")
+    assert guess_column("a.json", content.encode()) == "train.text"
+
+
+def test_a_name_that_leads_to_two_lists_or_none_is_refused_with_the_names_that_lead_to_one() -> None:
+    for column in (None, "text", "nothing", "train", "sizes", "notes.text"):
+        said = refusal("a.json", json.dumps(SPLITS), column=column)
+        assert "name one: “train.text”, “train.label”, “test.text”, “notes”" in said or "has no field “prompt”" in said
+    assert columns("a.json", b'{"prompts": ["a"], "n": 1}') == ()
+    assert read("a.json", '{"data": [{"text": "a"}]}', column="data.text").prompts == ("a",)
+    assert read("a.json", '{"data": [{"prompt": "a"}], "b": ["c"]}', column="data").prompts == ("a",)
+    assert read("a.json", '{"text": ["a"], "rows": [{"text": "b"}]}', column="text").prompts == ("a",)
+    assert read("a.json", '{"text": ["a"], "rows": [{"text": "b"}]}', column="rows.text").prompts == ("b",)

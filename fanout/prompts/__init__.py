@@ -58,7 +58,8 @@ def read_file(name: str, content: bytes, *, column: str | None = None, mode: Mod
     """The prompts of a file; `name` tells its kind by its ending (see `ENDINGS`).
 
     `mode` is for .txt and .md. `column` is a column of a .csv or .tsv (None: see `guess_column`), or a field of the
-    objects of a .jsonl, .ndjson or .json, or a path in them such as `messages.user.content` (None: `prompt`).
+    objects of a .jsonl, .ndjson or .json, or a path in them such as `messages.user.content` (None: `prompt`), or of one
+    object in a .json one of its lists, `question` or `train.text`.
     """
     ending = _ending(name, content)
     decoded = decode(name, content)
@@ -79,7 +80,8 @@ def read_file(name: str, content: bytes, *, column: str | None = None, mode: Mod
 
 
 def columns(name: str, content: bytes) -> tuple[str, ...]:
-    """The columns of a .csv or .tsv, or the text fields of JSON objects; empty where there is nothing to choose."""
+    """The columns of a .csv or .tsv, the text fields of JSON objects, or the lists of one object; empty where there is
+    nothing to choose."""
     ending = _ending(name, content)
     if ending in (".txt", ".md"):
         return ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from fanout.errors import BadInput
 from fanout.letters import sendable
 from fanout.prompts.encoding import Decoded, split_lines
 from fanout.prompts.fields import Absent, likely_field, text_fields, value_at
+from fanout.prompts.lists import has_several, holds_prompts, offers, pick
 from fanout.prompts.names import is_prompt_name, listed, quoted
 from fanout.prompts.prompt_list import Found, PromptList, gather
 
@@ -38,8 +39,9 @@ def read(name: str, decoded: Decoded, *, lines: bool, field: str) -> PromptList:
     fields: dict[str, None] = {}
     had_objects = False
     found: list[Found] = []
-    for entry in _entries(name, decoded.text, lines=lines, field=field):
-        found.append(Found(line=entry.line, text=_text(entry, field)))
+    source = _source(name, decoded.text, lines=lines, field=field)
+    for entry in source.entries:
+        found.append(Found(line=entry.line, text=_text(entry, source.field or field)))
         if isinstance(entry.value, dict):
             had_objects = True
             fields.update(dict.fromkeys(entry.value))
@@ -48,15 +50,19 @@ def read(name: str, decoded: Decoded, *, lines: bool, field: str) -> PromptList:
         where=quoted(name),
         unit="line" if lines else "entry",
         encoding=decoded.encoding,
-        column=field if had_objects else None,
-        columns=tuple(fields),
+        column=field if had_objects or source.lists else None,
+        columns=tuple(source.lists or fields),
     )
 
 
 def text_lengths(name: str, text: str, *, lines: bool) -> dict[str, float]:
-    """The fields of a file's objects that hold text somewhere, with how many letters in all."""
+    """The fields of a file's objects that hold text somewhere, with how many letters in all; where an object holds
+    several lists, the names by which each is asked for."""
+    source = _source(name, text, lines=lines, field=None)
+    if source.lists:
+        return dict(source.lists)
     lengths: dict[str, float] = {}
-    for entry in _entries(name, text, lines=lines, field=None):
+    for entry in source.entries:
         held = entry.value if isinstance(entry.value, dict) else {}
         for field in text_fields(held):
             value = value_at(held, field)
@@ -65,10 +71,22 @@ def text_lengths(name: str, text: str, *, lines: bool) -> dict[str, float]:
     return lengths
 
 
-def _entries(name: str, text: str, *, lines: bool, field: str | None) -> Iterator[Entry]:
-    if not lines:
-        yield from _list(name, text, field)
-        return
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """What a file holds, as it was asked for."""
+
+    entries: Iterator[Entry]
+    field: str | None
+    """The field of its objects."""
+    lists: Mapping[str, float] | None = None
+    """Where it is an object with several lists: the names to choose from, with how many letters each has."""
+
+
+def _source(name: str, text: str, *, lines: bool, field: str | None) -> _Source:
+    return _Source(entries=_lines(name, text), field=field) if lines else _list(name, text, field)
+
+
+def _lines(name: str, text: str) -> Iterator[Entry]:
     _refuse_list(name, text)
     for number, line in enumerate(split_lines(text), start=1):
         where = f"{quoted(name)}, line {number:,}"
@@ -94,7 +112,7 @@ def kind_of(text: str) -> Literal[".jsonl", ".json"] | None:
     if isinstance(_loaded(first), dict | str):
         return ".jsonl"
     whole = _loaded(text) if first.lstrip()[:1] in ("[", "{") else None
-    if isinstance(whole, dict) or (isinstance(whole, list) and _holds_prompts(whole)):
+    if isinstance(whole, dict) or (isinstance(whole, list) and holds_prompts(whole)):
         return ".json"
     return None
 
@@ -105,47 +123,29 @@ def _refuse_list(name: str, text: str) -> None:
         raise BadInput(f"{quoted(name)} is one JSON list: end its name with .json")
 
 
-def _list(name: str, text: str, field: str | None) -> Iterator[Entry]:
+def _list(name: str, text: str, field: str | None) -> _Source:
     if not text.strip():
         raise BadInput(f"{quoted(name)} holds only blanks: expected at least one prompt")
     value = _load(text, quoted(name), hint="; if it holds one value a line, end its name with .jsonl")
-    if isinstance(value, dict):
-        value = _list_in(value, field, quoted(name))
-    if not isinstance(value, list):
+    if isinstance(value, list):
+        return _Source(entries=_numbered(name, value), field=field)
+    if not isinstance(value, dict):
         kind = _KINDS.get(type(value), "a lone value")
         raise BadInput(f"{quoted(name)} is {kind}: expected a JSON list of texts or objects")
-    for number, each in enumerate(value, start=1):
-        yield Entry(line=number, where=f"{quoted(name)}, entry {number:,}", value=each)
-
-
-def _list_in(value: dict[str, object], field: str | None, where: str) -> list[object]:
-    """The one list of texts or objects in an object, or the one that is called like the field asked for."""
-    lists = {name: each for name, each in value.items() if isinstance(each, list) and _holds_prompts(each)}
-    wanted = [name for name, each in lists.items() if name == field or _has_field(each[0], field)]
-    if not wanted and field in (None, "prompt"):
-        wanted = list(lists)
-    if len(wanted) == 1:
-        return lists[wanted[0]]
-    which = (
-        f"; its fields {listed(lists)} are some: name one, or a field in its objects, or write it alone"
-        if lists
-        else ""
+    picked, names = pick(value, field), offers(value)
+    if picked is None and (field is not None or not names):
+        which = f"; it holds several, name one: {listed(names)}" if names else ""
+        raise BadInput(f"{quoted(name)} is an object: expected a JSON list of texts or objects{which}")
+    if picked is None:
+        return _Source(entries=iter(()), field=None, lists=names)
+    return _Source(
+        entries=_numbered(name, picked.values), field=picked.field, lists=names if has_several(value) else None
     )
-    raise BadInput(f"{where} is an object: expected a JSON list of texts or objects{which}")
 
 
-def _has_field(value: object, field: str | None) -> bool:
-    if not isinstance(value, dict) or field is None:
-        return False
-    try:
-        value_at(value, field)
-    except Absent:
-        return False
-    return True
-
-
-def _holds_prompts(values: list[object]) -> bool:
-    return bool(values) and all(isinstance(each, dict | str) for each in values)
+def _numbered(name: str, values: Sequence[object]) -> Iterator[Entry]:
+    for number, each in enumerate(values, start=1):
+        yield Entry(line=number, where=f"{quoted(name)}, entry {number:,}", value=each)
 
 
 def _loaded(text: str) -> object:
