@@ -167,6 +167,74 @@ def test_a_pool_works_in_a_forked_child() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("middle", ["fanout.providers.ready", "pydantic_ai.models.openai"])
+def test_a_fork_while_another_thread_makes_the_first_model_leaves_the_child_able_to_ask(middle: str) -> None:
+    assert (
+        script(f"""
+        import os, signal, sys, threading
+        import fanout
+
+        middle, forking = threading.Event(), threading.Event()
+
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == {middle!r} and not middle.is_set():
+                    middle.set()
+                    forking.wait(20)
+
+        sys.meta_path.insert(0, Finder())
+        other = threading.Thread(target=lambda: fanout.completion("sandbox")("Reply: alpha"))
+        other.start()
+        assert middle.wait(20)
+        os.register_at_fork(before=forking.set)  # the last one registered is called first
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)
+            print(fanout.completion("sandbox")("Reply: beta"), flush=True)
+            raise SystemExit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        other.join()
+        print(fanout.completion("sandbox")("Reply: gamma"))
+    """)
+        == "beta\ngamma\n"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_while_another_thread_warms_a_model_up_leaves_it_to_the_child() -> None:
+    assert (
+        script("""
+        import os, signal, threading
+        from fanout.batch import Batch
+        from fanout.calls.completion import Completion
+        from fanout.sandbox.process import SandboxProcess
+
+        completion, middle, forking = Completion(Batch(prompts=["a"])), threading.Event(), threading.Event()
+        address = SandboxProcess.base_url
+
+        def slowly(self, profile):
+            middle.set()
+            forking.wait(20)
+            return address(self, profile)
+
+        SandboxProcess.base_url = slowly
+        threading.Thread(target=completion.warm_up, daemon=True).start()
+        assert middle.wait(20)
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)
+            forking.set()
+            completion.warm_up()
+            print(completion, flush=True)
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1])
+        forking.set()
+    """)
+        == "<Completion sandbox warm>\n0\n"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_asks_its_models_too_and_leaves_the_parents_alone() -> None:
     assert (
         script("""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import gc
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from fanout.clock import Clock, MonotonicClock
 from fanout.errors import BadInput, Broken, CallFailed, FanoutError
 from fanout.events import Usage
 from fanout.letters import sendable
+from fanout.providers.building import building
 from fanout.providers.models import check_model
 from fanout.sandbox.profile import SandboxProfile
 from fanout.spans import current_span
@@ -35,6 +38,7 @@ class Completion:
         self._clock = clock or MonotonicClock()
         self._lock = threading.Lock()  # protects _asker: threads that call before anyone has warmed up
         self._asker: Asker | None = None
+        _MADE.add(self)
 
     def __repr__(self) -> str:
         return f"<Completion {self._batch.model} {'cold' if self._asker is None else 'warm'}>"
@@ -78,6 +82,10 @@ class Completion:
             report=asked.report,
         )
 
+    def _forked(self) -> None:
+        """In a forked child, where nobody is left who warms it up."""
+        self._lock = threading.Lock()
+
     def _warm(self) -> Asker:
         asker = self._asker
         if asker is None or asker.ready.loop.closed:
@@ -87,8 +95,9 @@ class Completion:
         return asker
 
     def _made(self) -> Asker:
-        from fanout.providers.asking import Asker
-        from fanout.providers.ready import ready_model
+        with building:  # the imports too: see there
+            from fanout.providers.asking import Asker
+            from fanout.providers.ready import ready_model
 
         batch = self._batch
         return Asker(
@@ -99,6 +108,19 @@ class Completion:
             timeout_s=batch.timeout_s,
             streams=batch.streams,
         )
+
+
+_MADE: weakref.WeakSet[Completion] = weakref.WeakSet()
+"""For a forked child."""
+
+
+def _after_fork() -> None:
+    for completion in list(_MADE):
+        completion._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _before_sending(error: Exception) -> CallFailed:

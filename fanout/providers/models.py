@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fanout.errors import BadInput
+from fanout.providers.building import building
 
 SANDBOX = "sandbox"
 PLACEHOLDER_KEY = "no-key-needed"
@@ -160,9 +161,10 @@ def known_models() -> tuple[str, ...]:
 
 def warm_up() -> None:
     """Import what the first call of any model needs, and read the CA bundle; seconds, the first time. Opens nothing."""
-    from fanout.providers.ready import import_everything
+    with building:
+        from fanout.providers.ready import import_everything
 
-    import_everything()
+        import_everything()
 
 
 def _guessed_provider(name: str) -> str:
@@ -212,15 +214,17 @@ def _google_cloud_key(provider: KnownProvider) -> str | None:
 
 def _check_with_pydantic_ai(model: str, parts: ModelName) -> None:
     """Build the model and throw it away: pydantic-ai itself says what is missing. Building sends nothing."""
-    from pydantic_ai.exceptions import UserError
-    from pydantic_ai.models import infer_model
-    from pydantic_ai.providers import infer_provider_class
+    with building:
+        from pydantic_ai.exceptions import UserError
+        from pydantic_ai.models import infer_model
+        from pydantic_ai.providers import infer_provider_class
 
     if parts.provider.endswith("-decisions"):
         raise BadInput(f"{parts.provider} answers with decisions, not with text: take openai-chat or google")
     try:
-        infer_provider_class(parts.provider)
-        infer_model(model)
+        with building:
+            infer_provider_class(parts.provider)
+            infer_model(model)
     except ImportError as exc:
         extra = re.search(r"pydantic-ai-slim\[(\w[\w-]*)\]", str(exc))
         raise BadInput(_missing_extra(parts.provider, extra.group(1) if extra else parts.provider)) from exc

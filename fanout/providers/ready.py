@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-import threading
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from pydantic_ai.settings import ModelSettings
 
 from fanout.providers import models
 from fanout.providers.account import speaker
+from fanout.providers.building import building
 from fanout.providers.inferred import Inferred, inferred
 from fanout.providers.loop import LoopThread, shared_loop
 from fanout.providers.transport import behind_proxy, http_client, shared_tls
@@ -97,14 +97,14 @@ class _Spec:
     secret: str | None = field(default=None, repr=False, compare=False)
 
 
-_lock = threading.Lock()  # protects the two tables below, and keeps two first callers from building one model twice
+# `building` protects the two tables, and keeps two first callers from building one model twice.
 _models: OrderedDict[_Spec, ReadyModel] = OrderedDict()
 _clients: dict[tuple[str, str, LoopThread], httpx2.AsyncClient] = {}
 _SALT = secrets.token_bytes(16)
 
 
 def _kept(spec: _Spec) -> ReadyModel:
-    with _lock:
+    with building:
         kept = _models.get(spec)
         if kept is None or kept.loop.closed:
             kept = _models[spec] = _built(spec, shared_loop())
@@ -115,7 +115,8 @@ def _kept(spec: _Spec) -> ReadyModel:
 
 
 def _sandbox_spec(profile: SandboxProfile) -> _Spec:
-    from fanout.sandbox.process import shared_sandbox
+    with building:
+        from fanout.sandbox.process import shared_sandbox
 
     return _Spec(
         model=models.SANDBOX,
