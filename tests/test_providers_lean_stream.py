@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 from typing import Any
 
@@ -12,6 +14,7 @@ from fanout.calls import Reply
 from fanout.calls.completion import Completion
 from fanout.events import Usage
 from fanout.providers import bounded
+from fanout.providers.loop import shared_loop
 from tests.hostile import (
     END,
     EVENTS_HEAD,
@@ -168,3 +171,23 @@ def test_connections_are_used_again_after_a_stream(monkeypatch: pytest.MonkeyPat
         asked = caller(server, monkeypatch)
         assert [ask(asked)[0].output for _ in range(5)] == ["yes"] * 5
         assert server.connections == 1
+
+
+@pytest.mark.parametrize("fault", [b'data: {"error": {"message": "no"}}\n\n', b"data: nonsense\n\n"])
+def test_a_stream_that_is_given_up_half_way_leaves_nothing_open_for_the_loops_end(
+    monkeypatch: pytest.MonkeyPatch, fault: bytes
+) -> None:
+    async def suspended() -> list[str]:
+        generators = asyncio.get_running_loop()._asyncgens  # type: ignore[attr-defined]  # nothing else tells
+        return [each.__qualname__ for each in generators if each.ag_frame is not None and not each.ag_running]
+
+    answer = [EVENTS_HEAD, event({"role": "assistant", "content": "half"}), chunk(fault), event({"content": "more"})]
+    gc.collect()
+    gc.disable()  # it would close them, all at once
+    try:
+        with Hostile([answer]) as server:
+            reply, _ = ask(caller(server, monkeypatch))
+            assert reply.error is not None
+            assert shared_loop().run(suspended()) == []
+    finally:
+        gc.enable()

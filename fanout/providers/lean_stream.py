@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator
-from types import TracebackType
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from types import AsyncGeneratorType, TracebackType
 from typing import Any, Self
 
 import httpx2
@@ -56,19 +57,32 @@ class LeanStream:
         return await anext(self._iterator)
 
     async def close(self) -> None:
-        """Let go of the connection."""
-        await self.response.aclose()
+        """Let go of the connection, and of what reads it: a generator that is given up half-way would wait for the
+        garbage collector, or for the loop's end, which both close it together with those it reads from and say so."""
+        try:
+            if isinstance(self._iterator, AsyncGeneratorType) and not self._iterator.ag_running:
+                await self._iterator.aclose()
+        finally:
+            await self.response.aclose()
 
     aclose = close
 
-    async def _chunks(self) -> AsyncIterator[ChatCompletionChunk]:
+    async def _chunks(self) -> AsyncGenerator[ChatCompletionChunk]:
         try:
-            pieces = self.response.aiter_bytes()
-            first = await _first(pieces)
-            # By what it is and not by what it is called: no line of a stream of events begins so.
-            whole = first.lstrip(_BLANK).startswith(b"{")
-            async for chunk in self._whole(first, pieces) if whole else self._streamed(_events(first, pieces)):
-                yield chunk
+            async with contextlib.AsyncExitStack() as opened:
+                pieces = self.response.aiter_bytes()
+                if isinstance(pieces, AsyncGenerator):
+                    await opened.enter_async_context(aclosing(pieces))
+                first = await _first(pieces)
+                # By what it is and not by what it is called: no line of a stream of events begins so.
+                if first.lstrip(_BLANK).startswith(b"{"):
+                    chunks = self._whole(first, pieces)
+                else:
+                    events = await opened.enter_async_context(aclosing(_events(first, pieces)))
+                    chunks = self._streamed(events)
+                await opened.enter_async_context(aclosing(chunks))
+                async for chunk in chunks:
+                    yield chunk
         except httpx2.TimeoutException as exc:
             raise APITimeoutError(request=self.response.request) from exc
         except httpx2.RequestError as exc:
@@ -76,7 +90,7 @@ class LeanStream:
         finally:
             await self.response.aclose()
 
-    async def _whole(self, first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[ChatCompletionChunk]:
+    async def _whole(self, first: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[ChatCompletionChunk]:
         """The server answered without streaming: its completion as one chunk; nothing where it is none."""
         content = b"".join([first, *[piece async for piece in pieces]])
         completion = completed(content, model=self._model)
@@ -88,7 +102,7 @@ class LeanStream:
             delta = choice.message.model_dump(include={"role", "content", "refusal"}, exclude_none=True)
             yield _chunk(completion, delta, finish=choice.finish_reason)
 
-    async def _streamed(self, events: AsyncIterator[bytes]) -> AsyncIterator[ChatCompletionChunk]:
+    async def _streamed(self, events: AsyncIterator[bytes]) -> AsyncGenerator[ChatCompletionChunk]:
         last: ChatCompletionChunk | None = None
         finished = False
         async for data in events:
@@ -143,7 +157,7 @@ async def _first(pieces: AsyncIterator[bytes]) -> bytes:
     return b""
 
 
-async def _events(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _events(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     """The data of each event. One that is cut off by the end is dropped, as the standard has it, save `[DONE]`."""
     cut = _Cut()
     for event in cut(first.lstrip(_BLANK)):
