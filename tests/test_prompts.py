@@ -180,7 +180,7 @@ def test_an_empty_file_and_one_of_blanks_are_refused(ending: str) -> None:
 
 def test_an_unknown_ending_is_refused_with_those_there_are() -> None:
     assert refusal("a.docx", b"hello") == f"“a.docx” ends with '.docx': expected one of {', '.join(ENDINGS)}"
-    assert "ends with 'nothing'" in refusal("README", b"hello")
+    assert "“README” has no ending" in refusal("README", b"hello")
 
 
 def test_a_hostile_file_name_stays_short_and_on_one_line() -> None:

@@ -167,7 +167,7 @@ def test_the_list_inside_an_object_is_read_where_it_can_be_told(
 
 def test_several_lists_in_an_object_are_named() -> None:
     said = refusal("a.json", '{"question": ["a"], "answer": ["c"]}')
-    assert said.endswith(" a JSON list of texts or objects; it holds several, name one: “question”, “answer”")
+    assert said.endswith(" a JSON list of texts or objects; name one in it: “question”, “answer”")
     assert "expected a JSON list" in refusal("a.json", '{"text": ["a"]}', column="question")
     assert refusal("a.json", " \n").endswith("holds only blanks: expected at least one prompt")
 
@@ -241,9 +241,27 @@ def test_each_list_in_an_object_is_offered_by_a_name_that_reads_it(column: str, 
 def test_a_name_that_leads_to_two_lists_or_none_is_refused_with_the_names_that_lead_to_one() -> None:
     for column in (None, "text", "nothing", "train", "sizes", "notes.text"):
         said = refusal("a.json", json.dumps(SPLITS), column=column)
-        assert "name one: “train.text”, “train.label”, “test.text”, “notes”" in said or "has no field “prompt”" in said
+        assert (
+            "name one in it: “train.text”, “train.label”, “test.text”, “notes”" in said
+            or "has no field “prompt”" in said
+        )
     assert columns("a.json", b'{"prompts": ["a"], "n": 1}') == ()
     assert read("a.json", '{"data": [{"text": "a"}]}', column="data.text").prompts == ("a",)
     assert read("a.json", '{"data": [{"prompt": "a"}], "b": ["c"]}', column="data").prompts == ("a",)
     assert read("a.json", '{"text": ["a"], "rows": [{"text": "b"}]}', column="text").prompts == ("a",)
     assert read("a.json", '{"text": ["a"], "rows": [{"text": "b"}]}', column="rows.text").prompts == ("b",)
+
+
+def test_a_list_further_down_in_an_object_is_asked_for_by_its_path() -> None:
+    content = json.dumps({"version": {"n": 1}, "data": {"items": [{"q": {"text": "a"}}, {"q": {"text": "b"}}]}})
+    assert columns("a.json", content.encode()) == ("data.items.q.text",)
+    assert guess_column("a.json", content.encode()) == "data.items.q.text"
+    assert refusal("a.json", content).endswith("; name one in it: “data.items.q.text”")
+    for column in ("data.items.q.text", "q.text"):
+        assert read("a.json", content, column=column).prompts == ("a", "b")
+    assert read("a.json", '{"config": {"stop": ["x"]}, "prompts": ["a"]}', column="prompts").prompts == ("a",)
+    assert refusal("a.json", '{"config": {"stop": ["x"]}}').endswith("; name one in it: “config.stop”")
+
+
+def test_a_name_without_an_ending_is_said_to_have_none() -> None:
+    assert refusal("prompts", "a\n").startswith("“prompts” has no ending: expected one of .txt,")

@@ -116,7 +116,8 @@ def _ending(name: str, content: bytes) -> str:
     ending = PurePath(name).suffix.lower()
     if ending not in ENDINGS:
         decode(name, content)  # a workbook or a picture is named for what it is, before its ending is
-        raise BadInput(f"{quoted(name)} ends with {ending or 'nothing'!r}: expected one of {', '.join(ENDINGS)}")
+        said = f"ends with {ending!r}" if ending else "has no ending"
+        raise BadInput(f"{quoted(name)} {said}: expected one of {', '.join(ENDINGS)}")
     return ending
 
 

@@ -1,7 +1,7 @@
 """A JSON object that holds lists -> the one list whose entries are meant, and the names by which each can be asked for.
 
 Comes in: the object, and the name asked for, if any. Goes out: a `Picked`, or None where it cannot be told. A list of
-texts goes by its own name; the texts of a list of objects by its name and theirs: `train.text`. Knows no file.
+texts goes by its own name, the texts of a list of objects by its name and theirs: `train.text`. Knows no file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fanout.prompts.fields import Absent, text_fields, value_at
+
+_DEEPEST = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +36,8 @@ def pick(holder: Mapping[str, object], field: str | None) -> Picked | None:
         inner = (field or "").removeprefix(f"{name}.")
         if inner != field and any(_has(each, inner) for each in values):
             return Picked(values=values, field=inner)
-    if field in (None, "prompt") and len(lists) == 1:
-        return Picked(values=next(iter(lists.values())), field=field)
+    if field in (None, "prompt") and len(lists) == 1 and (only := next(iter(lists))) in holder:
+        return Picked(values=lists[only], field=field)  # one further down may be anything: its name is asked for
     return None
 
 
@@ -58,8 +60,15 @@ def has_several(holder: Mapping[str, object]) -> bool:
     return len(_lists(holder)) > 1
 
 
-def _lists(holder: Mapping[str, object]) -> dict[str, Sequence[object]]:
-    return {name: each for name, each in holder.items() if isinstance(each, list) and holds_prompts(each)}
+def _lists(holder: Mapping[str, object], deeper: int = _DEEPEST) -> dict[str, Sequence[object]]:
+    """The lists that may hold prompts, those of its objects too: `data.items`."""
+    found: dict[str, Sequence[object]] = {}
+    for name, each in holder.items():
+        if isinstance(each, list) and holds_prompts(each):
+            found[name] = each
+        elif deeper and isinstance(each, dict):
+            found.update((f"{name}.{inner}", values) for inner, values in _lists(each, deeper - 1).items())
+    return found
 
 
 def holds_prompts(values: Sequence[object]) -> bool:

@@ -134,7 +134,7 @@ def _list(name: str, text: str, field: str | None) -> _Source:
         raise BadInput(f"{quoted(name)} is {kind}: expected a JSON list of texts or objects")
     picked, names = pick(value, field), offers(value)
     if picked is None and (field is not None or not names):
-        which = f"; it holds several, name one: {listed(names)}" if names else ""
+        which = f"; name one in it: {listed(names)}" if names else ""
         raise BadInput(f"{quoted(name)} is an object: expected a JSON list of texts or objects{which}")
     if picked is None:
         return _Source(entries=iter(()), field=None, lists=names)
