@@ -127,7 +127,7 @@ class ConnectionFailed(CallFailed):
 
 
 class ServerFailed(CallFailed):
-    """The provider failed inside (5xx)."""
+    """The provider failed inside (5xx), or could not take the request just then (409, 425)."""
 
     kind: ClassVar[FailureKind] = "transient"
     retryable = True

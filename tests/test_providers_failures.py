@@ -119,6 +119,9 @@ ANSWERED = [
     Fault("422", status(422, "bad"), Rejected, "refuses", 422, "bad"),
     Fault("307", [http(307, b"", location="/v2")], Rejected, "it has moved. Check the base URL.", 307),
     Fault("408", status(408, "slow"), TimedOut, "it gave up waiting", 408, "slow"),
+    Fault("409", status(409, "lock"), ServerFailed, "in its way. Send it again.", 409, "lock"),
+    Fault("425", status(425, "early"), ServerFailed, "too early for it. Send it again.", 425, "early"),
+    Fault("304", [http(304, b"")], Rejected, "answered 304, which is no answer.", 304),
     Fault("500", status(500, "oops"), ServerFailed, "it failed inside", 500, "oops"),
     Fault("502 page", [http(502, HTML, content_type="text/html")], ServerFailed, "502", 502, HTML.decode()),
     Fault("503", status(503, "busy", retry_after="3"), Overloaded, "too much to do", 503, "busy", 3.0),
@@ -146,7 +149,12 @@ PLAIN = [
     ),
     Fault("nested", [http(200, b"[" * 100_000)], BadAnswer, "beginning: '[[["),
     Fault("no type", [http(200, b"yes", content_type="")], BadAnswer, "a body of no named type that is not an answer"),
-    Fault("corrupt gzip", [http(200, b"nonsense", content_encoding="gzip")], BadAnswer, "not an answer"),
+    Fault(
+        "corrupt gzip",
+        [http(200, b"nonsense", content_encoding="gzip")],
+        BadAnswer,
+        "200 with a body that cannot be unpacked",
+    ),
     Fault("garbage", [b"\x00\x01 nonsense\r\n\r\n", Close()], BadAnswer, "not an answer"),
     Fault("empty text", chat(""), EmptyAnswer, "an empty answer"),
     Fault("no text", chat(None), EmptyAnswer, "an empty answer"),  # type: ignore[arg-type]

@@ -192,7 +192,16 @@ _BY_CATEGORY: tuple[tuple[type[ModelAPIError], type[CallFailed]], ...] = (
 )
 
 
+_PASSING: Mapping[int, str] = {
+    409: "another request was in its way. Send it again.",
+    425: "it was too early for it. Send it again.",
+}
+"""Statuses of the 400s that say nothing against the request: the SDKs of OpenAI and Anthropic send a 409 again too."""
+
+
 def _kind(error: ModelHTTPError, wait_s: float | None, at: Circumstances) -> type[CallFailed]:
+    if error.status_code in _PASSING:
+        return ServerFailed
     kind = next((kind for category, kind in _BY_CATEGORY if isinstance(error, category)), None)
     if kind is RateLimited:
         day_is_over = _spent_day(at) is not None and (wait_s is None or wait_s > WORTH_WAITING_S)
@@ -209,6 +218,8 @@ def _spent_day(at: Circumstances) -> LimitName | None:
 
 
 def _reason(kind: type[CallFailed], error: ModelHTTPError, wait_s: float | None, at: Circumstances) -> str:
+    if error.status_code in _PASSING:
+        return _PASSING[error.status_code]
     if kind is RateLimited:
         return used_up.for_now(at.said.exhausted, wait_s)
     if kind is QuotaExhausted:
@@ -259,7 +270,7 @@ def _transport_error(error: BaseException) -> BaseException | None:
 def _wire_failed(error: BaseException, at: Circumstances) -> CallFailed:
     cause = _transport_error(error) or error
     if isinstance(cause, httpx2.DecodingError):
-        return _not_an_answer(at, str(cause))
+        return _not_unpacked(at)
     if not at.was_sent or _phase(error, cause) in ("connect", "pool"):
         return ConnectionFailed(
             f"The provider could not be reached at {at.address}: {_why(cause)}. Check the address and the network.",
@@ -320,8 +331,17 @@ def _odd_answer(error: ModelAPIError, at: Circumstances) -> CallFailed:
     return _not_an_answer(at, error.message)
 
 
+def _not_unpacked(at: Circumstances) -> CallFailed:
+    return BadAnswer(
+        f"The provider answered {at.status_code} with a body that cannot be unpacked: it is damaged, or packed in "
+        f"another way than it says. {_MAY_BE_BILLED}"
+    )
+
+
 def _moved(status: int) -> CallFailed:
     """A redirect, which is not followed: the key would go along."""
+    if status not in _REDIRECTS:
+        return Rejected(f"The provider answered {status}, which is no answer. Check the base URL.", status_code=status)
     return Rejected(f"The provider answered {status}: it has moved. Check the base URL.", status_code=status)
 
 
@@ -338,6 +358,7 @@ def _not_an_answer(at: Circumstances, complaint: str) -> CallFailed:
     return BadAnswer(f"The provider sent something that is not an answer: {why}. {_MAY_BE_BILLED}")
 
 
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NO_EVENT = frozenset({b"{", b"[", b"<"})
 """What no stream of events begins with."""
 _MAY_BE_BILLED = "It is not sent again by itself: it may have been billed."
