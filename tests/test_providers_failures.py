@@ -94,6 +94,10 @@ def trickle(piece: bytes) -> Sequence[Step]:
 ANSWERED = [
     Fault("429", status(429, "slow", retry_after="12"), RateLimited, "It asks to wait 12 s.", 429, "slow", 12.0),
     Fault("429 in ms", status(429, "slow", retry_after_ms="250"), RateLimited, "wait 0.25 s.", 429, "slow", 0.25),
+    *(
+        Fault(f"429 {asked}", status(429, "slow", retry_after=asked), RateLimited, "did not say how long", 429, "slow")
+        for asked in ("99999999999999999999", "Fri, 01 Jan 2100 00:00:00 GMT", "-5", "1e400", "nan")
+    ),
     Fault("429 silent", status(429, "slow"), RateLimited, "did not say how long to wait", 429, "slow"),
     Fault(
         "no quota",

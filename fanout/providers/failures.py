@@ -53,6 +53,7 @@ from fanout.providers import used_up
 from fanout.providers.bodies import DAYS, is_about_spending
 from fanout.providers.inside import chain
 from fanout.providers.keys import redacted
+from fanout.providers.numbers import LONGEST_S
 from fanout.quota.report import RateReport
 
 MOST_WORDS = 2_000
@@ -177,7 +178,8 @@ def _wait_s(error: ModelHTTPError, at: Circumstances) -> float | None:
     """The best wait known, in seconds."""
     if at.said.retry_after_s is not None or _spent_day(at) is not None:
         return at.said.retry_after_s  # what Gemini asks to wait for a spent day is the minute's wait
-    return error.retry_after
+    asked_s = error.retry_after  # as pydantic-ai reads it, whatever it is
+    return asked_s if asked_s is not None and 0 <= asked_s <= LONGEST_S else None
 
 
 # pydantic-ai's categories first: they know the providers' codes (an exhausted balance is a 429 here, a 400 there).
