@@ -191,3 +191,27 @@ def test_a_stream_that_is_given_up_half_way_leaves_nothing_open_for_the_loops_en
             assert shared_loop().run(suspended()) == []
     finally:
         gc.enable()
+
+
+UNASKED = [EVENTS_HEAD, event({"role": "assistant", "content": "a"}), event({"content": "b\u00e9"})]
+
+
+@pytest.mark.parametrize(
+    "ends", [[event({}, finish="stop"), event(None, usage=True), chunk(b"data: [DONE]\n\n")],
+             [chunk(b"data: [DONE]\n\n")], [event({}, finish="stop")]],
+)  # fmt: skip
+def test_an_answer_that_is_streamed_unasked_is_read(monkeypatch: pytest.MonkeyPatch, ends: list[bytes]) -> None:
+    with Hostile([[*UNASKED, *ends, END]]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        to = Completion(Batch(prompts=["hello"], model="openai-chat:tiny", stream=False))
+        reply, _ = ask(to)
+        assert (reply.output, reply.error, server.requests) == ("ab\u00e9", None, 1)
+        assert reply.usage.output_tokens == (3 if len(ends) == 3 else None)
+
+
+@pytest.mark.parametrize("ends", [[], [chunk(b"data: nonsense\n\n"), chunk(b"data: [DONE]\n\n")]])
+def test_half_an_answer_that_is_streamed_unasked_is_none(monkeypatch: pytest.MonkeyPatch, ends: list[bytes]) -> None:
+    with Hostile([[*UNASKED, *ends, END]]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        reply, _ = ask(Completion(Batch(prompts=["hello"], model="openai-chat:tiny", stream=False)))
+        assert (reply.output, type(reply.error).__name__) == (None, "BadAnswer")

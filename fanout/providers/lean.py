@@ -21,7 +21,7 @@ from openai.resources.chat.chat import AsyncChat
 from openai.resources.chat.completions import AsyncCompletions
 from openai.types.chat import ChatCompletion
 
-from fanout.providers.lean_stream import LeanStream
+from fanout.providers.lean_stream import LeanStream, gathered
 from fanout.providers.lean_whole import completed
 from fanout.providers.transport import Replay, learning, replay, wire
 
@@ -108,7 +108,7 @@ class _Completions(AsyncCompletions):
         except httpx2.TransportError as exc:
             return Replay(error=exc)
         if response.status_code == 200:
-            completion = completed(content, model=model)
+            completion = completed(content, model=model) or gathered(content)
             if completion is not None:
                 return completion  # otherwise the SDK says what is wrong with it
         headers = [(name, value) for name, value in response.headers.multi_items() if name not in _HOP]
