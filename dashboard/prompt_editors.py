@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from dashboard import elements, inputs, session, session_prompts, wording
+from dashboard import dropping, elements, inputs, session, session_prompts, wording
 from fanout.errors import BadInput
 from fanout.prompts import ENDINGS, Mode, PromptList, columns, guess_column, read_file, read_text
 
@@ -41,6 +41,7 @@ def draw() -> tuple[str, ...]:
                 persist_state="session",
             )
     session_prompts.open_editor()
+    dropping.listen()
     editors = {"Text": _text, "Table": _table, "File": _file}
     editors[session_prompts.source()]()
     return session_prompts.listed()

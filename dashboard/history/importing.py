@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import door, elements, house, session, session_history
+from dashboard import door, dropping, elements, house, session, session_history
 from dashboard.naming import sentence
 from fanout.errors import FanoutError
 
@@ -17,6 +17,7 @@ from fanout.errors import FanoutError
 def draw() -> None:
     """The popover."""
     with st.popover("Import", key="import_popover", icon=":material/upload_file:"):
+        dropping.listen()
         given = st.file_uploader("A run file", key=session_history.upload_key())
         seen_by = " Nobody but you and admins sees it before you share it." if door.has_login() else ""
         elements.quiet(f"A run's page saves one: “Run file”. It becomes a run of yours, and opens.{seen_by}")

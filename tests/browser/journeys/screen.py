@@ -174,7 +174,7 @@ class Screen:
             thumb.press("ArrowRight" if value > now else "ArrowLeft")
 
     def drop(self, name: str, content: bytes) -> None:
-        """Give a file to the form, again where it did not arrive; one that is there already makes way."""
+        """Give a file to the form; one that is there already makes way."""
         remove = self.key("prompts_file").get_by_role("button", name=re.compile("Remove"))
         if remove.count():
             remove.first.click()
@@ -183,12 +183,7 @@ class Screen:
             expect(self.alert).to_have_count(0)
             self.quiet()
         file = FilePayload(name=name, mimeType="application/octet-stream", buffer=content)
-        field = self.key("prompts_file").locator("input[type=file]")
-        field.set_input_files(file)
-        with suppress(AssertionError):
-            expect(remove).to_have_count(1, timeout=PRESS_AGAIN_MS)
-            return
-        field.set_input_files(file)  # Streamlit forgets to answer where the file goes while it begins to draw a page
+        self.key("prompts_file").locator("input[type=file]").set_input_files(file)
         expect(remove).to_have_count(1)
 
     def set_sandbox(self, profile: SandboxProfile) -> None:

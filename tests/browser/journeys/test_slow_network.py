@@ -6,16 +6,21 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Route, WebSocketRoute, expect
+import pytest
+from playwright.sync_api import BrowserContext, FilePayload, Locator, Route, WebSocketRoute, expect
 
+from fanout.archive import export_run
 from fanout.sandbox.profile import SandboxProfile
 from tests.browser.journeys.screen import Screen
 from tests.browser.serving import Served
+from tests.runs import history
 
 Browse = Callable[..., Screen]
 Profiles = Callable[..., BrowserContext]
 STOP = b"strip_stop"
 """Part of what draws a run that goes on."""
+WHERE_TO = b"/_stcore/upload_file/"
+"""Part of what answers where a file is to go."""
 
 
 class Slow:
@@ -25,6 +30,8 @@ class Slow:
         self._held: list[str | bytes] | None = None
         self._hold_after: bytes | None = None
         self._hold_before: bytes | None = None
+        self._lose: bytes | None = None
+        self._lose_times = 0
         self._route: WebSocketRoute | None = None
         context.route_web_socket("**/_stcore/stream", self._connect)
 
@@ -42,6 +49,9 @@ class Slow:
 
     def _deliver(self, message: str | bytes) -> None:
         assert self._route is not None
+        if self._lose_times and self._lose is not None and self._lose in _as_bytes(message):
+            self._lose_times -= 1
+            return
         if self._hold_before is not None and self._hold_before in _as_bytes(message):
             self.hold()
         if self._held is None:
@@ -60,6 +70,10 @@ class Slow:
     def hold_before(self, words: bytes) -> None:
         """From when the server says this."""
         self._hold_before = words
+
+    def lose(self, words: bytes, *, times: int) -> None:
+        """The next messages with these words never arrive."""
+        self._lose, self._lose_times = words, times
 
     def wait_for(self, words: bytes, screen: Screen, *, times: int = 1) -> None:
         """Wait until so many of the messages held up have these words."""
@@ -180,3 +194,68 @@ def test_what_the_chart_is_made_of_is_asked_for_again_where_it_could_not_be_had(
     screen.go_to("Runs")
     expect(screen.page.locator("table.history")).to_contain_text(run_id[:8])
     assert sorted(refused) == ["gantt.css", "gantt.js", "history.js", "model.js", "plotly.min.js"]
+
+
+_DROP = """(zone, [name, text]) => {
+  const dataTransfer = new DataTransfer()
+  dataTransfer.items.add(new File([text], name))
+  zone.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer }))
+}"""
+
+
+def _choose(zone: Locator, name: str, text: str) -> None:
+    file = FilePayload(name=name, mimeType="text/plain", buffer=text.encode())
+    zone.locator("input[type=file]").set_input_files(file)
+
+
+def _drop(zone: Locator, name: str, text: str) -> None:
+    zone.get_by_test_id("stFileUploaderDropzone").evaluate(_DROP, [name, text])
+
+
+@pytest.mark.parametrize("give", [_choose, _drop])
+def test_a_file_that_the_server_does_not_say_where_to_send_arrives_all_the_same(
+    dashboard: Served, profiles: Profiles, shots: Path, give: Callable[[Locator, str, str], None]
+) -> None:
+    context = profiles(dashboard.url)
+    slow = Slow(context)
+    screen = Screen(context.new_page(), dashboard.url, shots).open()
+    screen.choose("Prompts", "File")
+    zone = screen.key("prompts_file")
+    slow.lose(WHERE_TO, times=1)
+    give(zone, "first.txt", "Reply: one\nReply: two")
+    screen.says("2 calls, 2 quota slots")
+    slow.lose(WHERE_TO, times=2)
+    give(zone, "second.txt", "Reply: three\nReply: four\nReply: five")  # it takes the place of the first
+    screen.says("3 calls, 3 quota slots")
+    expect(zone.get_by_test_id("stFileChip")).to_have_count(1)
+    expect(screen.alert).to_have_count(0)
+
+
+def test_a_file_that_did_not_arrive_is_said_to_be_dropped_again(
+    dashboard: Served, profiles: Profiles, shots: Path
+) -> None:
+    context = profiles(dashboard.url)
+    slow = Slow(context)
+    screen = Screen(context.new_page(), dashboard.url, shots).open()
+    screen.choose("Prompts", "File")
+    zone = screen.key("prompts_file")
+    slow.lose(WHERE_TO, times=3)
+    _drop(zone, "lost.txt", "Reply: one\nReply: two\nReply: three")
+    expect(screen.alert).to_have_text("The file did not reach the server. Drop it once more.")
+    screen.shoot("file-lost")
+    _drop(zone, "lost.txt", "Reply: one\nReply: two\nReply: three")
+    expect(screen.alert).to_have_count(0)
+    screen.says("3 calls, 3 quota slots")
+
+
+def test_a_run_file_that_the_server_does_not_say_where_to_send_is_taken_in_all_the_same(
+    dashboard: Served, profiles: Profiles, shots: Path
+) -> None:
+    context = profiles(dashboard.url)
+    slow = Slow(context)
+    screen, run_id = Screen(context.new_page(), dashboard.url, shots).open("/runs"), "0a1b2c3d4e5f6073"
+    screen.press(re.compile("Import"))
+    slow.lose(WHERE_TO, times=1)
+    text = export_run(history(n=6, max_workers=2, run_id=run_id))
+    _choose(screen.page.get_by_test_id("stFileUploader"), "mine.txt", text)
+    assert screen.shown_run() == run_id
