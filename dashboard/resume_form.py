@@ -87,9 +87,10 @@ def draw(opened: Opened, run: Run) -> None:
     """The fields, and the button that sends what has no answer."""
     session_resume.adopt(run.run_id, run.batch)
     fields = st.popover("Other settings", key=session_resume.FIELDS, on_change="rerun")
+    session_resume.open_fields(are_open=bool(fields.open))
     if fields.open:  # drawn by then: fields of a closed one would miss what they are filled with
         with fields:
-            draw_to_go_on(session_resume.UNDER)
+            draw_to_go_on(session_resume.under())
     plan = plan_of(run)
     if fields.open:
         with fields:

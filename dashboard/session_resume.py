@@ -14,10 +14,33 @@ import streamlit as st
 from dashboard import session
 from fanout.batch import Batch
 
-UNDER = "resume_"
-"""Before the keys of its fields."""
 FIELDS = "resume_settings"
 """The key of the popover that holds them."""
+
+
+def under() -> str:
+    """What stands before the keys of its fields: another word each time that they begin anew."""
+    return f"resume_{st.session_state.get('_resume_beginning', 0)}_"
+
+
+def open_fields(*, are_open: bool) -> None:
+    """Before they are drawn or left out: they begin anew at each opening, with what stood there.
+
+    A browser that opens them while it is drawn without them says first what it shows, and forgets it with that drawing.
+    Fields of the same keys would then come back empty: it is not told again what it has just said.
+    """
+    if are_open and not st.session_state.get("_resume_open"):
+        stood, anew = session.form(under()), _begin_anew()
+        st.session_state.update({f"{anew}{key}": value for key, value in stood.items()})
+    st.session_state["_resume_open"] = are_open
+
+
+def _begin_anew() -> str:
+    """Fields of other keys, and nothing left of those before; gives what stands before their keys."""
+    for key in session.form():
+        st.session_state.pop(f"{under()}{key}", None)
+    st.session_state["_resume_beginning"] = cast(int, st.session_state.get("_resume_beginning", 0)) + 1
+    return under()
 
 
 def close() -> None:
@@ -30,7 +53,7 @@ def adopt(run_id: str, batch: Batch) -> None:
     seen = (run_id, batch)
     if st.session_state.get("_resume_seen") != seen:
         st.session_state["_resume_seen"] = seen
-        session.fill_settings(batch, under=UNDER)
+        session.fill_settings(batch, under=_begin_anew())
 
 
 def asks(run_id: str) -> bool:
@@ -55,13 +78,13 @@ def note(run_id: str, wanted: Batch) -> None:
 def fill(run_id: str, own: Batch, wanted: Batch) -> None:
     """The fields as in `wanted`, of a run whose own settings are `own`. Before they are drawn."""
     adopt(run_id, own)
-    session.fill_settings(wanted, under=UNDER)
+    session.fill_settings(wanted, under=under())
 
 
 def form(run_id: str, batch: Batch) -> Mapping[str, Any]:
     """The values of the fields, by the form's keys; the run's own where they were not drawn."""
     adopt(run_id, batch)
-    return session.form(UNDER)
+    return session.form(under())
 
 
 def refuse(asked: object, why: str) -> None:

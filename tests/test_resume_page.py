@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import door, house, inputs, resume_form, session_resume, starting
+from dashboard import door, house, inputs, resume_form, starting
 from fanout import Batch, Engine
 from fanout.errors import NotAllowed, ServerFailed
 from fanout.live import LiveRun
@@ -80,9 +80,14 @@ def _said(app: AppTest) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.replace("&#x27;", "'")))
 
 
+def _key(app: AppTest, name: str) -> str:
+    """The key of this field, as it stands on the page."""
+    return f"resume_{app.session_state['_resume_beginning']}_{name}"
+
+
 def _keys(app: AppTest) -> set[str]:
-    drawn = [*app.number_input, *app.selectbox, *app.toggle]
-    return {each.key.removeprefix(session_resume.UNDER) for each in drawn if each.key.startswith(session_resume.UNDER)}
+    drawn, under = [*app.number_input, *app.selectbox, *app.toggle], _key(app, "")
+    return {each.key.removeprefix(under) for each in drawn if each.key.startswith(under)}
 
 
 def test_every_setting_that_a_run_can_go_on_under_has_its_field(stopped: Stopped) -> None:
@@ -98,12 +103,12 @@ def test_its_fields_hold_the_runs_own_settings_and_it_goes_on_under_them(stopped
     live = stopped(timeout_s=30, tokens_per_minute=9_000, cap_usd=2.5, stream=False, sandbox=SandboxProfile(seed=3))
     before = live.batch
     app = _open(live)
-    assert app.number_input(key="resume_timeout_s").value == 30
-    assert app.number_input(key="resume_retries").value == 0
-    assert app.number_input(key="resume_tokens_per_minute").value == 9_000
-    assert app.number_input(key="resume_cap_usd").value == 2.5
-    assert app.selectbox(key="resume_stream").value == "Never"
-    assert app.selectbox(key="resume_model").value == "sandbox"
+    assert app.number_input(key=_key(app, "timeout_s")).value == 30
+    assert app.number_input(key=_key(app, "retries")).value == 0
+    assert app.number_input(key=_key(app, "tokens_per_minute")).value == 9_000
+    assert app.number_input(key=_key(app, "cap_usd")).value == 2.5
+    assert app.selectbox(key=_key(app, "stream")).value == "Never"
+    assert app.selectbox(key=_key(app, "model")).value == "sandbox"
     assert "Retry sends 2 calls, 2 quota slots, all at once" in _said(app)
     assert "From here on" not in _said(app)
     _press(app)
@@ -114,10 +119,10 @@ def test_its_fields_hold_the_runs_own_settings_and_it_goes_on_under_them(stopped
 def test_a_run_goes_on_under_the_settings_that_stand_there_and_says_so(stopped: Stopped, caller: HandCaller) -> None:
     live = stopped()
     app = _open(live)
-    app.number_input(key="resume_timeout_s").set_value(5)
-    app.number_input(key="resume_retries").set_value(3)
-    app.number_input(key="resume_requests_per_minute").set_value(120)
-    app.number_input(key="resume_cap_tokens").set_value(400)
+    app.number_input(key=_key(app, "timeout_s")).set_value(5)
+    app.number_input(key=_key(app, "retries")).set_value(3)
+    app.number_input(key=_key(app, "requests_per_minute")).set_value(120)
+    app.number_input(key=_key(app, "cap_tokens")).set_value(400)
     app.slider(key="strip_workers").set_value(1)
     moved = (
         "Timeout 5 s instead of 1 min, Retries 3 instead of 0, Requests a minute 120 instead of the account's, "
@@ -139,7 +144,7 @@ def test_a_run_goes_on_under_the_settings_that_stand_there_and_says_so(stopped: 
 def test_a_cap_in_dollars_says_what_it_does_where_the_runs_own_answers_have_no_price(stopped: Stopped) -> None:
     live = stopped(max_workers=1)
     app = _open(live)
-    app.number_input(key="resume_cap_usd").set_value(1.0)
+    app.number_input(key=_key(app, "cap_usd")).set_value(1.0)
     assert "one call goes first, and the run pauses after it and asks, unless its answer has a price" in _said(
         _run(app)
     )
@@ -149,10 +154,10 @@ def test_a_cap_in_dollars_says_what_it_does_where_the_runs_own_answers_have_no_p
 def test_a_number_that_is_missing_says_so_and_sends_nothing(stopped: Stopped, caller: HandCaller) -> None:
     live = stopped()
     app = _open(live)
-    app.number_input(key="resume_timeout_s").set_value(None)
+    app.number_input(key=_key(app, "timeout_s")).set_value(None)
     assert "Retry sends nothing: “Timeout” is empty: give a number." in _said(_run(app))
     _pressed_too_late(app, live)
-    app.number_input(key="resume_timeout_s").set_value(7)
+    app.number_input(key=_key(app, "timeout_s")).set_value(7)
     assert "sends nothing" not in _said(_run(app))
     assert not button_of(app, "retry_failed").disabled
 
@@ -172,12 +177,12 @@ def test_a_number_out_of_its_range_says_so_on_the_page_and_turns_the_button_off(
 ) -> None:
     live = stopped()
     app = _open(live)
-    app.number_input(key="resume_retries").set_value(retries)
+    app.number_input(key=_key(app, "retries")).set_value(retries)
     said = _said(_run(app))
     refused = f"Retry sends nothing: retries must be from 0 to 20, got {retries}."
     assert said.count(refused) == 2  # under the fields, and on the page
     _pressed_too_late(app, live)
-    app.number_input(key="resume_retries").set_value(3)
+    app.number_input(key=_key(app, "retries")).set_value(3)
     _press(_run(app))
     assert live.batch.retries == 3
 
@@ -187,12 +192,12 @@ def test_what_the_account_does_not_allow_is_refused_until_it_asks_for_less(
 ) -> None:
     live = stopped()
     app = _open(live)
-    app.number_input(key="resume_requests_per_minute").set_value(601)
+    app.number_input(key=_key(app, "requests_per_minute")).set_value(601)
     refused = "Retry sends nothing: “Requests a minute” must be at most 600 for sandbox, as fanout.toml says, got 601."
     assert refused in _said(_run(app))
     _pressed_too_late(app, live)
     assert refused in _said(app)
-    app.number_input(key="resume_requests_per_minute").set_value(600)
+    app.number_input(key=_key(app, "requests_per_minute")).set_value(600)
     assert "sends nothing" not in _said(_run(app))
     _press(app)
     assert live.batch.requests_per_minute == 600
@@ -201,7 +206,7 @@ def test_what_the_account_does_not_allow_is_refused_until_it_asks_for_less(
 def test_once_it_went_on_the_fields_hold_what_it_has_now(stopped: Stopped, caller: HandCaller) -> None:
     live = stopped()
     app = _open(live)
-    app.number_input(key="resume_timeout_s").set_value(5)
+    app.number_input(key=_key(app, "timeout_s")).set_value(5)
     _run(app)
     _press(app)
     caller.taken(5)
@@ -209,7 +214,7 @@ def test_once_it_went_on_the_fields_hold_what_it_has_now(stopped: Stopped, calle
     assert live.wait(20)
     app.session_state["resume_settings"] = True
     _run(app)
-    assert app.number_input(key="resume_timeout_s").value == 5
+    assert app.number_input(key=_key(app, "timeout_s")).value == 5
     assert "From here on" not in _said(app)
 
 
@@ -218,11 +223,11 @@ def test_a_member_goes_on_with_the_models_on_offer_only(stopped: Stopped, monkey
     member = Person(user_id=LOCAL.user_id, name="Anna", role="member")
     monkeypatch.setattr(door, "person", lambda page="": member)
     app = _open(live)
-    assert app.selectbox(key="resume_model").options == ["sandbox", "openai:x"]
+    assert app.selectbox(key=_key(app, "model")).options == ["sandbox", "openai:x"]
     opened = house.library().find(LOCAL, live.run_id)
     with pytest.raises(NotAllowed, match="members send to the models on offer"):
         starting.resume(member, opened, changes={"model": "openai:dear"})
-    app.selectbox(key="resume_model").set_value("openai:x")
+    app.selectbox(key=_key(app, "model")).set_value("openai:x")
     assert "From here on: Model openai:x instead of sandbox." in _said(_run(app))
     _press(app)
     assert live.batch.model == "openai:x"
@@ -234,7 +239,7 @@ def test_the_page_names_the_model_of_each_answer_once_the_run_went_on_under_anot
     live = stopped()
     app = _open(live)
     assert "model" not in app.dataframe[0].value.columns
-    app.selectbox(key="resume_model").set_value("openai:x")
+    app.selectbox(key=_key(app, "model")).set_value("openai:x")
     _press(_run(app))
     for sending in caller.taken(5)[3:]:
         sending.answer(f"theirs: {sending.prompt}")
@@ -291,12 +296,12 @@ def test_a_question_about_many_calls_can_be_taken_back(many: LiveRun) -> None:
 def test_under_other_settings_it_is_another_question(many: LiveRun, caller: HandCaller) -> None:
     app, before = _open(many), many.snapshot()
     _press(app)
-    app.number_input(key="resume_timeout_s").set_value(5)
+    app.number_input(key=_key(app, "timeout_s")).set_value(5)
     _run(app)
     assert button_of(app, "retry_failed").label == "Retry 501 unanswered"
     resume_form.confirm(house.library().find(LOCAL, many.run_id))  # a press that was on its way meanwhile
     assert many.snapshot() == before
-    app.selectbox(key="resume_model").set_value("sandbox")
+    app.selectbox(key=_key(app, "model")).set_value("sandbox")
     _run(app)
     _press(app)
     caller.taken(3)

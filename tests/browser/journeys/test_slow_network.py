@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, FilePayload, Locator, Route, WebSocketRoute, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from fanout.archive import export_run
 from fanout.sandbox.profile import SandboxProfile
@@ -19,6 +20,12 @@ Browse = Callable[..., Screen]
 Profiles = Callable[..., BrowserContext]
 STOP = b"strip_stop"
 """Part of what draws a run that goes on."""
+APPLY = b"sandbox_apply"
+"""Part of what draws the sandbox's form."""
+FORM = b"Parted by"
+"""Part of what draws the form."""
+SETTINGS = b"Other settings"
+"""Part of what draws a run that can go on."""
 WHERE_TO = b"/_stcore/upload_file/"
 """Part of what answers where a file is to go."""
 
@@ -83,16 +90,32 @@ class Slow:
             screen.page.evaluate("new Promise((done) => requestAnimationFrame(done))")
             found = sum(words in _as_bytes(each) for each in self._held)
 
-    def release(self) -> None:
+    def wait_until_drawn(self, words: bytes, screen: Screen) -> int:
+        """Wait until a drawing that has these words is held up whole; gives how many messages are by then."""
+        self.wait_for(words, screen)
+        while True:
+            assert self._held is not None
+            begun = next(place for place, each in enumerate(self._held) if words in _as_bytes(each))
+            if any(_ends_a_drawing(each) for each in self._held[begun:]):
+                return len(self._held)
+            screen.page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+
+    def release(self, *, first: int | None = None) -> None:
+        """Let through what was held up; of that so many messages, and go on holding up the rest."""
         assert self._route is not None
         assert self._held is not None
-        for message in self._held:
+        released = self._held[:first]
+        self._held = None if first is None else self._held[first:]
+        for message in released:
             self._route.send(message)
-        self._held = None
 
 
 def _as_bytes(message: str | bytes) -> bytes:
     return message if isinstance(message, bytes) else message.encode()
+
+
+def _ends_a_drawing(message: str | bytes) -> bool:
+    return bool(ForwardMsg.FromString(_as_bytes(message)).WhichOneof("type") == "script_finished")
 
 
 def test_run_pressed_twice_before_the_page_could_follow_shows_the_one_run_that_was_started(
@@ -259,3 +282,74 @@ def test_a_run_file_that_the_server_does_not_say_where_to_send_is_taken_in_all_t
     text = export_run(history(n=6, max_workers=2, run_id=run_id))
     _choose(screen.page.get_by_test_id("stFileUploader"), "mine.txt", text)
     assert screen.shown_run() == run_id
+
+
+def test_settings_that_are_opened_while_the_page_is_drawn_without_them_show_what_will_be_sent(
+    dashboard: Served, profiles: Profiles, shots: Path, profile: Callable[..., SandboxProfile]
+) -> None:
+    context = profiles(dashboard.url)
+    slow = Slow(context)
+    screen = Screen(context.new_page(), dashboard.url, shots).open()
+    screen.set_sandbox(profile(hang_rate=1.0))
+    screen.type_prompts("Reply: opened twice")
+    screen.run()
+    screen.counts("0 of 1 answered, 1 in flight")
+    screen.press("Stop")
+    screen.state("Stopped")
+    screen.press("Other settings")
+    screen.number("Retries", 7)
+    screen.says("From here on: Retries 7 instead of 2.")
+    screen.number("Requests a minute", 50)
+    screen.says(re.compile("From here on: .*50"))
+    screen.quiet()
+    slow.hold()
+    screen.press("Other settings")
+    expect(screen.page.get_by_test_id("stPopoverBody")).to_have_count(0)
+    without = slow.wait_until_drawn(SETTINGS, screen)
+    screen.press("Other settings")
+    expect(screen.page.get_by_test_id("stPopoverBody")).to_have_count(1)
+    slow.wait_for(SETTINGS, screen, times=2)
+    slow.release(first=without)
+    expect(screen.page.get_by_label("Requests a minute", exact=True)).to_have_count(0)
+    slow.release()
+    screen.quiet()
+    retries, a_minute = (screen.page.get_by_label(name, exact=True) for name in ("Retries", "Requests a minute"))
+    expect(retries).to_have_value("7")
+    expect(a_minute).to_have_value("50")
+    retries.fill("6")
+    retries.blur()
+    screen.says(re.compile("From here on: .*Retries 6 instead of 2"))
+    expect(a_minute).to_have_value("50")
+    screen.quiet()
+    screen.press("Other settings")
+    expect(screen.page.get_by_test_id("stPopoverBody")).to_have_count(0)
+    screen.quiet()
+    screen.press("Other settings")
+    expect(retries).to_have_value("6")
+
+
+def test_the_form_is_as_it_was_where_another_page_was_gone_to_and_left_at_once(
+    dashboard: Served, profiles: Profiles, shots: Path
+) -> None:
+    context = profiles(dashboard.url)
+    slow = Slow(context)
+    screen = Screen(context.new_page(), dashboard.url, shots).open()
+    screen.type_prompts("gone and come back")
+    screen.more()
+    screen.number("Retries", 7)
+    screen.number("Requests a minute", 50)
+    screen.says("1 call, 1 quota slot")
+    screen.quiet()
+    slow.hold()
+    screen.page.get_by_role("link", name="Sandbox", exact=True).click()
+    elsewhere = slow.wait_until_drawn(APPLY, screen)
+    screen.page.get_by_role("link", name="Run", exact=True).click()
+    slow.wait_for(FORM, screen)
+    slow.release(first=elsewhere)
+    screen.says("Never answered, %")
+    slow.release()
+    screen.quiet()
+    expect(screen.prompts).to_have_value("gone and come back")
+    screen.more()
+    expect(screen.page.get_by_label("Retries", exact=True)).to_have_value("7")
+    expect(screen.page.get_by_label("Requests a minute", exact=True)).to_have_value("50")
