@@ -6,6 +6,9 @@ keep the profile there, where it is not the default, in the words of a link to t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any, cast
+
 import streamlit as st
 
 from dashboard import session
@@ -24,6 +27,31 @@ def adopt() -> None:
         session.put_in_profile_form(SandboxProfile.decode(st.query_params[ADDRESS]))
     except BadInput:
         return
+
+
+def stands(key: str, otherwise: Any) -> Any:
+    """What stands in this field of the profile's form; `otherwise`, where it was never drawn.
+
+    Where Apply and a link to another page come in one breath, Streamlit has forgotten the fields by the time that it
+    calls back for the press: then what stood there when they were last drawn.
+    """
+    return st.session_state.get(key, st.session_state.get("_profile_drawn", {}).get(key, otherwise))
+
+
+def drawn(keys: Iterable[str]) -> None:
+    """These fields are on the page."""
+    st.session_state["_profile_drawn"] = {key: st.session_state[key] for key in keys}
+
+
+def apply(profile: SandboxProfile) -> None:
+    """The form's fields were applied."""
+    session.set_profile(profile)
+    st.session_state["_profile_applied"] = profile
+
+
+def applied() -> SandboxProfile | None:
+    """What was last applied; None where nothing was."""
+    return cast("SandboxProfile | None", st.session_state.get("_profile_applied"))
 
 
 def keep() -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from dashboard import sandbox_form
 from fanout import Batch, Engine
 from fanout.sandbox.profile import SandboxProfile
 from tests.hands import HandCaller, WatchedStore
@@ -198,8 +200,8 @@ def test_names_are_shown_and_not_rendered(engine: Engine) -> None:
 def test_a_sandbox_profile_holds_for_the_runs_of_this_session_from_now_on(engine: Engine) -> None:
     mine, theirs = open_page(), open_page()
     go_to(mine, "sandbox")
-    next(n for n in mine.number_input if n.key == "sandbox_rpm_0").set_value(60)
-    next(n for n in mine.number_input if n.key == "sandbox_errors_0").set_value(25.0)
+    next(n for n in mine.number_input if n.key == "sandbox_requests_per_minute_0").set_value(60)
+    next(n for n in mine.number_input if n.key == "sandbox_error_rate_0").set_value(25.0)
     press(mine, "Apply")
     assert "Applied" in read(mine)
     mine.switch_page("app_pages/run.py")
@@ -210,11 +212,27 @@ def test_a_sandbox_profile_holds_for_the_runs_of_this_session_from_now_on(engine
     assert theirs_profile == SandboxProfile()
 
 
+def test_apply_counts_where_its_drawing_is_cut_off_before_it_comes_to_the_button(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page()
+    go_to(app, "sandbox")
+    app.number_input(key="sandbox_requests_per_minute_0").set_value(60)
+    with monkeypatch.context() as cut:
+        cut.setattr(sandbox_form, "_latency", lambda shown: st.stop())
+        press(app, "Apply")
+    go_to(app, "run")
+    assert app.query_params["sandbox"] == SandboxProfile(requests_per_minute=60).encoded()
+    go_to(app, "sandbox")
+    assert app.number_input(key="sandbox_requests_per_minute_0").value == 60
+    assert "Applied: the next run" in read(app)
+
+
 def test_a_profile_stays_in_the_address_of_the_form_and_of_the_sandbox_through_a_reload(engine: Engine) -> None:
     app = open_page()
     go_to(app, "sandbox")
     assert "sandbox" not in app.query_params
-    next(n for n in app.number_input if n.key == "sandbox_rpm_0").set_value(60)
+    next(n for n in app.number_input if n.key == "sandbox_requests_per_minute_0").set_value(60)
     press(app, "Apply")
     held = SandboxProfile(requests_per_minute=60)
     assert app.query_params["sandbox"] == held.encoded()
@@ -246,7 +264,7 @@ def test_an_address_that_holds_no_profile_changes_nothing_and_is_put_right(engin
 def test_a_profile_that_cannot_be_is_a_sentence(engine: Engine) -> None:
     app = open_page()
     go_to(app, "sandbox")
-    for name in ("sandbox_errors_0", "sandbox_hangs_0"):
+    for name in ("sandbox_error_rate_0", "sandbox_hang_rate_0"):
         next(n for n in app.number_input if n.key == name).set_value(60.0)
     app.run()
     words = "“Answered with a server error”, “Never answered” and “Ended half-way” are together more than 100 %"

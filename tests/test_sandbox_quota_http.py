@@ -243,13 +243,13 @@ def _apply(form: AppTest) -> Any:
 def test_the_page_sets_every_mode() -> None:
     form = _form()
     for key, number in {
-        "sandbox_rpm": 600,
-        "sandbox_tpm": 9000,
+        "sandbox_requests_per_minute": 600,
+        "sandbox_tokens_per_minute": 9000,
         "sandbox_burst": 20,
         "sandbox_token_burst": 900,
-        "sandbox_rpd": 5000,
-        "sandbox_flight": 8,
-        "sandbox_others": 30.0,
+        "sandbox_requests_per_day": 5000,
+        "sandbox_max_in_flight": 8,
+        "sandbox_other_user_share": 30.0,
     }.items():
         form.number_input(key=f"{key}_0").set_value(number)
     for label in ("Headers off", "Rejected calls burn quota", "Charge the longest answer asked for"):
@@ -270,7 +270,7 @@ def test_the_page_sets_every_mode() -> None:
 
 def test_the_page_says_what_cannot_go_together_and_keeps_what_was() -> None:
     form = _form()
-    form.number_input(key="sandbox_rpm_0").set_value(600)
+    form.number_input(key="sandbox_requests_per_minute_0").set_value(600)
     form.number_input(key="sandbox_burst_0").set_value(20)
     next(box for box in form.checkbox if box.label == "Hard window").check()
     assert _apply(form) == SandboxProfile()
