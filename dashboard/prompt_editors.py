@@ -82,7 +82,7 @@ def _text() -> None:
         elements.wrong(str(exc))
         return
     session_prompts.keep_listed(found.prompts)
-    elements.quiet(found.sentence)
+    elements.quiet(f"{found.sentence}.")
 
 
 def _read_text() -> PromptList:
@@ -133,7 +133,7 @@ def _file() -> None:
         elements.quiet(f"The list stays as it was: {wording.list_sentence(session_prompts.listed())}")
         return
     session_prompts.keep_listed(found.prompts)
-    elements.quiet(found.sentence)
+    elements.quiet(f"{found.sentence}.")
     _preview(found.prompts)
 
 

@@ -1,5 +1,6 @@
 """The pages' wiring, through Streamlit's AppTest; what only a browser shows is in tests/browser."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -188,6 +189,15 @@ def test_the_form_lists_the_runs_that_go_on_first(engine: Engine, caller: HandCa
     links = [link.proto for link in open_page().get("page_link")]
     assert ["first" in links[0].label, "second" in links[1].label] == [True, True]
     assert f"run={first.run_id}" in links[0].query_string
+
+
+def test_how_long_the_list_is_is_said_alike_in_each_editor(engine: Engine) -> None:
+    app = open_page()
+    app.text_area(key="prompts_text").set_value("one\ntwo\nthree")
+    for editor in ("Text", "Table", "File"):
+        app.session_state["prompts_source"] = editor
+        draw(app)
+        assert re.search(r"\b3\s?prompts\. ", read(app)), editor
 
 
 def test_names_are_shown_and_not_rendered(engine: Engine) -> None:
