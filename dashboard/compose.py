@@ -90,6 +90,8 @@ def _settings(ceiling: int) -> None:
         "max_workers",
         1,
         ceiling,
+        # Also as the default: a browser that was not told where it stands would show 1, and report it.
+        session.slid("max_workers"),
         key="max_workers",
         help="Calls in flight at most. It can be moved while the run goes on.",
         persist_state="session",

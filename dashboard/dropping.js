@@ -1,6 +1,6 @@
-// What is dropped on a drop zone, of which a page has one. Streamlit's page asks its server where the file is to go and shows nothing
-// until it knows; a server that begins to draw the page in that instant forgets to answer. So a file of which nothing
-// is to be seen is dropped once more, and where that does not help either, the page says so.
+// What is dropped on a drop zone, of which a page has one. Streamlit's page asks its server where the file is to go and
+// shows nothing until it knows; a server that begins to draw the page in that instant forgets to answer. So a file of
+// which nothing is to be seen is dropped once more, and where that does not help either, the page says so.
 const ZONE = '[data-testid="stFileUploader"]'
 const FIELD = `${ZONE} input[type=file]`
 const CHIP = `${ZONE} [data-testid="stFileChip"]`

@@ -3,7 +3,7 @@
 // It also says what it has heard of: a drawing that was cut off may have put values into fields that never got them.
 const TYPED = ".st-key-prompts_text textarea"
 const PRESSED = "button, label, [role=radio], [role=option], [role=slider]"
-const LEAVES_MS = 1000 // what is handed back in this time would lead back to the page that is left
+const LEAVES_MS = 5000 // until then what is said leads back to the page that is left; a server that is lost answers no link
 const HELD_MS = 5000 // what was handed back is answered long before, unless the server is lost
 const kept = (window.fanoutKept ??= { slots: {}, listens: false, poke: null })
 
@@ -48,7 +48,7 @@ function ask({ name, session, about, asks, home }, setTriggerValue) {
   const slot = slotOf(name)
   if (slot.session === session && slot.about === about) {
     // The drawing that it was handed to was cut off by the next one, which still asks.
-    if (asks && slot.handed) setTriggerValue("kept", slot.handed)
+    if (asks && slot.handed && !isLeaving(home)) setTriggerValue("kept", slot.handed)
     return
   }
   if (isLeaving(home)) return
@@ -65,10 +65,11 @@ function ask({ name, session, about, asks, home }, setTriggerValue) {
   } else if (slot.form) store(name, slot.form)
 }
 
-// A link was pressed a moment ago that leads away from `home`, where what is kept belongs.
+// A link was pressed that leads away from `home`, where what is kept belongs, and its page is not here yet.
 function isLeaving(home) {
   const { to, at } = window.fanoutLed ?? { to: home, at: 0 }
-  return Date.now() - at < LEAVES_MS && `${to}/`.replace("//", "/") !== home
+  const isOnTheWay = to !== location.pathname && Date.now() - at < LEAVES_MS
+  return isOnTheWay && `${to}/`.replace("//", "/") !== home
 }
 
 // While the form is filled nobody can type into it: what was typed would be overwritten.
@@ -78,11 +79,11 @@ function hold(on) {
   if (on) kept.timer = setTimeout(hold, HELD_MS, false)
 }
 
-function keep({ name, session, about, asks, form, filling }, setStateValue) {
+function keep({ name, session, about, asks, home, form, filling }, setStateValue) {
   const slot = slotOf(name)
   slot.form = form
   if (!asks) slot.handed = null
-  if (filling) sayHeard(filling, setStateValue)
+  if (filling) sayHeard(filling, home, setStateValue)
   else if (!asks) hold(false)
   // Not before what is there was looked at, and taken.
   if (asks && (slot.handed || slot.session !== session || slot.about !== about)) return
@@ -98,9 +99,9 @@ function typedSince(form) {
 }
 
 // Once it is painted: by then each field has told Streamlit's page what it was filled with, and the next message says so.
-function sayHeard(filling, setStateValue) {
+function sayHeard(filling, home, setStateValue) {
   requestAnimationFrame(() => requestAnimationFrame(() => {
-    setStateValue("heard", filling)
+    if (!isLeaving(home)) setStateValue("heard", filling)
     hold(false)
   }))
 }

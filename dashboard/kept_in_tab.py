@@ -29,8 +29,7 @@ def handed_back(name: str, *, takes: bool, asks: bool, about: str | None = None)
     `takes`: whether this session takes it; `asks`: whether the tab is to hand it back. `about`: of what it must be. It
     is what the component gives back, and no callback: one that comes before the page was drawn whole finds nothing.
     """
-    ours = {"name": f"fanout-{name}", "session": session_kept.name(), "about": about, "asks": asks}
-    data = {**ours, "home": f"{assets.base()}/", "drawing": session_kept.next_drawing()}  # the tab is asked in each
+    data = {**_data(name, about, asks=asks), "drawing": session_kept.next_drawing()}  # the tab is asked in each
     found = _component()(key=f"kept_{name}", data=data, height="content", on_kept_change=_heard, on_back_change=_heard)
     return found.kept if takes else None
 
@@ -38,15 +37,20 @@ def handed_back(name: str, *, takes: bool, asks: bool, about: str | None = None)
 def keep(name: str, form: Mapping[str, Any] | None, *, asks: bool, about: str | None = None) -> None:
     """After it was drawn: have the tab keep it as it is now; None: nothing. `asks`: whether it is still to be asked."""
     told = form if form is None or about is None else {**form, "about": about}
-    data = {"name": f"fanout-{name}", "session": session_kept.name(), "about": about, "asks": asks, "form": told}
+    filling = session_kept.filling(name)  # the tab says which it has, once it has all of this
     _component()(
         key=_key_of(name),
-        data={**data, "filling": session_kept.filling(name)},  # the tab says which it has, once it has all of this
+        data={**_data(name, about, asks=asks), "form": told, "filling": filling},
         height="content",
         on_kept_change=_heard,
         on_back_change=_heard,
         on_heard_change=partial(_has_filling, name),
     )
+
+
+def _data(name: str, about: str | None, *, asks: bool) -> Mapping[str, Any]:
+    session = session_kept.name()
+    return {"name": f"fanout-{name}", "session": session, "about": about, "asks": asks, "home": f"{assets.base()}/"}
 
 
 def parsed(handed: object, *, who: str) -> Mapping[str, Any]:

@@ -37,10 +37,11 @@ function enter(button) {
 function onClick(event) {
   const link = event.target.closest?.("a[href]")
   if (!link) return
+  const staysHere = !(event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)
+  if (!staysHere || link.target === "_blank" || link.hasAttribute("download")) return
   const { pathname: to, href } = new URL(link.href)
   window.fanoutLed = { to, at: Date.now() }
-  const staysHere = !(event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)
-  if (staysHere && link.closest(NAVIGATION) && to === location.pathname && location.search) beginAnew(event, href)
+  if (link.closest(NAVIGATION) && to === location.pathname && location.search) beginAnew(event, href)
 }
 
 // Streamlit keeps the address where its page stays the same; it follows the browser's own history.
@@ -56,6 +57,7 @@ if (!keys.listens) {
   keys.listens = true
   document.addEventListener("click", onClick, true)
   document.addEventListener("keydown", onKey, true)
+  window.addEventListener("popstate", () => { window.fanoutLed = undefined }) // the browser's own way back
 }
 
 export default () => {}
