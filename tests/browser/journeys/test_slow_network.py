@@ -192,6 +192,31 @@ def test_a_page_that_is_gone_to_at_once_is_not_left_for_the_form_that_the_tab_ha
     expect(screen.prompts).to_have_value("gone from")
 
 
+def test_a_page_that_is_gone_to_is_not_left_for_the_form_whose_filling_is_heard_of_only_then(
+    dashboard: Served, profiles: Profiles, shots: Path
+) -> None:
+    context = profiles(dashboard.url)
+    slow = Slow(context)
+    screen = Screen(context.new_page(), dashboard.url, shots).open()
+    screen.type_prompts("gone while filled")
+    screen.says("1 call, 1 quota slot")
+    screen.page.wait_for_function("() => sessionStorage.getItem('fanout-form')?.includes('gone while filled')")
+    slow.hold_after(b"gone while filled")
+    screen.page.reload()
+    expect(screen.page.locator(".stMain")).to_have_js_property("inert", True)
+    filled = slow.wait_until_drawn(b"gone while filled", screen)
+    screen.page.get_by_role("link", name="Sandbox", exact=True).click()
+    slow.wait_until_drawn(APPLY, screen)
+    slow.release(first=filled)
+    expect(screen.prompts).to_have_value("gone while filled")
+    expect(screen.page.locator(".stMain")).to_have_js_property("inert", False)  # it would have been said by now
+    slow.release()
+    screen.says("Requests a minute")
+    screen.quiet()
+    expect(screen.page.get_by_label("Seed", exact=True)).to_be_editable()
+    screen.page.wait_for_url(re.compile("/sandbox$"))
+
+
 def test_what_the_chart_is_made_of_is_asked_for_again_where_it_could_not_be_had(
     dashboard: Served, profiles: Profiles, shots: Path, profile: Callable[..., SandboxProfile]
 ) -> None:
