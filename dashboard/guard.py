@@ -78,13 +78,34 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or answer 403 (close 1008)."""
         refused = None if scope["type"] == "lifespan" else self._refused(scope)
-        if refused is None:
+        if refused is None and scope["type"] == "websocket":
+            await self._talk(scope, receive, send)
+        elif refused is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "not here"})
         else:
             await PlainTextResponse(refused, status_code=403)(scope, receive, send)
+
+    async def _talk(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a websocket on. One that is over may be read once more: a tab was closed, which is no error."""
+        is_over = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal is_over
+            is_over = is_over or message["type"] == "websocket.close"
+            try:
+                await send(message)
+            except OSError:
+                is_over = True
+                raise
+
+        try:
+            await self._app(scope, receive, send_on)
+        except RuntimeError:
+            if not is_over:
+                raise
 
     def _refused(self, scope: Scope) -> str | None:
         server = scope.get("server")

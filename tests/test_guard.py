@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -6,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Message, Scope
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from dashboard.guard import (
     POLICY_VIOLATION,
@@ -124,6 +126,40 @@ def test_only_names_that_are_known_are_answered(host: str, let_in: bool, kind: s
     guarded = Guard(APP, here_only=False, hosts=("fanout.example.com",))
     first = _ask(guarded, server="192.168.1.7", host=host, kind=kind)[0]
     assert first.get("status", first["type"]) in ((200, "websocket.accept") if let_in else (403, "websocket.close"))
+
+
+async def _goes_on(websocket: WebSocket) -> None:
+    """As Streamlit does: it sends from elsewhere and is not told that the tab was closed, and reads once more."""
+    await websocket.accept()
+    with contextlib.suppress(WebSocketDisconnect):
+        await websocket.send_bytes(b"drawn")
+    await websocket.receive_bytes()
+
+
+async def _is_wrong(websocket: WebSocket) -> None:
+    await websocket.accept()
+    raise RuntimeError("our own fault")
+
+
+def _open_and_leave(endpoint: Callable[[WebSocket], Awaitable[None]], *, leaves: bool) -> None:
+    app = Guard(Starlette(routes=[WebSocketRoute("/", endpoint)]), here_only=True, hosts=())
+    asked = {"type": "websocket", "path": "/", "headers": [(b"host", b"localhost")], "server": ("127.0.0.1", 1)}
+    scope: Scope = {**asked, "query_string": b"", "subprotocols": []}
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        if leaves and message["type"] == "websocket.send":
+            raise OSError("the tab is closed")
+
+    asyncio.run(app(scope, receive, send))
+
+
+def test_a_tab_that_is_closed_while_it_is_drawn_is_no_error() -> None:
+    _open_and_leave(_goes_on, leaves=True)
+    with pytest.raises(RuntimeError, match="our own fault"):
+        _open_and_leave(_is_wrong, leaves=True)
 
 
 @pytest.mark.parametrize("address", [None, "", "0.0.0.0", "::", "192.168.1.7", "fanout.example"])
