@@ -118,9 +118,16 @@ def test_a_pool_that_breaks_as_it_closes_ends_its_other_threads(gate: threading.
             breaks.wait(WAIT_S)
             raise OSError("no model")
 
+    begun = threading.Event()
+
+    def work() -> None:
+        begun.set()
+        gate.wait(WAIT_S)
+
     pool = ThreadPool(2, initializer=second_fails)
     assert pool.submit(int).result(WAIT_S) == 0
-    working = pool.submit(gate.wait, WAIT_S)
+    working = pool.submit(work)
+    assert begun.wait(WAIT_S)  # what nobody has begun would fail with the pool
     pool.submit(int)
     well, failing = sorted(pool._threads, key=lambda thread: thread.name)
     pool.shutdown(wait=False)
